@@ -1,0 +1,197 @@
+//! Every bound of the system, and what happens there.
+
+use crate::time::Span;
+
+/// Longest message on a control or actor stream, in bytes. A longer one ends the stream: no correct peer sends it.
+pub const MESSAGE_BYTES: usize = 256 << 10;
+/// Longest message of a call, in bytes: a page of a list is larger than a batch.
+pub const CALL_BYTES: usize = 4 * MESSAGE_BYTES;
+/// Target size of a batch, in bytes: a sender closes the batch when it passes this.
+pub const BATCH_BYTES: usize = 128 << 10;
+/// Largest value that travels inside a control message and that the scheduler caches, in bytes. A larger one is a reference.
+pub const INLINE_BYTES: u64 = 4 << 10;
+/// Bytes of small values the scheduler caches. Above it, those that have another replica or can be recomputed go, the least
+/// recently used first.
+pub const SMALL_VALUES_BYTES: u64 = 256 << 20;
+/// Bytes of one stream that a client takes in before its reader has seen them.
+pub const STREAM_WINDOW_BYTES: u32 = 2 << 20;
+/// The same, of all streams of a connection together.
+pub const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+/// Length of a chunk on a `Store` stream, in bytes.
+pub const STORE_CHUNK_BYTES: usize = 256 << 10;
+/// Largest value that may be put or produced, in bytes. A larger one is refused as `VALUE_TOO_LARGE`.
+pub const VALUE_BYTES: u64 = 1 << 40;
+/// Buffers of one value that travels by itself.
+pub const VALUE_BUFFERS: usize = 4_096;
+
+/// Longest task key, in bytes. A longer one refuses the chunk.
+pub const KEY_BYTES: usize = 1_024;
+/// Longest name of a session, worker, graph or label, in bytes.
+pub const NAME_BYTES: usize = 256;
+/// Largest payload of one task, in bytes; larger arguments travel as references.
+pub const PAYLOAD_BYTES: usize = 64 << 10;
+/// Tasks in one chunk.
+pub const CHUNK_TASKS: usize = 16_384;
+/// Tasks in one graph. A chunk that would pass it is refused, and its graph fails.
+pub const GRAPH_TASKS: u32 = 1 << 28;
+/// Inputs of one task.
+pub const TASK_INPUTS: usize = 8_192;
+/// Outputs of one task.
+pub const TASK_OUTPUTS: u16 = 256;
+/// Classes of one graph.
+pub const GRAPH_CLASSES: usize = 4_096;
+/// Values from outside that one graph names.
+pub const GRAPH_EXTERNALS: usize = 1 << 20;
+/// Warnings that a client keeps of one graph; further ones are only logged.
+pub const GRAPH_WARNINGS: usize = 64;
+/// Unforgotten graphs of one session; a further one is refused.
+pub const SESSION_GRAPHS: usize = 65_536;
+/// Sessions of one scheduler; a further one is refused.
+pub const SESSIONS: usize = 4_096;
+/// Workers of one scheduler; a further one is refused.
+pub const WORKERS: usize = 65_536;
+/// Unfinished tasks of one scheduler; a chunk that would pass it is refused as `TOO_MANY_TASKS`.
+pub const TASKS: u64 = 1 << 28;
+/// Named resources of a task or worker besides cpus and memory.
+pub const RESOURCES: usize = 32;
+/// Labels of a worker or class.
+pub const LABELS: usize = 64;
+/// Workers that a class may name.
+pub const CLASS_WORKERS: usize = 1_024;
+/// Features that a greeting may name; with more of them the stream is refused.
+pub const FEATURES: usize = 64;
+/// Addresses that a worker may give; with more of them it is refused.
+pub const ADDRESSES: usize = 16;
+/// Functions that a worker announces.
+pub const FUNCTIONS: usize = 16_384;
+
+/// Attempts sent to a worker beyond what it can run at once, at most: about two round trips of work.
+pub const PREFILL_MAX: u32 = 1_024;
+/// Prefill of a worker whose tasks' duration is not known yet, for each cpu.
+pub const PREFILL_UNKNOWN: u32 = 4;
+/// The round trip to a worker that prefill is reckoned by.
+pub const PREFILL_ROUND_TRIP: Span = Span::millis(2);
+/// Attempts sent to a worker whose inputs are still being made there, at most.
+pub const AHEAD_MAX: u32 = 256;
+/// Attempts sent to a worker in all, where they take so little that resources set no limit.
+pub const WORKER_SENT: usize = 4_096;
+/// Attempts handed to an executor beyond those that run, so that the next starts without a hand-over.
+pub const FOLLOWERS: usize = 64;
+/// Commands of a session whose answers are remembered, so that the same command again gets the same answer.
+pub const SUBMISSIONS: usize = 1_024;
+/// Answers a session may leave unread. One that leaves more is cut off as `BUSY`; it can come back.
+pub const ANSWERS: usize = 8_192;
+/// Missing inputs of a task that may be sent ahead of them, at most.
+pub const AHEAD_INPUTS: u32 = 8;
+/// How often an attempt that can run, but does not fit into what is free, is passed by later ones that do. After that they
+/// wait for it.
+pub const PASSES: u32 = 64;
+/// How long code that ran over its time may go on after it was told to end.
+pub const TIMEOUT_GRACE: Span = Span::secs(1);
+/// Transitions kept for each task's story.
+pub const STORY: usize = 16;
+
+/// Commands of a client waiting for room in its stream before further ones wait for them; each may be a batch.
+pub const SESSION_COMMANDS: usize = 32;
+/// Reports waiting in a stream's outgoing channel before the sender waits for room, in messages.
+pub const OUTBOX_MESSAGES: usize = 4;
+/// Messages waiting for a daemon's machine before their senders wait, in batches.
+pub const INBOX_BATCHES: usize = 1_024;
+/// Events handled before outgoing messages are flushed.
+pub const INBOX_DRAIN: usize = 1_024;
+/// Longest time an outgoing message waits for others.
+pub const FLUSH: Span = Span::millis(1);
+
+/// How often a worker reports itself.
+pub const HEARTBEAT: Span = Span::secs(1);
+/// A worker silent for so long is lost.
+pub const WORKER_LOST: Span = Span::secs(15);
+/// A worker whose stream broke may come back within this time before it counts as lost.
+pub const WORKER_GRACE: Span = Span::secs(5);
+/// How long a session outlives a lost stream unless it asked otherwise.
+pub const SESSION_TTL: Span = Span::secs(60);
+/// The longest it may ask for.
+pub const SESSION_TTL_MAX: Span = Span::secs(30 * 24 * 3600);
+/// Longest a call may wait for news before it answers `pending`.
+pub const MAX_WAIT: Span = Span::secs(30);
+/// How long a new stream may take for its first message.
+pub const HELLO_WAIT: Span = Span::secs(10);
+/// When a peer that was turned away for the time being may come again.
+pub const RETRY_AFTER: Span = Span::secs(1);
+/// How often a connection without traffic is pinged.
+pub const PING: Span = Span::secs(10);
+/// How long the answer to a ping may take before the connection counts as lost.
+pub const PING_WAIT: Span = Span::secs(20);
+/// Calls that wait for news at a time; a further one is refused as `BUSY`.
+pub const CALLS: usize = 4_096;
+/// Refusals of malformed commands that a client has not read; beyond them its stream ends.
+pub const REFUSALS_UNREAD: usize = 256;
+/// Tasks that a call which watches a graph looks at in one turn.
+pub const WATCH_TASKS: usize = 4_096;
+/// How long a scheduler that ends waits until its last messages are read.
+pub const STOP_WAIT: Span = Span::secs(2);
+/// An HTTP/2 connection that is silent for so long is asked whether it lives.
+pub const PING_IDLE: Span = Span::secs(20);
+/// Bytes that a peer may send ahead on one stream before they are read.
+pub const STREAM_WINDOW: u32 = 1 << 20;
+/// The same for all streams of a connection together.
+pub const CONNECTION_WINDOW: u32 = 4 << 20;
+/// How often the pages for people and Prometheus are brought up to date, at most.
+pub const METRICS_AGE: Span = Span::secs(1);
+/// How often a session is told how a graph stands.
+pub const GRAPH_UPDATE: Span = Span::millis(100);
+
+/// Threads of a worker's in-process pool. Attempts granted beyond it wait for a thread.
+pub const POOL_THREADS: usize = 1_024;
+/// Commands that one worker runs at a time; further ones wait.
+pub const COMMANDS: usize = 1_024;
+/// Longest standard output, or output file, of a command, in bytes. A longer one fails the attempt as `VALUE_TOO_LARGE`.
+pub const COMMAND_OUTPUT_BYTES: u64 = 256 << 20;
+/// How long a command's output is read on after the command has ended and its process group was killed.
+pub const COMMAND_PIPE_WAIT: Span = Span::secs(1);
+/// Objects that one worker fetches at a time; further ones wait.
+pub const FETCHES: usize = 16;
+/// How long a peer may take to accept a connection, or to send the next part of an object, before the next holder is asked.
+pub const FETCH_WAIT: Span = Span::secs(10);
+/// Room made for an object's bytes before they have come, at most, in bytes: a peer's word is not trusted beyond it.
+pub const FETCH_ROOM_BYTES: u64 = 16 << 20;
+/// Longest pause between a worker's attempts to reach its scheduler; the first is a hundredth of it.
+pub const RECONNECT_MAX: Span = Span::secs(2);
+/// How long a daemon that was told to end waits for what runs.
+pub const DRAIN_WAIT: Span = Span::secs(60);
+/// How long a worker that leaves waits until its last reports are read.
+pub const LEAVE_WAIT: Span = Span::secs(1);
+/// A worker starts nothing while its values take more than this share of its memory, in percent.
+pub const PAUSE_PERCENT: u64 = 80;
+/// A paused worker goes on when its values take less than this share of its memory, in percent.
+pub const RESUME_PERCENT: u64 = 70;
+
+/// Connections to a daemon's port at a time; further ones wait in the kernel's queue.
+pub const CONNECTIONS: usize = 16_384;
+/// How long a daemon that is out of descriptors or memory waits before it accepts again.
+pub const ACCEPT_PAUSE: Span = Span::millis(100);
+/// Connections to a daemon's HTTP port at a time; further ones wait in the kernel's queue.
+pub const HTTP_CONNECTIONS: usize = 64;
+/// How long an HTTP client may take for the headers of a request, or between requests, before it is cut off.
+pub const HTTP_HEADER_WAIT: Span = Span::secs(10);
+/// Longest head of an HTTP request, in bytes; a longer one is refused.
+pub const HTTP_HEADER_BYTES: usize = 16 << 10;
+/// Tokens that a daemon knows; a further one is refused.
+pub const TOKENS: usize = 1_024;
+/// Longest token, in bytes; a longer one is refused.
+pub const TOKEN_BYTES: usize = 256;
+
+/// Longest message of a status that ends a call, in bytes; the rest is cut. It travels in headers, more than once.
+pub const STATUS_MESSAGE_BYTES: usize = 1 << 10;
+/// Longest stable name of an error, in bytes; the rest is cut.
+pub const ERROR_REASON_BYTES: usize = 64;
+/// Longest message of an error, in bytes; the rest is cut.
+pub const ERROR_MESSAGE_BYTES: usize = 4 << 10;
+/// Longest stack trace of an error, in bytes; the rest is cut.
+pub const ERROR_TRACEBACK_BYTES: usize = 16 << 10;
+/// Printed lines kept with an error.
+pub const ERROR_LAST_LINES: usize = 20;
+/// Longest of those lines, in bytes.
+pub const ERROR_LINE_BYTES: usize = 400;
+/// Errors behind an error; the rest is dropped.
+pub const ERROR_CAUSES: usize = 4;

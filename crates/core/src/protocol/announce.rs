@@ -1,0 +1,172 @@
+//! The canonical form of an announcement: two sides that fold theirs into a digest learn whether they agree without sending it.
+
+use super::{Announce, Report};
+use crate::id::AttemptId;
+use crate::object::ObjectId;
+
+/// What kind of entry follows in the canonical form.
+#[derive(Clone, Copy)]
+enum Tag {
+    Held = 1,
+    Output = 2,
+    Accepted = 3,
+    Started = 4,
+    Failed = 5,
+    Finished = 6,
+    Retracted = 7,
+}
+
+impl Announce {
+    /// Puts the entries in the order that [`Self::fold_digest`] expects: by id.
+    pub fn sort(&mut self) {
+        self.objects.sort_unstable();
+        self.attempts.sort_unstable();
+        self.ended.sort_by_key(Report::ended);
+    }
+
+    /// Feeds the canonical bytes of a sorted announcement, entry by entry, to `fold`.
+    ///
+    /// They do not depend on how the announcement was cut into parts, as long as these are folded in order: objects, then
+    /// attempts, then ends. Of an end only its kind counts: the rest is fixed by the attempt's number.
+    pub fn fold_digest(&self, fold: &mut impl FnMut(&[u8])) {
+        for (object, size) in &self.objects {
+            match object {
+                ObjectId::Held { holder, n } => Entry::new(Tag::Held).u64(holder.0).u64(*n),
+                ObjectId::Output { task, output } => {
+                    let entry = Entry::new(Tag::Output).u64(task.graph.0).u32(task.index);
+                    entry.u32(u32::from(*output))
+                }
+            }
+            .u64(*size)
+            .fold(fold);
+        }
+        for (attempt, started) in &self.attempts {
+            let tag = if *started { Tag::Started } else { Tag::Accepted };
+            Entry::new(tag).attempt(*attempt).fold(fold);
+        }
+        for report in &self.ended {
+            let tag = match report {
+                Report::Failed { .. } => Tag::Failed,
+                Report::Finished { .. } => Tag::Finished,
+                Report::Retracted(_) => Tag::Retracted,
+                Report::Draining
+                | Report::InputMissing { .. }
+                | Report::ReplicaAdded { .. }
+                | Report::ReplicaLost(_)
+                | Report::Started(_) => continue,
+            };
+            report
+                .ended()
+                .into_iter()
+                .for_each(|attempt| Entry::new(tag).attempt(attempt).fold(fold));
+        }
+    }
+}
+
+impl Report {
+    /// The attempt whose end this tells.
+    pub fn ended(&self) -> Option<AttemptId> {
+        match self {
+            Self::Failed { attempt, .. }
+            | Self::Finished { attempt, .. }
+            | Self::Retracted(attempt) => Some(*attempt),
+            Self::Draining
+            | Self::InputMissing { .. }
+            | Self::ReplicaAdded { .. }
+            | Self::ReplicaLost(_)
+            | Self::Started(_) => None,
+        }
+    }
+}
+
+/// One entry: a tag and whole numbers of fixed width, so that no two announcements have the same bytes.
+struct Entry {
+    bytes: [u8; 32],
+    len: usize,
+}
+
+impl Entry {
+    fn new(tag: Tag) -> Self {
+        Self { bytes: [0; 32], len: 0 }.put(&[tag as u8])
+    }
+
+    fn put(mut self, bytes: &[u8]) -> Self {
+        let end = self.len + bytes.len();
+        self.bytes
+            .get_mut(self.len..end)
+            .expect("the longest entry has 25 bytes")
+            .copy_from_slice(bytes);
+        self.len = end;
+        self
+    }
+
+    fn u32(self, n: u32) -> Self {
+        self.put(&n.to_be_bytes())
+    }
+
+    fn u64(self, n: u64) -> Self {
+        self.put(&n.to_be_bytes())
+    }
+
+    fn attempt(self, AttemptId { task, no }: AttemptId) -> Self {
+        self.u64(task.graph.0).u32(task.index).u32(no.epoch.0).u32(no.n)
+    }
+
+    fn fold(self, fold: &mut impl FnMut(&[u8])) {
+        fold(self.bytes.get(..self.len).expect("the length is within the bytes"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{AttemptNo, Epoch, GraphId, HolderId, TaskId};
+
+    fn bytes(parts: &[Announce]) -> Vec<u8> {
+        let mut all = Vec::new();
+        parts.iter().for_each(|part| part.fold_digest(&mut |bytes| all.extend_from_slice(bytes)));
+        all
+    }
+
+    fn whole() -> Announce {
+        let task = |index| TaskId { graph: GraphId(1), index };
+        let attempt =
+            |index| AttemptId { task: task(index), no: AttemptNo { epoch: Epoch(1), n: 1 } };
+        let held = ObjectId::Held { holder: HolderId(9), n: 1 };
+        Announce {
+            objects: vec![(ObjectId::output(task(4), 1), 8), (held, 7)],
+            attempts: vec![(attempt(3), false), (attempt(2), true)],
+            ended: vec![Report::Retracted(attempt(6)), Report::Retracted(attempt(5))],
+            last: true,
+        }
+    }
+
+    #[test]
+    fn neither_order_nor_parts_are_seen() {
+        let mut sorted = whole();
+        sorted.sort();
+        let mut rest = sorted.clone();
+        let first = Announce { objects: rest.objects.drain(..1).collect(), ..Announce::default() };
+        assert_eq!(bytes(&[first, rest]), bytes(std::slice::from_ref(&sorted)));
+        let mut shuffled = whole();
+        shuffled.objects.reverse();
+        shuffled.sort();
+        assert_eq!(shuffled, sorted);
+    }
+
+    #[test]
+    fn every_difference_is_seen() {
+        let same = bytes(&[whole()]);
+        let change: [fn(&mut Announce); 4] = [
+            |announce| announce.objects[0].1 += 1,
+            |announce| announce.attempts[0].1 = true,
+            |announce| announce.ended.truncate(1),
+            |announce| announce.attempts[1].0.no.n = 2,
+        ];
+        for change in change {
+            let mut other = whole();
+            change(&mut other);
+            assert_ne!(bytes(&[other]), same);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! `cargo xtask ci`: what CI runs, and nothing that CI does not.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+
+use crate::workspace::{cargo, has_cargo_command, run as run_command};
+use crate::{codegen, proto, refusals, test, tidy};
+
+/// Run every check that CI runs, in the same order
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Run only this step; may be given more than once
+    #[arg(long, value_name = "STEP", value_parser = STEPS.map(|step| step.name))]
+    only: Vec<String>,
+    /// Leave out the steps that take minutes
+    #[arg(long, conflicts_with = "only")]
+    quick: bool,
+}
+
+/// One thing that CI does. A new one is a line in [`STEPS`].
+struct Step {
+    name: &'static str,
+    /// Left out by `--quick`.
+    slow: bool,
+    run: fn() -> Result<Outcome>,
+}
+
+enum Outcome {
+    Passed,
+    /// This machine cannot run the step, for this reason.
+    Skipped(&'static str),
+}
+
+const fn step(name: &'static str, run: fn() -> Result<Outcome>) -> Step {
+    Step { name, slow: false, run }
+}
+
+const fn slow(name: &'static str, run: fn() -> Result<Outcome>) -> Step {
+    Step { name, slow: true, run }
+}
+
+const STEPS: [Step; 9] = [
+    step("fmt", || passed(run_command(&mut cargo(["fmt", "--all", "--check"])))),
+    step("clippy", || passed(clippy())),
+    step("codegen", || passed(codegen::check())),
+    step("proto", || passed(proto::check())),
+    step("refusals", || passed(refusals::check())),
+    step("tidy", || passed(tidy::check())),
+    slow("doc", || passed(doc())),
+    slow("test", || passed(test::run_all())),
+    slow("deny", deny),
+];
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let chosen: Vec<&Step> = STEPS
+        .iter()
+        .filter(|step| args.only.is_empty() || args.only.iter().any(|name| name == step.name))
+        .filter(|step| !(args.quick && step.slow))
+        .collect();
+    let mut rows = Vec::new();
+    let mut failed = None;
+    for step in &chosen {
+        println!("== {}", step.name);
+        let started = now();
+        let outcome = (step.run)();
+        let took = now() - started;
+        let word = match &outcome {
+            Ok(Outcome::Passed) => "passed",
+            Ok(Outcome::Skipped(reason)) => {
+                println!("skipped: {}: {reason}", step.name);
+                "skipped"
+            }
+            Err(_) => "FAILED",
+        };
+        rows.push((step.name, word, Some(took)));
+        if let Err(error) = outcome {
+            failed = Some((step.name, error));
+            break;
+        }
+    }
+    let not_run = chosen.iter().skip(rows.len()).map(|step| (step.name, "not run", None));
+    rows.extend(not_run.collect::<Vec<_>>());
+    print_table(&rows);
+    failed.map_or(Ok(()), |(name, error)| {
+        Err(error.context(anyhow!("step {name} failed; alone: cargo xtask ci --only {name}")))
+    })
+}
+
+fn print_table(rows: &[(&str, &str, Option<Duration>)]) {
+    println!("\n{:<10} {:<8} {:>9}", "step", "outcome", "seconds");
+    for (name, word, took) in rows {
+        let seconds = took.map_or_else(String::new, |took| format!("{:.1}", took.as_secs_f64()));
+        println!("{name:<10} {word:<8} {seconds:>9}");
+    }
+    let total: Duration = rows.iter().filter_map(|(_, _, took)| *took).sum();
+    println!("{:<10} {:<8} {:>9.1}", "total", "", total.as_secs_f64());
+}
+
+fn passed(result: Result<()>) -> Result<Outcome> {
+    result.map(|()| Outcome::Passed)
+}
+
+fn clippy() -> Result<()> {
+    run_command(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+fn doc() -> Result<()> {
+    let mut doc = cargo(["doc", "--no-deps", "--workspace"]);
+    run_command(doc.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn deny() -> Result<Outcome> {
+    if !has_cargo_command("deny") {
+        return Ok(Outcome::Skipped("cargo-deny is not installed"));
+    }
+    passed(run_command(&mut cargo(["deny", "check"])))
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long a step took is told to people only")]
+fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,59 @@
+//! Everything the project does to itself: generate, check, test, measure, package.
+//!
+//! One file per command; `ci` strings the others together and is all that CI runs. Nothing here depends on
+//! `bireme-proto`: whoever breaks the generated code must still be able to generate it anew.
+
+#![expect(clippy::print_stdout, reason = "a command line tool answers on stdout")]
+#![expect(clippy::print_stderr, reason = "and complains on stderr")]
+
+mod ci;
+mod codegen;
+mod proto;
+mod refusals;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What `cargo xtask` understands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Ci(ci::Args),
+    Codegen(codegen::Args),
+    Proto(proto::Args),
+    Refusals(refusals::Args),
+    Test(test::Args),
+    Tidy(tidy::Args),
+}
+
+fn main() -> ExitCode {
+    let result = run(Cli::parse().command);
+    // Not by returning it: a backtrace through this tool would only bury the message.
+    if let Err(error) = &result {
+        for cause in error.chain() {
+            eprintln!("error: {cause}");
+        }
+    }
+    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Ci(args) => ci::run(&args),
+        Command::Codegen(args) => codegen::run(&args),
+        Command::Proto(args) => proto::run(&args),
+        Command::Refusals(args) => refusals::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Tidy(args) => tidy::run(&args),
+    }
+}

@@ -1,0 +1,34 @@
+//! `cargo xtask test`: the tests, by the one command that the README and CI both give.
+
+use anyhow::Result;
+
+use crate::workspace::{cargo, has_cargo_command, run as run_command};
+
+/// Run the tests: unit and integration tests, then doc tests
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Handed to `cargo nextest run` (or `cargo test`) in place of `--workspace`; doc tests are then left out
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<String>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    // nextest runs each test in a process of its own, so one that aborts or hangs is named.
+    let mut tests = if has_cargo_command("nextest") {
+        cargo(["nextest", "run"])
+    } else {
+        println!("cargo-nextest is not installed: tests run under cargo test");
+        cargo(["test"])
+    };
+    if args.rest.is_empty() {
+        run_command(tests.args(["--workspace", "--no-fail-fast"]))?;
+        run_command(&mut cargo(["test", "--doc", "--workspace"]))
+    } else {
+        run_command(tests.args(&args.rest))
+    }
+}
+
+/// The whole suite, as CI wants it.
+pub(crate) fn run_all() -> Result<()> {
+    run(&Args { rest: Vec::new() })
+}
