@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
-use crate::workspace::{cargo, has_cargo_command, run as run_command};
-use crate::{codegen, proto, refusals, test, tidy};
+use crate::workspace::{EVERYTHING, cargo, has_cargo_command, run as run_command};
+use crate::{bench, codegen, it, proto, refusals, test, tidy};
 
 /// Run every check that CI runs, in the same order
 #[derive(clap::Args)]
@@ -40,7 +40,7 @@ const fn slow(name: &'static str, run: fn() -> Result<Outcome>) -> Step {
     Step { name, slow: true, run }
 }
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 11] = [
     step("fmt", || passed(run_command(&mut cargo(["fmt", "--all", "--check"])))),
     step("clippy", || passed(clippy())),
     step("codegen", || passed(codegen::check())),
@@ -49,6 +49,8 @@ const STEPS: [Step; 9] = [
     step("tidy", || passed(tidy::check())),
     slow("doc", || passed(doc())),
     slow("test", || passed(test::run_all())),
+    slow("it", || passed(it::check())),
+    slow("bench", || passed(bench::smoke())),
     slow("deny", deny),
 ];
 
@@ -102,12 +104,13 @@ fn passed(result: Result<()>) -> Result<Outcome> {
 }
 
 fn clippy() -> Result<()> {
-    run_command(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+    let mut clippy = cargo(["clippy", "--all-targets"]);
+    run_command(clippy.args(EVERYTHING).args(["--", "-D", "warnings"]))
 }
 
 fn doc() -> Result<()> {
-    let mut doc = cargo(["doc", "--no-deps", "--workspace"]);
-    run_command(doc.env("RUSTDOCFLAGS", "-D warnings"))
+    let mut doc = cargo(["doc", "--no-deps"]);
+    run_command(doc.args(EVERYTHING).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 fn deny() -> Result<Outcome> {

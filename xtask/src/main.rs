@@ -1,13 +1,18 @@
 //! Everything the project does to itself: generate, check, test, measure, package.
 //!
 //! One file per command; `ci` strings the others together and is all that CI runs. Nothing here depends on
-//! `bireme-proto`: whoever breaks the generated code must still be able to generate it anew.
+//! `bireme-proto`: whoever breaks the generated code must still be able to generate it anew. The two commands that drive
+//! clusters do, so they are compiled with the feature `cluster` only, and this program starts itself anew with it.
 
 #![expect(clippy::print_stdout, reason = "a command line tool answers on stdout")]
 #![expect(clippy::print_stderr, reason = "and complains on stderr")]
 
+mod bench;
 mod ci;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod codegen;
+mod it;
 mod proto;
 mod refusals;
 mod test;
@@ -28,8 +33,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Bench(bench::Args),
     Ci(ci::Args),
     Codegen(codegen::Args),
+    It(it::Args),
     Proto(proto::Args),
     Refusals(refusals::Args),
     Test(test::Args),
@@ -49,8 +56,10 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
+        Command::Bench(args) => bench::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::Codegen(args) => codegen::run(&args),
+        Command::It(args) => it::run(&args),
         Command::Proto(args) => proto::run(&args),
         Command::Refusals(args) => refusals::run(&args),
         Command::Test(args) => test::run(&args),

@@ -2,12 +2,12 @@
 
 use anyhow::Result;
 
-use crate::workspace::{cargo, has_cargo_command, run as run_command};
+use crate::workspace::{EVERYTHING, cargo, has_cargo_command, run as run_command};
 
 /// Run the tests: unit and integration tests, then doc tests
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Handed to `cargo nextest run` (or `cargo test`) in place of `--workspace`; doc tests are then left out
+    /// Handed to `cargo nextest run` (or `cargo test`) in place of the whole workspace; doc tests are then left out
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     rest: Vec<String>,
 }
@@ -21,8 +21,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         cargo(["test"])
     };
     if args.rest.is_empty() {
-        run_command(tests.args(["--workspace", "--no-fail-fast"]))?;
-        run_command(&mut cargo(["test", "--doc", "--workspace"]))
+        run_command(tests.args(EVERYTHING).arg("--no-fail-fast"))?;
+        run_command(cargo(["test", "--doc"]).args(EVERYTHING))
     } else {
         run_command(tests.args(&args.rest))
     }

@@ -1,10 +1,14 @@
 //! Where things are, and how commands are run there.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail};
+
+/// Arguments of cargo for all that there is; the feature is off for whoever only generates.
+pub(crate) const EVERYTHING: [&str; 3] = ["--workspace", "--features", "xtask/cluster"];
 
 /// Returns the root of the workspace.
 pub(crate) fn root() -> PathBuf {
@@ -31,6 +35,24 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
         bail!("{} failed: {status}", words(command));
     }
     Ok(())
+}
+
+/// Prepares this program with these arguments, built with the feature `cluster` and a profile.
+pub(crate) fn with_cluster<S: AsRef<OsStr>>(
+    profile: &str,
+    args: impl IntoIterator<Item = S>,
+) -> Command {
+    let mut command = cargo(["run", "--quiet", "--package", "xtask", "--profile", profile]);
+    command.args(["--features", "cluster", "--"]).args(args);
+    command
+}
+
+/// Goes on as that program, with the arguments of this one: whoever signals us then signals it.
+#[cfg(not(feature = "cluster"))]
+pub(crate) fn become_with_cluster(profile: &str) -> Result<()> {
+    use std::os::unix::process::CommandExt as _;
+    let error = with_cluster(profile, env::args_os().skip(1)).exec();
+    Err(error).context("cannot run cargo")
 }
 
 /// Runs a command and returns what it printed; what it complained of is in the error.

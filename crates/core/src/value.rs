@@ -144,13 +144,23 @@ impl Value {
         self.buffers.iter().all(|buffer| matches!(buffer, Buffer::Inline(_)))
     }
 
+    /// How many bytes are in the value itself, as they are.
+    pub fn inline_bytes(&self) -> u64 {
+        let lengths = self.buffers.iter().map(|buffer| match buffer {
+            Buffer::Inline(bytes) => bytes.len() as u64,
+            Buffer::Blob(_) | Buffer::Object(_) | Buffer::PoolFile(_) => 0,
+        });
+        lengths.sum()
+    }
+
     /// All bytes in one run: no copy where there is one buffer. `None` if some are elsewhere.
     pub fn bytes(&self) -> Option<Bytes> {
         match self.buffers.as_slice() {
             [] => Some(Bytes::new()),
             [Buffer::Inline(bytes)] => Some(bytes.clone()),
             many => {
-                let mut all = Vec::with_capacity(usize::try_from(self.size).ok()?);
+                // Not by `size`, which somebody else may have made up.
+                let mut all = Vec::with_capacity(usize::try_from(self.inline_bytes()).ok()?);
                 for buffer in many {
                     let Buffer::Inline(bytes) = buffer else { return None };
                     all.extend_from_slice(bytes);

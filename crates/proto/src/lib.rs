@@ -20,6 +20,7 @@ pub mod status;
     clippy::all,
     clippy::pedantic,
     clippy::allow_attributes_without_reason,
+    clippy::use_self,
     missing_docs,
     unreachable_pub,
     unused_qualifications,

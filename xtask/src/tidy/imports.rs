@@ -17,9 +17,9 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("bireme-worker", &["core", "daemon", "executor", "proto"]),
     ("bireme-executor", &["core", "proto"]),
     ("bireme-client", &["core", "proto"]),
-    ("bireme-launch", &["core", "client", "scheduler", "worker"]),
+    ("bireme-launch", &["core", "client", "daemon", "scheduler", "worker"]),
     ("bireme-ml", &["core", "client"]),
-    ("bireme-cli", &["core", "proto", "client", "launch", "scheduler", "worker"]),
+    ("bireme-cli", &["core", "proto", "client", "daemon", "launch", "scheduler", "worker"]),
     ("bireme-python", &["core", "client", "executor", "launch", "ml"]),
     ("bireme-sim", &["core", "scheduler", "worker"]),
     ("xtask", &["core", "proto", "client"]),
@@ -104,7 +104,7 @@ mod tests {
         ]));
         assert_eq!(
             found,
-            ["bireme-scheduler must not import bireme-worker (dev); it may import: core, proto"]
+            ["bireme-scheduler must not import bireme-worker (dev); it may import: core, daemon, proto"]
         );
     }
 

@@ -98,12 +98,16 @@ impl GraphChunk {
         if externals > limits::GRAPH_EXTERNALS {
             return Err(too_large("externals", externals as u64, limits::GRAPH_EXTERNALS as u64));
         }
+        let is_barren = |class| graph.outputs_of_class(class) == 0;
+        let has_barren = self.classes.iter().any(|class| class.outputs == 0)
+            || (0..).take(graph.classes()).any(is_barren);
         Ok(Checker {
             chunk: self,
             graph,
             end: u32::try_from(end).unwrap_or(u32::MAX),
             classes,
             externals,
+            has_barren,
         })
     }
 
@@ -155,6 +159,8 @@ struct Checker<'a, G> {
     end: u32,
     classes: usize,
     externals: usize,
+    /// Some class has no outputs at all: even output 0 may be none.
+    has_barren: bool,
 }
 
 impl<G: GraphSoFar> Checker<'_, G> {
@@ -217,7 +223,7 @@ impl<G: GraphSoFar> Checker<'_, G> {
                 format!("{} depends on task {task}; the graph has {} so far", who(), self.end);
             return Err(Refusal::at(Reason::DependencyUnknown, field(), message));
         }
-        if output > 0 {
+        if output > 0 || self.has_barren {
             let class = self.class_of(task);
             let outputs = self.outputs_of_class(class);
             if output >= outputs {

@@ -55,10 +55,9 @@ impl Announce {
                 | Report::ReplicaLost(_)
                 | Report::Started(_) => continue,
             };
-            report
-                .ended()
-                .into_iter()
-                .for_each(|attempt| Entry::new(tag).attempt(attempt).fold(fold));
+            if let Some(attempt) = report.ended() {
+                Entry::new(tag).attempt(attempt).fold(fold);
+            }
         }
     }
 }
@@ -124,7 +123,9 @@ mod tests {
 
     fn bytes(parts: &[Announce]) -> Vec<u8> {
         let mut all = Vec::new();
-        parts.iter().for_each(|part| part.fold_digest(&mut |bytes| all.extend_from_slice(bytes)));
+        for part in parts {
+            part.fold_digest(&mut |bytes| all.extend_from_slice(bytes));
+        }
         all
     }
 

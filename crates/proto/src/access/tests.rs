@@ -1,3 +1,5 @@
+//! Access files on a real file system: modes, owners and what is written there.
+
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;

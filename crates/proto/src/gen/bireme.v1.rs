@@ -788,7 +788,7 @@ pub struct RetryPolicy {
     /// Pause before the first retry.
     #[prost(uint64, tag = "2")]
     pub backoff_us: u64,
-    /// Longest pause; the pause doubles with each retry until then.
+    /// Longest pause; the pause doubles with each retry until then. 0 is 60 s.
     #[prost(uint64, tag = "3")]
     pub backoff_max_us: u64,
     /// Only failures of these classes are retried; empty is every class but `CANCELLED` and `MALFORMED`.

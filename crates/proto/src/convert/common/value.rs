@@ -1,7 +1,7 @@
 //! Values, and where their bytes are.
 
 use bireme_core::reason::{Reason, Refusal};
-use bireme_core::value::{Buffer, Codec, PoolFile, Ref, Value};
+use bireme_core::value::{Buffer, Codec, Compression, PoolFile, Ref, Value};
 
 use crate::convert::Unknown;
 use crate::convert::enums::{commanded, number};
@@ -35,7 +35,7 @@ impl TryFrom<pb::Value> for Value {
             (0, [Buffer::Object(_)]) => Codec::None,
             _ => commanded(codec, "codec")?,
         };
-        Ok(Self {
+        let mut value = Self {
             codec,
             buffers,
             size,
@@ -43,7 +43,12 @@ impl TryFrom<pb::Value> for Value {
             type_hint,
             compression: commanded(compression, "compression")?,
             digest: optional(digest, "digest")?,
-        })
+        };
+        if value.compression == Compression::None && value.is_inline() {
+            // Reckoned rather than believed.
+            value.size = value.inline_bytes();
+        }
+        Ok(value)
     }
 }
 

@@ -4,13 +4,15 @@ use bireme_core::id::{AttemptId, Digest};
 use bireme_core::object::ObjectId;
 use bireme_core::protocol::{Announce, Output, Report, Timing};
 use bireme_core::reason::Refusal;
-use bireme_core::{Span, limits};
+use bireme_core::{Span, Value, limits};
 use pb::fleet_report::Report as Wire;
 use smallvec::SmallVec;
 
 use crate::convert::Unknown;
 use crate::convert::common::{error, holder_numbers, holders, inline};
-use crate::convert::field::{Within as _, at_most, list, missing, optional, required, sent};
+use crate::convert::field::{
+    Within as _, at_most, list, malformed, missing, optional, required, sent,
+};
 use crate::pb;
 
 /// Reads reports; also says how many parts of them were passed over, because this version does not know them.
@@ -63,15 +65,27 @@ fn read_finished(message: pb::AttemptFinished, unknown: &mut Unknown) -> Result<
     let pb::AttemptFinished { attempt, outputs: from, timing } = message;
     let from = at_most(from, limits::TASK_OUTPUTS.into(), "outputs")?;
     let mut outputs = SmallVec::with_capacity(from.len());
-    for (n, pb::Output { size, value }) in from.into_iter().enumerate() {
-        let value = inline(value, unknown).within("value").within_item("outputs", n)?;
-        outputs.push(Output { size, value });
+    for (n, output) in from.into_iter().enumerate() {
+        outputs.push(read_output(output, unknown).within_item("outputs", n)?);
     }
     Ok(Report::Finished {
         attempt: required(attempt, "attempt")?,
         outputs,
         timing: timing.map(Into::into).unwrap_or_default(),
     })
+}
+
+fn read_output(message: pb::Output, unknown: &mut Unknown) -> Result<Output, Refusal> {
+    let pb::Output { size, value } = message;
+    let value = inline(value, unknown).within("value")?;
+    // The scheduler keeps what it is sent.
+    match value.as_deref().map_or(0, Value::inline_bytes) {
+        bytes if bytes > limits::INLINE_BYTES => {
+            let limit = limits::INLINE_BYTES;
+            Err(malformed("value", format!("{bytes} bytes in a report, the limit is {limit}")))
+        }
+        _ => Ok(Output { size, value }),
+    }
 }
 
 fn read_failed(message: pb::AttemptFailed, unknown: &mut Unknown) -> Result<Report, Refusal> {

@@ -182,7 +182,7 @@ impl TryFrom<pb::RetryPolicy> for RetryPolicy {
         Ok(Self {
             max_retries,
             backoff: Span(backoff_us),
-            backoff_max: Span(backoff_max_us),
+            backoff_max: span(backoff_max_us).unwrap_or(Self::default().backoff_max),
             retry_on: classes,
             max_crashes: max_crashes.unwrap_or(DEFAULT_CRASHES),
         })

@@ -244,12 +244,12 @@ fn values_that_cannot_be() {
 
 #[test]
 fn orders_that_cannot_be() {
+    use pb::fleet_order::Order as Wire;
     check(fleet::orders(vec![pb::FleetOrder::default()]), UNSUPPORTED, "orders[0].order");
     let order = |order| {
         let stop = pb::FleetOrder::from(bireme_core::protocol::Order::Stop);
         fleet::orders(vec![stop, pb::FleetOrder { order: Some(order) }])
     };
-    use pb::fleet_order::Order as Wire;
     let start = |spoil: fn(&mut pb::StartAttempt)| {
         let mut start = pb::StartAttempt::from(samples::start());
         spoil(&mut start);
@@ -288,6 +288,9 @@ fn reports_that_cannot_be() {
     let outputs = vec![pb::Output { size: 1, value }];
     let field = "reports[0].finished.outputs[0].value.digest.blake3";
     check(finished(attempt, outputs), MALFORMED, field);
+    let large = Value::raw(vec![0; 4_097]);
+    let outputs = vec![pb::Output { size: 4_097, value: Some(large.into()) }];
+    check(finished(attempt, outputs), MALFORMED, "reports[0].finished.outputs[0].value");
     let failed = pb::AttemptFailed { attempt, error: None, timing: None };
     check(report(Wire::Failed(failed)), MALFORMED, "reports[0].failed.error");
     let error = pb::TaskError { attempt: no_count, ..samples::error().into() };

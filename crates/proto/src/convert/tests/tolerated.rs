@@ -53,6 +53,12 @@ fn an_error_of_an_unknown_class_is_the_users() {
 }
 
 #[test]
+fn the_size_of_what_is_here_is_reckoned() {
+    let lie = pb::Value { size: 1 << 60, ..Value::raw("abc").into() };
+    assert_eq!(Value::try_from(lie), Ok(Value::raw("abc")));
+}
+
+#[test]
 fn an_error_is_cut_to_its_limits_at_the_door() {
     let long = TaskError::new(ErrorClass::User, "R", "m".repeat(1 << 20));
     let error = round::<pb::TaskError, TaskError>(long).unwrap();
@@ -82,6 +88,7 @@ fn what_is_left_out_has_its_default() {
     let policy = pb::RetryPolicy { retry_on: vec![8, 1, 8], ..Default::default() };
     let policy = bireme_core::RetryPolicy::try_from(policy).unwrap();
     assert_eq!(policy.retry_on, [ErrorClass::Timeout, ErrorClass::User]);
+    assert_eq!(policy.backoff_max, Span::secs(60));
     assert_eq!(policy.max_crashes, bireme_core::retry::DEFAULT_CRASHES);
 
     let open = pb::OpenSession { token: vec![1; 16].into(), ..Default::default() };

@@ -1,0 +1,86 @@
+//! What goes to standard output, and what is said on standard error.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+use serde_json::Value as Json;
+
+use crate::args::Format;
+
+/// Says something to whoever watches. Nobody listening is no error.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Writes data as it is.
+pub(crate) fn bytes(data: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    unless_closed(stdout.write_all(data).and_then(|()| stdout.flush()))
+}
+
+/// Writes one JSON document, or a table of the same.
+pub(crate) fn show(format: Format, json: &Json, table: &Table) -> io::Result<()> {
+    match format {
+        Format::Json => bytes(format!("{json:#}\n").as_bytes()),
+        Format::Text => bytes(table.render().as_bytes()),
+    }
+}
+
+/// A reader that has seen enough, such as `head`, is no error.
+fn unless_closed(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// Rows of cells, for people.
+#[derive(Debug)]
+pub(crate) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with these headings; none for a list of names and values.
+    pub(crate) fn new(headings: &[&str]) -> Self {
+        let headings: Vec<_> = headings.iter().map(|&heading| heading.to_owned()).collect();
+        Self { rows: if headings.is_empty() { Vec::new() } else { vec![headings] } }
+    }
+
+    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.rows.push(cells.into());
+    }
+
+    /// Columns are as wide as their widest cell; the last is not filled up.
+    fn render(&self) -> String {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<_> = (0..columns).map(width).collect();
+        let mut text = String::new();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(&widths) {
+                let _ = write!(line, "{cell:width$}  ");
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned() {
+        let mut table = Table::new(&["NAME", "N"]);
+        table.row(["a".into(), "1".into()]);
+        table.row(["longer".into(), "22".into()]);
+        assert_eq!(table.render(), "NAME    N\na       1\nlonger  22\n");
+    }
+}

@@ -1,0 +1,244 @@
+//! From an address and a token to an open session.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bireme_core::Reason;
+use bireme_core::id::{ClusterId, Epoch, SessionId, SessionToken};
+use bireme_core::limits;
+use bireme_core::link::{Hello, greet};
+use bireme_core::reason::Refusal;
+use bireme_core::time::Span;
+use bireme_proto::access::{self, Access, AccessError};
+use bireme_proto::convert::common::Greeting;
+use bireme_proto::pb;
+use bireme_proto::pb::session_client::SessionClient;
+use tokio::sync::mpsc;
+use tonic::Streaming;
+use tonic::metadata::AsciiMetadataValue;
+use tonic::transport::Channel;
+
+use crate::client::random;
+use crate::error::{ConnectError, Refused};
+use crate::outgoing::{Outbound, Outgoing};
+use crate::peers::{authorized, endpoint};
+
+/// Where to connect, and as whom. What is not given is looked for: the address in `BIREME_SCHEDULER`, then in the access
+/// file; the token in `BIREME_TOKEN`, then in the access file.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectOptions {
+    /// Address of the scheduler: `http://HOST:PORT`.
+    pub scheduler: Option<String>,
+    /// The bearer token.
+    pub token: Option<String>,
+    /// The access file that a scheduler wrote; the default is the one of this user.
+    pub access_file: Option<PathBuf>,
+    /// Name of the session, for people.
+    pub name: String,
+    /// How long the session outlives a lost stream; the scheduler's default unless given.
+    pub ttl: Option<Span>,
+    /// Share of the cluster relative to other sessions, in percent; 0 is 100.
+    pub weight_percent: u32,
+}
+
+/// What is needed to speak to a cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    address: String,
+    cluster: Option<ClusterId>,
+    bearer: Option<AsciiMetadataValue>,
+}
+
+/// An open session.
+pub(crate) struct Attached {
+    pub(crate) session: SessionId,
+    pub(crate) channel: Channel,
+    pub(crate) commands: mpsc::Sender<Outbound>,
+    pub(crate) reports: Streaming<pb::SessionDown>,
+    /// The first message, without what belongs to its opening.
+    pub(crate) first: pb::SessionDown,
+}
+
+impl Target {
+    /// Looks for what the options leave open.
+    pub(crate) fn find(options: &ConnectOptions) -> Result<Self, ConnectError> {
+        let given = options.scheduler.clone().or_else(|| variable("BIREME_SCHEDULER"));
+        let file = access_file(options, given.is_some())?;
+        let address = given
+            .or_else(|| file.as_ref().map(|file| file.address.clone()))
+            .ok_or(ConnectError::NoAddress)?;
+        // The token of one cluster is never shown to another, unless the file was named for it.
+        let file = file
+            .filter(|file| options.access_file.is_some() || is_same_place(&file.address, &address));
+        let token = options
+            .token
+            .clone()
+            .or_else(|| variable("BIREME_TOKEN"))
+            .or_else(|| file.as_ref().map(|file| file.token.clone()));
+        let cluster = file.map(|file| file.cluster);
+        let bearer = token.map(|token| bearer(&token, &address)).transpose()?;
+        Ok(Self { address, cluster, bearer })
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(crate) fn bearer(&self) -> Option<&AsciiMetadataValue> {
+        self.bearer.as_ref()
+    }
+
+    /// A connection to the scheduler.
+    pub(crate) async fn connect(&self) -> Result<Channel, ConnectError> {
+        let endpoint = endpoint(&self.address)
+            .map_err(|problem| ConnectError::Address { address: self.address.clone(), problem })?;
+        endpoint.connect().await.map_err(|error| ConnectError::Unreachable {
+            address: self.address.clone(),
+            problem: innermost(&error),
+        })
+    }
+
+    fn refused(&self, refused: impl Into<Refused>) -> ConnectError {
+        ConnectError::Refused { address: self.address.clone(), refused: refused.into() }
+    }
+}
+
+/// The access file named, or else this user's if there is one and it can be trusted.
+fn access_file(
+    options: &ConnectOptions,
+    has_address: bool,
+) -> Result<Option<Access>, ConnectError> {
+    let named = options.access_file.clone().or_else(|| variable(access::VARIABLE).map(Into::into));
+    let is_named = named.is_some();
+    let path = named.unwrap_or_else(|| access::default_path(variable));
+    match access::read(&path) {
+        Ok(file) => Ok(Some(file)),
+        Err(AccessError::Missing { .. }) if !is_named => Ok(None),
+        Err(_) if !is_named && has_address => Ok(None),
+        Err(error) => Err(ConnectError::Access(Arc::new(error))),
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Whether two addresses are one place, where `localhost` is the loopback address.
+fn is_same_place(a: &str, b: &str) -> bool {
+    let plain = |address: &str| {
+        address.trim_end_matches('/').replace("//localhost:", "//127.0.0.1:").to_ascii_lowercase()
+    };
+    plain(a) == plain(b)
+}
+
+fn bearer(token: &str, address: &str) -> Result<AsciiMetadataValue, ConnectError> {
+    format!("Bearer {token}").parse().map_err(|_| ConnectError::Refused {
+        address: address.to_owned(),
+        refused: Refused {
+            reason: Reason::Unauthenticated.name().to_owned(),
+            field: "authorization".to_owned(),
+            message: "the token has characters that no token has".to_owned(),
+        },
+    })
+}
+
+/// What the system said, without what wraps it.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+/// Opens a session's stream: says hello, and hears who this session is.
+pub(crate) async fn attach(
+    target: &Target,
+    options: &ConnectOptions,
+) -> Result<Attached, ConnectError> {
+    let channel = target.connect().await?;
+    let ours = Hello::new(target.cluster, Epoch(0));
+    let first = pb::SessionUp {
+        hello: Some(Greeting::new(ours.clone()).into()),
+        open: Some(pb::OpenSession {
+            token: SessionToken(random()).to_bytes().to_vec().into(),
+            name: options.name.clone(),
+            ttl_us: options.ttl.map_or(0, |ttl| ttl.0),
+            weight_percent: options.weight_percent,
+            known: Vec::new(),
+        }),
+        commands: Vec::new(),
+    };
+    let (commands, outgoing) = Outgoing::new(first);
+    let mut session = SessionClient::new(channel.clone())
+        .max_decoding_message_size(limits::MESSAGE_BYTES)
+        .max_encoding_message_size(limits::MESSAGE_BYTES);
+    let opening = async {
+        let request = authorized(outgoing, target.bearer());
+        let mut reports =
+            session.attach(request).await.map_err(|status| target.refused(status))?.into_inner();
+        let first = reports.message().await.map_err(|status| target.refused(status))?;
+        Ok((reports, first.unwrap_or_default()))
+    };
+    let (reports, mut first) =
+        tokio::time::timeout(limits::HELLO_WAIT.to_std(), opening).await.map_err(|_| {
+            ConnectError::Silent { address: target.address.clone(), wait: limits::HELLO_WAIT }
+        })??;
+    let session = judge(&ours, &mut first).map_err(|refusal| target.refused(refusal))?;
+    Ok(Attached { session, channel, commands, reports, first })
+}
+
+/// Reads what the scheduler answered to the opening.
+fn judge(ours: &Hello, first: &mut pb::SessionDown) -> Result<SessionId, Refusal> {
+    let missing = |field: &str| {
+        let message = format!("the scheduler's first message has no `{field}`");
+        Refusal::at(Reason::HelloExpected, field, message)
+    };
+    let hello = first.hello.take().ok_or_else(|| missing("hello"))?;
+    greet(ours, &Greeting::try_from(hello)?.hello)?;
+    let opened = first.opened.take().ok_or_else(|| missing("opened"))?;
+    let session = opened.session.ok_or_else(|| missing("opened.session"))?;
+    Ok(SessionId(session.number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer() -> pb::SessionDown {
+        let theirs = Hello::new(Some(ClusterId(1)), Epoch(3));
+        let session = Some(pb::SessionId { number: 7 });
+        pb::SessionDown {
+            hello: Some(Greeting::new(theirs).into()),
+            opened: Some(pb::SessionOpened { session, ..pb::SessionOpened::default() }),
+            reports: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_answer_of_the_right_cluster_opens_the_session() {
+        let judged = |cluster| judge(&Hello::new(cluster, Epoch(0)), &mut answer());
+        assert_eq!(judged(None), Ok(SessionId(7)));
+        assert_eq!(judged(Some(ClusterId(1))), Ok(SessionId(7)));
+        assert_eq!(judged(Some(ClusterId(2))).unwrap_err().reason, Reason::WrongCluster);
+        let silent = judge(&Hello::new(None, Epoch(0)), &mut pb::SessionDown::default());
+        assert_eq!(silent.unwrap_err().reason, Reason::HelloExpected);
+    }
+
+    #[test]
+    fn a_token_goes_only_where_its_file_points() {
+        assert!(is_same_place("http://127.0.0.1:9700", "http://localhost:9700/"));
+        assert!(!is_same_place("http://127.0.0.1:9700", "http://127.0.0.1:9701"));
+        assert!(!is_same_place("http://127.0.0.1:9700", "http://example.org:9700"));
+    }
+
+    #[test]
+    fn a_file_that_was_named_must_be_there() {
+        let options = ConnectOptions {
+            access_file: Some("/nowhere/access.toml".into()),
+            ..ConnectOptions::default()
+        };
+        let error = Target::find(&options).unwrap_err();
+        assert!(matches!(error, ConnectError::Access(_)), "{error}");
+    }
+}

@@ -1,0 +1,276 @@
+//! A submitted graph, as whoever submitted it sees it.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use bireme_core::graph::{GraphCounts, TaskState};
+use bireme_core::id::{GraphId, TaskId};
+use bireme_core::limits;
+use bireme_core::session::IndexRange;
+use bireme_core::time::Span;
+use bireme_core::{TaskError, Value};
+use tokio::sync::{Notify, watch};
+
+use crate::client::Inner;
+use crate::error::{CommandError, GraphError, Refused, ResultError};
+use crate::fetch;
+use crate::session::lock;
+use crate::slots::{Look, Place, Slots};
+
+/// A submitted graph.
+///
+/// Dropping it neither cancels the graph nor forgets it: that is what [`Graph::cancel`] and [`Graph::forget`] are for.
+/// What nobody forgets ends with the session.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    handle: Arc<Handle>,
+}
+
+/// Dropped with the last clone of a graph.
+#[derive(Debug)]
+struct Handle {
+    cell: Arc<Cell>,
+    client: Arc<Inner>,
+}
+
+/// How far a graph is.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Progress {
+    /// How many tasks are in which state, as far as the scheduler told.
+    pub counts: GraphCounts,
+    /// Every task has ended.
+    pub done: bool,
+    /// The graph as a whole came to nothing.
+    pub error: Option<GraphError>,
+    /// What a person should know, oldest first: among it tasks that no worker can run.
+    pub warnings: Vec<Refused>,
+}
+
+/// How a graph ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Summary {
+    /// How many tasks are in which state.
+    pub counts: GraphCounts,
+}
+
+/// What is known of a graph.
+#[derive(Debug)]
+pub(crate) struct Cell {
+    id: GraphId,
+    slots: Mutex<Slots>,
+    /// Told after every change of the slots.
+    changed: Notify,
+    progress: watch::Sender<Progress>,
+}
+
+impl Graph {
+    pub(crate) fn new(cell: Arc<Cell>, client: Arc<Inner>) -> Self {
+        Self { handle: Arc::new(Handle { cell, client }) }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> GraphId {
+        self.cell().id
+    }
+
+    /// How many tasks it has.
+    pub fn tasks(&self) -> u32 {
+        lock(&self.cell().slots).len()
+    }
+
+    /// How far it is, and a way to wait for news. The scheduler tells at most every [`limits::GRAPH_UPDATE`].
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.cell().progress.subscribe()
+    }
+
+    /// Waits until every task has ended. Tasks that failed are counted in the summary.
+    pub async fn wait(&self) -> Result<Summary, GraphError> {
+        let mut progress = self.progress();
+        let end = progress.wait_for(|progress| progress.done || progress.error.is_some()).await;
+        // The sender lives in the cell, which this graph holds.
+        let end = end.expect("a graph outlives those who wait for it").clone();
+        end.error.map_or(Ok(Summary { counts: end.counts }), Err)
+    }
+
+    /// Waits for a task to end and returns its first output.
+    pub async fn result(&self, task: u32) -> Result<Value, ResultError> {
+        self.output(task, 0).await
+    }
+
+    /// Waits for a task to end and returns one of its outputs.
+    pub async fn output(&self, task: u32, output: u16) -> Result<Value, ResultError> {
+        loop {
+            let mut changed = std::pin::pin!(self.cell().changed.notified());
+            // Before the look, so that no change falls between the two.
+            changed.as_mut().enable();
+            let id = TaskId { graph: self.id(), index: task };
+            match self.cell().look(task, output) {
+                Look::Value(value) => return Ok(value),
+                Look::Placed(place) => return self.fetch(id, output, &place).await,
+                Look::Failed(error) => return Err(ResultError::Task { task: id, error }),
+                Look::NotKept => return Err(ResultError::NotKept { task: id, output }),
+                Look::NoTask => return Err(ResultError::NoTask { task: id }),
+                Look::Pending { expected } => {
+                    if let Some(error) = self.failure() {
+                        return Err(error.into());
+                    }
+                    if !expected {
+                        self.want(task).await?;
+                    }
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// Waits for tasks in order and returns their first outputs, or the first error.
+    pub async fn results(&self, tasks: Range<u32>) -> Result<Vec<Value>, ResultError> {
+        let mut values = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            values.push(self.result(task).await?);
+        }
+        Ok(values)
+    }
+
+    /// The failures that are known, in order of tasks, at most `count`; those that only follow from others are left out.
+    /// All are known once the graph is done, if it watches its outputs.
+    pub fn failures(&self, count: usize) -> Vec<(u32, TaskError)> {
+        lock(&self.cell().slots).failures().take(count).collect()
+    }
+
+    /// Cancels every task that has not ended; running code may go on for `grace`.
+    pub async fn cancel(&self, grace: Span) -> Result<(), CommandError> {
+        let tasks = Vec::new();
+        self.handle.client.cancel(self.id(), tasks, grace).await
+    }
+
+    /// Gives up the outputs of tasks.
+    pub async fn release(&self, tasks: Range<u32>) -> Result<(), CommandError> {
+        let count = u32::try_from(tasks.len()).unwrap_or(u32::MAX);
+        let range = IndexRange { first: tasks.start, count };
+        self.handle.client.release(self.id(), vec![range]).await?;
+        lock(&self.cell().slots).release(range);
+        Ok(())
+    }
+
+    /// Drops the graph and all it holds; cancels what still runs.
+    pub async fn forget(&self) -> Result<(), CommandError> {
+        self.handle.client.forget(self.id()).await
+    }
+
+    fn cell(&self) -> &Cell {
+        &self.handle.cell
+    }
+
+    /// Why nothing more will be heard of tasks that have not ended.
+    fn failure(&self) -> Option<GraphError> {
+        let lost = || self.handle.client.session().lost().map(GraphError::Lost);
+        self.cell().failure().or_else(lost)
+    }
+
+    async fn want(&self, task: u32) -> Result<(), ResultError> {
+        if lock(&self.cell().slots).expect(task) {
+            let range = IndexRange { first: task, count: 1 };
+            let wanted = self.handle.client.want(self.id(), vec![range]).await;
+            wanted.map_err(GraphError::Lost)?;
+        }
+        Ok(())
+    }
+
+    async fn fetch(&self, task: TaskId, output: u16, place: &Place) -> Result<Value, ResultError> {
+        fetch::output(&self.handle.client, task, output, place)
+            .await
+            .map_err(|problem| ResultError::Fetch { task, problem })
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.client.session().unregister(self.cell.id);
+    }
+}
+
+impl Progress {
+    /// The graph is done, or will never be.
+    pub fn is_over(&self) -> bool {
+        self.done || self.error.is_some()
+    }
+}
+
+impl Summary {
+    /// Whether every task finished.
+    pub fn is_ok(&self) -> bool {
+        self.counts.of(TaskState::Finished) == self.counts.total()
+    }
+}
+
+impl Cell {
+    pub(crate) fn new(id: GraphId, slots: Slots) -> Self {
+        let mut progress = Progress::default();
+        *progress.counts.of_mut(TaskState::Waiting) = slots.len();
+        Self {
+            id,
+            slots: Mutex::new(slots),
+            changed: Notify::new(),
+            progress: watch::Sender::new(progress),
+        }
+    }
+
+    pub(crate) fn id(&self) -> GraphId {
+        self.id
+    }
+
+    /// Changes slots, then wakes whoever waits for one.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Slots)) {
+        change(&mut lock(&self.slots));
+        self.changed.notify_waiters();
+    }
+
+    /// Notes how the graph stands.
+    pub(crate) fn advance(&self, counts: GraphCounts, done: bool, error: Option<GraphError>) {
+        self.progress.send_modify(|progress| {
+            progress.counts = counts;
+            progress.done |= done;
+            if progress.error.is_none() {
+                progress.error = error;
+            }
+        });
+        self.changed.notify_waiters();
+    }
+
+    /// Notes that the graph came to nothing. The first reason stays; what is done stays done.
+    pub(crate) fn give_up(&self, error: GraphError) {
+        self.progress.send_if_modified(|progress| {
+            let is_news = !progress.is_over();
+            if is_news {
+                progress.error = Some(error);
+            }
+            is_news
+        });
+        self.changed.notify_waiters();
+    }
+
+    /// Keeps a warning, up to a limit.
+    pub(crate) fn warn(&self, reason: &str, message: &str) {
+        self.progress.send_if_modified(|progress| {
+            let has_room = progress.warnings.len() < limits::GRAPH_WARNINGS;
+            if has_room {
+                progress.warnings.push(Refused {
+                    reason: reason.to_owned(),
+                    field: String::new(),
+                    message: message.to_owned(),
+                });
+            }
+            has_room
+        });
+    }
+
+    fn look(&self, task: u32, output: u16) -> Look {
+        lock(&self.slots).look(task, output)
+    }
+
+    /// Why the graph came to nothing, if it did.
+    pub(crate) fn failure(&self) -> Option<GraphError> {
+        self.progress.borrow().error.clone()
+    }
+}

@@ -1,0 +1,30 @@
+//! The way in for Rust programs: submit graphs, follow them, read their results.
+//!
+//! [`Client`] is a session with a cluster; [`Client::submit`] takes what
+//! [`GraphBuilder`](bireme_core::graph::GraphBuilder) made and gives a [`Graph`] to wait for and to read results from.
+//! [`Payload`] says what a task is to do. [`Admin`] looks at a cluster without taking part.
+//!
+//! A session is one stream. Commands are pulled from `outgoing` by the connection itself; one task listens to the
+//! scheduler and writes down what it says in `session`; a graph of a million tasks is a million slots of eight bytes in
+//! `slots`. Values too large for the stream are fetched from the workers that hold them, in `fetch`.
+//!
+//! What this crate never does: start daemons, know how they work inside, or let a generated type out.
+
+mod admin;
+mod client;
+mod connect;
+mod error;
+mod fetch;
+mod graph;
+mod outgoing;
+mod payload;
+mod peers;
+mod session;
+mod slots;
+
+pub use admin::{Admin, ClusterStatus, Effort, GraphStatus, WorkerStatus};
+pub use client::Client;
+pub use connect::ConnectOptions;
+pub use error::{CommandError, ConnectError, GraphError, Lost, Refused, ResultError};
+pub use graph::{Graph, Progress, Summary};
+pub use payload::{Arg, CommandPayload, NativePayload, Payload};

@@ -1,0 +1,97 @@
+//! What slots remember, and in how many bytes.
+
+use bireme_core::graph::{GraphBuilder, GraphOptions, TaskSpec};
+use bireme_core::id::SubmissionId;
+use smallvec::smallvec;
+
+use super::*;
+
+/// Three tasks, of which the last takes the outputs of the others.
+fn chunks(outputs: Outputs) -> Vec<GraphChunk> {
+    let mut builder = GraphBuilder::new(GraphOptions { outputs, ..GraphOptions::default() });
+    builder.task(TaskSpec::default()).unwrap();
+    builder.task(TaskSpec::default()).unwrap();
+    let deps = smallvec![0.into(), 1.into()];
+    builder.task(TaskSpec { deps, ..TaskSpec::default() }).unwrap();
+    builder.keep(1);
+    builder.into_chunks(None, || SubmissionId(1))
+}
+
+fn expected(outputs: Outputs, told: bool) -> Vec<bool> {
+    let slots = Slots::new(&chunks(outputs), outputs, told);
+    (0..slots.len()).map(|task| slots.look(task, 0) == Look::Pending { expected: true }).collect()
+}
+
+#[test]
+fn a_pending_task_takes_eight_bytes_and_a_small_result_fewer_than_sixty() {
+    assert_eq!(size_of::<Slot>(), 8);
+    assert!(size_of::<Slot>() + size_of::<Entry>() < 60, "{}", size_of::<Entry>());
+}
+
+#[test]
+fn only_kept_outputs_are_expected() {
+    assert_eq!(expected(Outputs::Sinks, true), [false, false, true]);
+    assert_eq!(expected(Outputs::All, true), [true, true, true]);
+    assert_eq!(expected(Outputs::Listed, true), [false, true, false]);
+    assert_eq!(expected(Outputs::None, true), [false, false, false]);
+    assert_eq!(expected(Outputs::All, false), [false, false, false]);
+}
+
+#[test]
+fn an_end_is_asked_for_once() {
+    let mut slots = Slots::new(&chunks(Outputs::Sinks), Outputs::Sinks, true);
+    assert!(slots.expect(0));
+    assert!(!slots.expect(0) && !slots.expect(2) && !slots.expect(99));
+}
+
+#[test]
+fn outputs_are_found_by_number() {
+    let mut slots = Slots::new(&chunks(Outputs::All), Outputs::All, true);
+    slots.finish(0, smallvec![Entry::of(Value::text("a"))]);
+    let place = Place { holders: smallvec![WorkerId(1)], size: 1 << 20 };
+    slots.finish(1, smallvec![Entry::of(Value::none()), Entry::Placed(place.clone())]);
+    assert_eq!(slots.look(0, 0), Look::Value(Value::text("a")));
+    assert_eq!(slots.look(0, 1), Look::NotKept);
+    assert_eq!(slots.look(1, 0), Look::Value(Value::none()));
+    assert_eq!(slots.look(1, 1), Look::Placed(place));
+    assert_eq!(slots.look(3, 0), Look::NoTask);
+}
+
+#[test]
+fn a_result_of_nothing_needs_no_entry() {
+    let mut slots = Slots::new(&chunks(Outputs::All), Outputs::All, true);
+    slots.finish(0, smallvec![Entry::of(Value::none())]);
+    assert_eq!((slots.look(0, 0), slots.entries.len()), (Look::Value(Value::none()), 0));
+}
+
+#[test]
+fn a_value_with_a_type_hint_keeps_it() {
+    let mut slots = Slots::new(&chunks(Outputs::All), Outputs::All, true);
+    let value = Value { type_hint: "Vec<u8>".into(), ..Value::raw("x") };
+    slots.finish(0, smallvec![Entry::of(value.clone())]);
+    assert_eq!(slots.look(0, 0), Look::Value(value));
+}
+
+#[test]
+fn a_task_that_ends_again_takes_its_old_entry() {
+    let mut slots = Slots::new(&chunks(Outputs::All), Outputs::All, true);
+    let error = Box::new(TaskError::new(ErrorClass::User, "USER_ERROR", "no"));
+    slots.fail(0, error.clone());
+    assert_eq!(slots.look(0, 3), Look::Failed(error));
+    slots.finish(0, smallvec![Entry::of(Value::raw("yes"))]);
+    assert_eq!(slots.look(0, 0), Look::Value(Value::raw("yes")));
+    assert_eq!(slots.entries.len(), 1);
+}
+
+#[test]
+fn what_is_released_is_gone_but_a_failure_stays() {
+    let mut slots = Slots::new(&chunks(Outputs::All), Outputs::All, true);
+    slots.finish(0, smallvec![Entry::of(Value::raw("x"))]);
+    let error = Box::new(TaskError::new(ErrorClass::User, "USER_ERROR", "no"));
+    slots.fail(1, error.clone());
+    slots.release(IndexRange { first: 0, count: 99 });
+    assert_eq!(slots.failures().collect::<Vec<_>>(), [(1, (*error).clone())]);
+    assert_eq!(slots.look(0, 0), Look::NotKept);
+    assert_eq!(slots.look(1, 0), Look::Failed(error));
+    assert_eq!(slots.look(2, 0), Look::Pending { expected: true });
+}

@@ -1,0 +1,202 @@
+//! Recounts every invariant from the records alone. Tests and the simulation call it after each step.
+
+use std::collections::BTreeMap;
+
+use bireme_core::graph::{GraphCounts, TaskState};
+use bireme_core::id::WorkerId;
+
+use super::Machine;
+use super::task::{Edge, Graph, GraphNo, NONE, Phase, TaskRef, flag};
+
+impl Machine {
+    /// The first invariant that does not hold, in words.
+    pub fn check(&self) -> Result<(), String> {
+        let mut ready = BTreeMap::new();
+        let mut unfinished = 0;
+        for (no, graph) in (0..).zip(&self.graphs) {
+            if let Some(graph) = graph {
+                let no = GraphNo(no);
+                Self::check_counts(graph)?;
+                for index in 0..graph.len() {
+                    let task = TaskRef { graph: no, index };
+                    self.check_task(graph, task)
+                        .map_err(|what| format!("task {}: {what}", graph.id_of(index)))?;
+                    let record = graph.task(index);
+                    unfinished += u64::from(!record.phase.is_final());
+                    if record.phase == Phase::Ready {
+                        *ready.entry(record.class).or_insert(0) += 1;
+                    }
+                }
+            }
+        }
+        ensure(unfinished == self.unfinished, || {
+            format!("{unfinished} tasks are unfinished, {} are counted", self.unfinished)
+        })?;
+        for (no, class) in self.classes.iter() {
+            let found = ready.get(&no).copied().unwrap_or(0);
+            ensure(found == class.ready, || {
+                format!("class {} has {found} ready tasks, {} are counted", no.0, class.ready)
+            })?;
+            ensure((found > 0) == self.active.contains(&no), || {
+                format!("class {} is active with {found} ready", no.0)
+            })?;
+        }
+        for worker in self.workers.keys() {
+            self.check_worker(worker).map_err(|what| format!("worker {}: {what}", worker.0))?;
+        }
+        self.check_objects()?;
+        self.check_work_conserving()
+    }
+
+    fn check_counts(graph: &Graph) -> Result<(), String> {
+        let mut counts = GraphCounts::default();
+        for task in &graph.tasks {
+            *counts.of_mut(task.state()) += 1;
+        }
+        ensure(counts == graph.counts, || {
+            format!("graph {} counts {:?}, has {counts:?}", graph.id, graph.counts)
+        })
+    }
+
+    fn check_task(&self, graph: &Graph, task: TaskRef) -> Result<(), String> {
+        let record = graph.task(task.index);
+        let unready =
+            |edges: &[Edge]| edges.iter().filter(|edge| !self.is_ready(task, edge)).count();
+        let missing = u32::try_from(unready(graph.inputs(record))).unwrap_or(NONE);
+        match record.phase {
+            Phase::Waiting | Phase::Ahead => {
+                ensure(record.missing == missing, || {
+                    format!("misses {missing} inputs, {} are counted", record.missing)
+                })?;
+                ensure(missing > 0, || format!("is {:?} and misses nothing", record.phase))?;
+            }
+            Phase::Ready => {
+                ensure(missing == 0, || format!("is ready and misses {missing} inputs"))?;
+            }
+            Phase::Failed => ensure(graph.failures.contains_key(&task.index), || {
+                "failed without a cause".to_owned()
+            })?,
+            _ => {}
+        }
+        if record.phase == Phase::Finished && graph.needs(record) {
+            for output in 0..record.outputs {
+                let object = graph.object(task.index, output).and_then(|no| self.objects.get(no));
+                let stored = object.is_some_and(super::object::Object::is_stored);
+                ensure(stored, || format!("finished, is needed, and output {output} is nowhere"))?;
+            }
+        }
+        if record.phase.is_sent() {
+            let worker = self
+                .workers
+                .get(WorkerId(record.worker))
+                .ok_or("is sent to a worker that is gone")?;
+            ensure(worker.sent.get(record.place as usize) == Some(&task), || {
+                "is not where its worker has it".to_owned()
+            })?;
+        } else {
+            let bits = record.flags & (flag::TOLD | flag::STARTED | flag::RETRACTING);
+            ensure(bits == 0, || format!("is {:?} with flags {bits:#b}", record.phase))?;
+        }
+        let consumers = self
+            .dependents_of(task)
+            .iter()
+            .filter(|task| !self.task(**task).phase.is_final())
+            .count()
+            + self.takers_of(task).len();
+        ensure(consumers == record.consumers as usize, || {
+            format!("has {consumers} consumers, {} are counted", record.consumers)
+        })
+    }
+
+    fn check_worker(&self, id: WorkerId) -> Result<(), String> {
+        let worker = self.workers.get(id).ok_or("is gone")?;
+        let (mut free, mut prefilled, mut ahead, mut retracting) =
+            (worker.join.resources.clone(), 0, 0, 0);
+        for task in &worker.sent {
+            let record = self.find_task(*task).ok_or("has a task of a graph that is gone")?;
+            ensure(record.worker == id.0 && record.phase.is_sent(), || {
+                format!("has a task that is {:?}", record.phase)
+            })?;
+            match record.phase {
+                Phase::Reserved => {
+                    let need = &self.classes.get(record.class).spec.resources;
+                    ensure(free.fits(need), || {
+                        format!("holds more than it has: {need} of {free} left")
+                    })?;
+                    free.take(need);
+                }
+                Phase::Prefilled => {
+                    prefilled += 1;
+                    retracting += u32::from(record.has(flag::RETRACTING));
+                }
+                _ => ahead += 1,
+            }
+        }
+        ensure(free == worker.free, || format!("has {free} free, {} are counted", worker.free))?;
+        let counted = (worker.prefilled, worker.ahead, worker.retracting);
+        ensure(counted == (prefilled, ahead, retracting), || {
+            format!(
+                "has {prefilled} prefilled, {ahead} ahead, {retracting} asked back; counted {counted:?}"
+            )
+        })?;
+        ensure(self.crowded.contains(&id) == (prefilled > 0), || {
+            "is wrongly listed as crowded".to_owned()
+        })
+    }
+
+    fn check_objects(&self) -> Result<(), String> {
+        for (_, object) in self.objects.iter() {
+            for holder in &object.holders {
+                ensure(self.workers.contains_key(*holder), || {
+                    format!("object {} is held by a worker that is gone", object.id)
+                })?;
+            }
+            if let Some(task) = object.id.task() {
+                ensure(self.graph_numbers.contains_key(&task.graph), || {
+                    format!("object {} outlives its graph", object.id)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// No ready task waits while a worker would run it at once.
+    fn check_work_conserving(&self) -> Result<(), String> {
+        for class in &self.active {
+            let spec = &self.classes.get(*class).spec;
+            let idle = self.workers.values().find(|worker| {
+                worker.is_open() && worker.runs_now(spec) && worker.refuses(spec).is_none()
+            });
+            if let Some(worker) = idle {
+                return Err(format!(
+                    "worker {} is idle while {} tasks of class {} are ready",
+                    worker.id,
+                    self.classes.get(*class).ready,
+                    class.0
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every task has ended and nothing is left to be told: what a run must come to.
+    pub fn is_quiet(&self) -> bool {
+        self.unfinished == 0
+            && self.workers.values().all(|worker| worker.outbox.is_empty())
+            && self.sessions.values().all(|session| session.outbox.is_empty())
+    }
+
+    /// How many objects, graphs and classes there are: nothing, once every session has left.
+    pub fn sizes(&self) -> (usize, usize, usize) {
+        (self.objects.len(), self.graph_numbers.len(), self.classes.iter().count())
+    }
+
+    /// How many tasks are in a state, over all graphs.
+    pub fn count(&self, state: TaskState) -> u64 {
+        self.graphs.iter().flatten().map(|graph| u64::from(graph.counts.of(state))).sum()
+    }
+}
+
+fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(otherwise()) }
+}

@@ -1,0 +1,469 @@
+//! How attempts end, and what follows for the tasks around them.
+
+use bireme_core::error::{ErrorClass, TaskError};
+use bireme_core::id::{AttemptId, WorkerId};
+use bireme_core::object::ObjectId;
+use bireme_core::protocol::{Output, Report, Timing};
+use bireme_core::reason::Reason;
+use bireme_core::{Span, limits};
+use smallvec::SmallVec;
+
+use super::object::{Object, ObjectNo, Small};
+use super::task::{Edge, Failure, GraphNo, NONE, Phase, TaskRef, flag};
+use super::worker::Errand;
+use super::{Machine, Peer, Timer};
+
+impl Machine {
+    pub(super) fn on_worker_reported(&mut self, worker: WorkerId, report: Report) {
+        if !self.workers.contains_key(worker) {
+            return; // News of a lost worker: what it had has been given to others.
+        }
+        match report {
+            Report::Draining => self.on_draining(worker),
+            Report::Failed { attempt, error, timing } => {
+                self.on_failed(worker, attempt, error, &timing);
+            }
+            Report::Finished { attempt, outputs, timing } => {
+                self.on_finished(worker, attempt, outputs, &timing);
+            }
+            Report::InputMissing { object, asked } => self.on_input_missing(worker, object, &asked),
+            Report::ReplicaAdded { object, size } => self.on_replica_added(worker, object, size),
+            Report::ReplicaLost(object) => self.on_replica_lost(worker, object),
+            Report::Retracted(attempt) => self.on_retracted(worker, attempt),
+            Report::Started(attempt) => self.on_started(worker, attempt),
+        }
+    }
+
+    /// The task of an attempt, if that is the one its task waits for.
+    pub(super) fn current(&self, worker: WorkerId, attempt: AttemptId) -> Option<TaskRef> {
+        let graph = *self.graph_numbers.get(&attempt.task.graph)?;
+        let task = TaskRef { graph, index: attempt.task.index };
+        let record = self.find_task(task)?;
+        let is_current = record.phase.is_sent()
+            && record.worker == worker.0
+            && record.attempt == attempt.no.n
+            && attempt.no.epoch == self.config.epoch;
+        is_current.then_some(task)
+    }
+
+    fn on_finished(
+        &mut self,
+        worker: WorkerId,
+        attempt: AttemptId,
+        outputs: SmallVec<[Output; 1]>,
+        timing: &Timing,
+    ) {
+        if let Some(record) = self.workers.get_mut(worker) {
+            record.note_run(timing);
+        }
+        let Some(task) = self.current(worker, attempt) else {
+            // Superseded: the attempt that replaced this one is the truth. What this one left behind is not wanted.
+            self.settle_attempt(worker, attempt);
+            for output in 0..u16::try_from(outputs.len()).unwrap_or(limits::TASK_OUTPUTS) {
+                self.drop_stray(worker, ObjectId::output(attempt.task, output));
+            }
+            return;
+        };
+        let expected = usize::from(self.task(task).outputs);
+        if outputs.len() != expected {
+            let message =
+                format!("the worker reported {} outputs, the task has {expected}", outputs.len());
+            self.settle_attempt(worker, attempt);
+            self.end_in_failure(
+                task,
+                Box::new(TaskError::new(ErrorClass::Store, Reason::Malformed.name(), message)),
+            );
+            return;
+        }
+        self.detach(task);
+        self.set_phase(task, Phase::Finished);
+        if let Some(record) = self.workers.get_mut(worker) {
+            record.finished += 1;
+        }
+        if outputs.is_empty() {
+            self.settle_attempt(worker, attempt);
+        }
+        for (n, output) in (0..).zip(outputs) {
+            let no = self.output_object(task, n);
+            let object = self.objects.get_mut(no).expect("an output's object was just made");
+            object.size = output.size;
+            object.small = Small::new(output.value);
+            if !object.holders.contains(&worker) {
+                object.holders.push(worker);
+            }
+        }
+        self.tell_dependents(task);
+        self.consume_inputs(task);
+        self.note_end(task);
+        let graph = self.graph(task.graph);
+        if !graph.needs(graph.task(task.index)) {
+            self.release_outputs(task);
+        }
+    }
+
+    /// The outputs of a task are stored: whoever waited for them waits for one thing less.
+    fn tell_dependents(&mut self, task: TaskRef) {
+        let mut at = self.task(task).dependents;
+        while at != NONE {
+            let edge = *self.graph(task.graph).edge(at);
+            at = edge.next;
+            self.one_input_more(TaskRef { graph: task.graph, index: edge.consumer });
+        }
+        for output in 0..self.task(task).outputs {
+            let object = self.graph(task.graph).object(task.index, output);
+            let takers = object
+                .and_then(|object| self.objects.get(object))
+                .map(|object| object.takers.clone());
+            takers.into_iter().flatten().for_each(|taker| self.one_input_more(taker));
+        }
+    }
+
+    fn one_input_more(&mut self, task: TaskRef) {
+        let record = self.task_mut(task);
+        match record.phase {
+            Phase::Waiting if record.missing > 0 => {
+                record.missing -= 1;
+                if record.missing == 0 {
+                    self.enqueue(task);
+                }
+            }
+            Phase::Ahead if record.missing > 0 => {
+                record.missing -= 1;
+                if record.missing == 0 {
+                    self.catch_up(task);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A task has ended: it needs its inputs no more.
+    pub(super) fn consume_inputs(&mut self, task: TaskRef) {
+        let (first, count) = (self.task(task).first_edge, self.task(task).edges);
+        for at in first..first + count {
+            let edge = *self.graph(task.graph).edge(at);
+            if edge.external {
+                self.leave_external(task, &edge);
+                continue;
+            }
+            let producer = TaskRef { graph: task.graph, index: edge.producer };
+            let graph = self.graph_mut(task.graph);
+            let record = graph.task_mut(edge.producer);
+            record.consumers -= 1;
+            let record = graph.task(edge.producer);
+            if record.phase == Phase::Finished && !graph.needs(record) {
+                self.release_outputs(producer);
+            }
+        }
+    }
+
+    /// A task takes a value of another graph no more.
+    fn leave_external(&mut self, task: TaskRef, edge: &Edge) {
+        let id = self
+            .graph(task.graph)
+            .externals
+            .get(edge.producer as usize)
+            .copied()
+            .expect("checked at the door");
+        let no = self.object_for(id);
+        if let Some(object) = self.objects.get_mut(no)
+            && let Some(place) = object.takers.iter().position(|taker| *taker == task)
+        {
+            object.takers.swap_remove(place);
+        }
+        if let Some(producer) = self.producer_of(id) {
+            let graph = self.graph_mut(producer.graph);
+            graph.task_mut(producer.index).consumers -= 1;
+            let record = graph.task(producer.index);
+            if record.phase == Phase::Finished && !graph.needs(record) {
+                self.release_outputs(producer);
+            }
+        }
+    }
+
+    /// The number of a task's output in the table of objects; made if need be.
+    pub(super) fn output_object(&mut self, task: TaskRef, output: u16) -> ObjectNo {
+        if let Some(no) = self.graph(task.graph).object(task.index, output) {
+            return no;
+        }
+        let id = self.graph(task.graph).id_of(task.index);
+        let count = self.task(task).outputs;
+        let numbers: Vec<ObjectNo> = (0..count)
+            .map(|output| self.objects.insert(Object::new(ObjectId::output(id, output))))
+            .collect();
+        let graph = self.graph_mut(task.graph);
+        graph.task_mut(task.index).object = numbers.first().copied().unwrap_or(ObjectNo::NONE);
+        let no = numbers.get(usize::from(output)).copied().unwrap_or(ObjectNo::NONE);
+        if count > 1 {
+            graph.several.insert(task.index, numbers.into());
+        }
+        no
+    }
+
+    /// The object that an edge stands for, if it was made.
+    pub(super) fn edge_object(&self, task: TaskRef, edge: &Edge) -> Option<ObjectNo> {
+        let graph = self.graph(task.graph);
+        if !edge.external {
+            return graph.object(edge.producer, edge.output);
+        }
+        self.find_object(*graph.externals.get(edge.producer as usize)?)
+    }
+
+    /// Nobody needs the outputs of a finished task: whoever has them drops them.
+    pub(super) fn release_outputs(&mut self, task: TaskRef) {
+        for output in 0..self.task(task).outputs {
+            let Some(no) = self.graph(task.graph).object(task.index, output) else { continue };
+            self.drop_object(no);
+        }
+        let graph = self.graph_mut(task.graph);
+        graph.task_mut(task.index).object = ObjectNo::NONE;
+        graph.several.remove(&task.index);
+    }
+
+    /// Drops an object and every replica of it.
+    pub(super) fn drop_object(&mut self, no: ObjectNo) {
+        let Some(object) = self.objects.remove(no) else { return };
+        for holder in object.holders {
+            self.errand(holder, Errand::Release(object.id));
+        }
+    }
+
+    /// Has a worker told something, if its stream is up.
+    pub(super) fn errand(&mut self, to: WorkerId, errand: Errand) {
+        if let Some(worker) = self.workers.get_mut(to) {
+            let wake = worker.outbox.mark(errand);
+            self.wake(wake, Peer::Worker(to));
+        }
+    }
+
+    pub(super) fn settle_attempt(&mut self, worker: WorkerId, attempt: AttemptId) {
+        self.errand(worker, Errand::Settle(attempt));
+    }
+
+    /// Has a worker drop a replica that the table does not know of.
+    pub(super) fn drop_stray(&mut self, worker: WorkerId, id: ObjectId) {
+        let known = self
+            .find_object(id)
+            .and_then(|no| self.objects.get(no))
+            .is_some_and(|object| object.holders.contains(&worker));
+        if !known {
+            self.errand(worker, Errand::Release(id));
+        }
+    }
+
+    fn on_started(&mut self, worker: WorkerId, attempt: AttemptId) {
+        let Some(task) = self.current(worker, attempt) else { return };
+        let before = self.task(task).state();
+        self.task_mut(task).set(flag::STARTED);
+        let after = self.task(task).state();
+        if before != after {
+            let graph = self.graph_mut(task.graph);
+            *graph.counts.of_mut(before) -= 1;
+            *graph.counts.of_mut(after) += 1;
+            self.note_progress(task.graph);
+        }
+    }
+
+    fn on_retracted(&mut self, worker: WorkerId, attempt: AttemptId) {
+        self.settle_attempt(worker, attempt);
+        if let Some(task) = self.current(worker, attempt) {
+            self.take_back(task);
+            self.wait_for_inputs(task);
+        }
+    }
+
+    /// Takes a task that was sent away from its worker, and with it those sent ahead that depend on it.
+    pub(super) fn take_back(&mut self, task: TaskRef) {
+        let worker = WorkerId(self.task(task).worker);
+        self.detach(task);
+        self.set_phase(task, Phase::Waiting);
+        self.take_back_followers(task, worker);
+    }
+
+    /// Takes back what was sent to a worker ahead of a task's outputs.
+    pub(super) fn take_back_followers(&mut self, task: TaskRef, worker: WorkerId) {
+        let mut open = vec![task];
+        while let Some(task) = open.pop() {
+            let mut at = self.task(task).dependents;
+            while at != NONE {
+                let edge = *self.graph(task.graph).edge(at);
+                at = edge.next;
+                let follower = TaskRef { graph: task.graph, index: edge.consumer };
+                let record = self.task(follower);
+                if record.phase == Phase::Ahead && record.worker == worker.0 {
+                    self.call_off(follower);
+                    open.push(follower);
+                }
+            }
+        }
+    }
+
+    /// Takes back a task that was sent and cannot have started; it waits again.
+    pub(super) fn call_off(&mut self, task: TaskRef) {
+        let (attempt, worker) = (self.attempt_id(task), WorkerId(self.task(task).worker));
+        let told = self.task(task).has(flag::TOLD);
+        self.detach(task);
+        self.set_phase(task, Phase::Waiting);
+        if told {
+            self.errand(worker, Errand::Retract(attempt));
+        }
+    }
+
+    fn on_failed(
+        &mut self,
+        worker: WorkerId,
+        attempt: AttemptId,
+        error: Box<TaskError>,
+        timing: &Timing,
+    ) {
+        self.settle_attempt(worker, attempt);
+        if timing.run > Span::ZERO
+            && let Some(record) = self.workers.get_mut(worker)
+        {
+            record.note_run(timing);
+        }
+        let Some(task) = self.current(worker, attempt) else { return };
+        let mut error = Box::new(error.bounded());
+        error.attempt = Some(attempt);
+        if let Some(record) = self.workers.get(worker) {
+            error.worker.clone_from(&record.join.name);
+        }
+        self.end_in_failure(task, error);
+    }
+
+    /// An attempt that a task waits for has failed: the task is tried again if its policy says so.
+    fn end_in_failure(&mut self, task: TaskRef, error: Box<TaskError>) {
+        let record = self.task(task);
+        let class = std::sync::Arc::clone(&self.classes.get(record.class).spec);
+        if error.class == ErrorClass::Reschedule {
+            self.take_back(task);
+            self.wait_for_inputs(task);
+            return;
+        }
+        let retry = u32::from(record.retries) + 1;
+        match class.retry.pause(retry, error.class) {
+            Some(pause) => {
+                self.take_back(task);
+                let record = self.task_mut(task);
+                record.retries = record.retries.saturating_add(1);
+                let attempt = record.attempt;
+                if pause == Span::ZERO {
+                    self.wait_for_inputs(task);
+                } else {
+                    self.set_phase(task, Phase::Backoff);
+                    self.timers.insert((self.now + pause, Timer::Retry(task, attempt)));
+                }
+            }
+            None if error.class == ErrorClass::Cancelled => self.cancel_from(task, Span::ZERO),
+            None => {
+                self.take_back(task);
+                self.fail_from(task, Failure::Own(error));
+            }
+        }
+    }
+
+    pub(super) fn on_retry_due(&mut self, task: TaskRef, attempt: u32) {
+        if self
+            .find_task(task)
+            .is_some_and(|record| record.phase == Phase::Backoff && record.attempt == attempt)
+        {
+            self.set_phase(task, Phase::Waiting);
+            self.wait_for_inputs(task);
+        }
+    }
+
+    /// Fails a task that no worker has, and every task that needs it.
+    pub(super) fn fail_from(&mut self, task: TaskRef, failure: Failure) {
+        let mut graphs = vec![task.graph];
+        let mut open = vec![(task, failure)];
+        while let Some((task, failure)) = open.pop() {
+            if self.task(task).phase.is_final() {
+                continue;
+            }
+            if self.task(task).phase.is_sent() {
+                self.call_off(task);
+            }
+            let root = match &failure {
+                Failure::Own(_) => task.index,
+                Failure::Of(root) => *root,
+            };
+            self.set_phase(task, Phase::Failed);
+            self.graph_mut(task.graph).failures.insert(task.index, failure);
+            self.consume_inputs(task);
+            self.note_end(task);
+            open.extend(self.dependents_of(task).into_iter().map(|task| (task, Failure::Of(root))));
+            let takers = self.takers_of(task);
+            graphs.extend(takers.iter().map(|taker| taker.graph));
+            open.extend(takers.into_iter().map(|taker| (taker, lost_elsewhere())));
+        }
+        for graph in graphs {
+            self.enforce_max_failures(graph);
+        }
+    }
+
+    /// Cancels a task and every task of its graph that needs it; running code may go on for `grace`. Those of other graphs
+    /// fail.
+    pub(super) fn cancel_from(&mut self, task: TaskRef, grace: Span) {
+        let mut takers = Vec::new();
+        let mut open = vec![task];
+        while let Some(task) = open.pop() {
+            let record = self.task(task);
+            if record.phase.is_final() {
+                continue;
+            }
+            if record.phase.is_sent() {
+                let (attempt, worker, told) =
+                    (self.attempt_id(task), WorkerId(record.worker), record.has(flag::TOLD));
+                self.detach(task);
+                if told {
+                    self.errand(worker, Errand::Cancel(attempt, grace));
+                }
+            }
+            self.set_phase(task, Phase::Cancelled);
+            self.consume_inputs(task);
+            self.note_end(task);
+            open.extend(self.dependents_of(task));
+            takers.extend(self.takers_of(task));
+        }
+        for taker in takers {
+            self.fail_from(taker, lost_elsewhere());
+        }
+    }
+
+    /// Tasks of other graphs that take an output of this one and have not ended.
+    pub(super) fn takers_of(&self, task: TaskRef) -> Vec<TaskRef> {
+        let graph = self.graph(task.graph);
+        let objects = (0..graph.task(task.index).outputs)
+            .filter_map(|output| self.objects.get(graph.object(task.index, output)?));
+        objects.flat_map(|object| object.takers.iter().copied()).collect()
+    }
+
+    /// Tasks of the same graph that take an output of this one.
+    pub(super) fn dependents_of(&self, task: TaskRef) -> Vec<TaskRef> {
+        let graph = self.graph(task.graph);
+        let link = |at: u32| (at != NONE).then(|| graph.edge(at));
+        std::iter::successors(link(graph.task(task.index).dependents), |edge| link(edge.next))
+            .map(|edge| TaskRef { graph: task.graph, index: edge.consumer })
+            .collect()
+    }
+
+    fn enforce_max_failures(&mut self, no: GraphNo) {
+        let graph = self.graph(no);
+        let own =
+            || graph.failures.values().filter(|failure| matches!(failure, Failure::Own(_))).count();
+        if let Some(max) = graph.options.max_failures
+            && graph.error.is_none()
+            && own() > max as usize
+        {
+            let message = format!("{} tasks failed, {max} may", own());
+            let error = TaskError::new(ErrorClass::User, Reason::TooManyFailures.name(), message);
+            self.end_graph(no, error);
+        }
+    }
+}
+
+/// The error of a task that takes an output of another graph's task which ended otherwise than finished.
+fn lost_elsewhere() -> Failure {
+    let message = "a task of another graph that makes an input has failed or was cancelled";
+    Failure::Own(Box::new(super::inputs::lost_input(message)))
+}

@@ -1,0 +1,215 @@
+//! What tasks wait for, and what happens when a stored value is lost.
+
+use bireme_core::error::{ErrorClass, TaskError};
+use bireme_core::graph::OnWorkerLost;
+use bireme_core::id::WorkerId;
+use bireme_core::object::ObjectId;
+use bireme_core::reason::Reason;
+use smallvec::SmallVec;
+
+use super::Machine;
+use super::object::{Object, ObjectNo};
+use super::task::{Edge, Failure, Phase, TaskRef};
+use super::worker::Errand;
+
+impl Machine {
+    /// Counts what a waiting task still waits for, has lost inputs made again, and theirs if those are lost too, and puts
+    /// whatever misses nothing into its queue.
+    pub(super) fn wait_for_inputs(&mut self, task: TaskRef) {
+        let mut open = vec![task];
+        while let Some(task) = open.pop() {
+            if self.task(task).phase != Phase::Waiting {
+                continue; // An input cannot be made again, and took this task with it.
+            }
+            let graph = self.graph(task.graph);
+            let edges: SmallVec<[Edge; 4]> =
+                graph.inputs(graph.task(task.index)).iter().copied().collect();
+            let mut missing = 0;
+            for edge in &edges {
+                if self.is_ready(task, edge) {
+                    continue;
+                }
+                missing += 1;
+                match self.edge_producer(task, edge) {
+                    Some(producer) if self.task(producer).phase == Phase::Finished => {
+                        if self.revive(producer) {
+                            open.push(producer);
+                        }
+                    }
+                    Some(producer) if self.task(producer).phase.is_final() => {
+                        let error = lost_input(
+                            "a task of another graph that makes an input has failed or was cancelled",
+                        );
+                        self.fail_from(task, Failure::Own(Box::new(error)));
+                    }
+                    Some(_) => {}
+                    None => self.fail_from(
+                        task,
+                        Failure::Own(Box::new(lost_input("a value that was put is gone"))),
+                    ),
+                }
+            }
+            if self.task(task).phase == Phase::Waiting {
+                self.task_mut(task).missing = missing;
+                if missing == 0 {
+                    self.enqueue(task);
+                }
+            }
+        }
+    }
+
+    /// Whether an input is stored, and its producer not about to make it again.
+    pub(super) fn is_ready(&self, task: TaskRef, edge: &Edge) -> bool {
+        self.edge_producer(task, edge)
+            .is_none_or(|producer| self.task(producer).phase == Phase::Finished)
+            && self
+                .edge_object(task, edge)
+                .and_then(|object| self.objects.get(object))
+                .is_some_and(Object::is_stored)
+    }
+
+    /// The task that makes an input; `None` if it is no task's output.
+    fn edge_producer(&self, task: TaskRef, edge: &Edge) -> Option<TaskRef> {
+        if !edge.external {
+            return Some(TaskRef { graph: task.graph, index: edge.producer });
+        }
+        self.producer_of(*self.graph(task.graph).externals.get(edge.producer as usize)?)
+    }
+
+    /// The number of an object, if it was made.
+    pub(super) fn find_object(&self, id: ObjectId) -> Option<ObjectNo> {
+        match (id, self.producer_of(id)) {
+            (ObjectId::Output { output, .. }, Some(task)) => {
+                self.graph(task.graph).object(task.index, output)
+            }
+            _ => self.held.get(&id).copied(),
+        }
+    }
+
+    /// Has a finished task wait to run again, because an output that is needed was lost. Returns whether it may.
+    fn revive(&mut self, task: TaskRef) -> bool {
+        self.set_phase(task, Phase::Waiting);
+        let (first, count) = (self.task(task).first_edge, self.task(task).edges);
+        for at in first..first + count {
+            let edge = *self.graph(task.graph).edge(at);
+            if edge.external {
+                self.link_external(task.graph, edge);
+            } else {
+                self.task_mut(TaskRef { graph: task.graph, index: edge.producer }).consumers += 1;
+            }
+        }
+        // Whoever had this input, and has not been sent, waits for it again.
+        for dependent in self.dependents_of(task) {
+            match self.task(dependent).phase {
+                Phase::Ready => {
+                    self.set_phase(dependent, Phase::Waiting);
+                    self.task_mut(dependent).missing = 1;
+                }
+                Phase::Waiting | Phase::Ahead => self.task_mut(dependent).missing += 1,
+                _ => {}
+            }
+        }
+        let record = self.task(task);
+        let may_run_again =
+            self.classes.get(record.class).spec.on_worker_lost == OnWorkerLost::Rerun;
+        if !may_run_again {
+            let name = self.graph(task.graph).name(task.index);
+            let message =
+                format!("an output of task {name:?} was lost, and the task may not be run again");
+            self.fail_from(task, Failure::Own(Box::new(lost_input(&message))));
+        }
+        may_run_again
+    }
+
+    /// A worker has an object no more.
+    pub(super) fn lose_replica(&mut self, worker: WorkerId, no: ObjectNo) {
+        let Some(object) = self.objects.get_mut(no) else { return };
+        object.holders.retain(|holder| *holder != worker);
+        if object.is_stored() {
+            return;
+        }
+        let (id, takers) = (object.id, object.takers.clone());
+        if let Some(producer) = self.producer_of(id) {
+            let graph = self.graph(producer.graph);
+            let record = graph.task(producer.index);
+            if record.phase == Phase::Finished && graph.needs(record) && self.revive(producer) {
+                self.wait_for_inputs(producer);
+            }
+        } else {
+            self.held.remove(&id);
+            self.objects.remove(no);
+        }
+        for taker in takers {
+            if matches!(self.task(taker).phase, Phase::Ready | Phase::Waiting) {
+                self.set_phase(taker, Phase::Waiting);
+                self.wait_for_inputs(taker);
+            }
+        }
+    }
+
+    /// An input of attempts on a worker could not be had from those who should have it. Who does have it, and only could not
+    /// be reached, is to drop it: nobody will ask there again.
+    pub(super) fn on_input_missing(&mut self, worker: WorkerId, id: ObjectId, asked: &[WorkerId]) {
+        let no = self.find_object(id);
+        for holder in asked {
+            if let Some(no) = no {
+                self.lose_replica(*holder, no);
+            }
+            self.errand(*holder, Errand::Release(id));
+        }
+        let stored = no.and_then(|no| self.objects.get(no)).is_some_and(Object::is_stored);
+        if stored {
+            self.errand(worker, Errand::Place(id));
+            return;
+        }
+        for task in self.takers_on(worker, id) {
+            if self.task(task).phase.is_sent() {
+                self.call_off(task);
+                self.take_back_followers(task, worker);
+                self.wait_for_inputs(task);
+            }
+        }
+    }
+
+    /// Tasks sent to a worker that take an object.
+    fn takers_on(&self, worker: WorkerId, id: ObjectId) -> Vec<TaskRef> {
+        let sent =
+            self.workers.get(worker).map(|worker| worker.sent.as_slice()).unwrap_or_default();
+        let takes = |task: &&TaskRef| {
+            let graph = self.graph(task.graph);
+            graph.inputs(graph.task(task.index)).iter().any(|edge| {
+                let other = if edge.external {
+                    graph.externals.get(edge.producer as usize).copied()
+                } else {
+                    Some(ObjectId::output(graph.id_of(edge.producer), edge.output))
+                };
+                other == Some(id)
+            })
+        };
+        sent.iter().filter(takes).copied().collect()
+    }
+
+    pub(super) fn on_replica_added(&mut self, worker: WorkerId, id: ObjectId, size: u64) {
+        let no = self.find_object(id);
+        match no.and_then(|no| self.objects.get_mut(no)) {
+            Some(object) if object.is_stored() => {
+                object.size = object.size.max(size);
+                if !object.holders.contains(&worker) {
+                    object.holders.push(worker);
+                }
+            }
+            _ => self.errand(worker, Errand::Release(id)),
+        }
+    }
+
+    pub(super) fn on_replica_lost(&mut self, worker: WorkerId, id: ObjectId) {
+        let no = self.find_object(id);
+        if let Some(no) = no {
+            self.lose_replica(worker, no);
+        }
+    }
+}
+
+pub(super) fn lost_input(message: &str) -> TaskError {
+    TaskError::new(ErrorClass::InputLost, Reason::InputLost.name(), message)
+}

@@ -1,0 +1,357 @@
+//! Which worker gets which task.
+//!
+//! A task goes to the worker that has most of its input bytes if that has room; otherwise to the least loaded one that would
+//! run it at once; otherwise to one where it may wait a little (prefill), so that the next task starts there without a round
+//! trip. No worker holds more than it can run, its prefill and a bounded number sent ahead: tasks whose missing inputs are
+//! all being made by attempts sent to that worker before. A worker that falls idle gets prefilled tasks of another, which is
+//! asked to give them back.
+
+use bireme_core::id::{AttemptId, AttemptNo, SessionId, WorkerId};
+use bireme_core::limits;
+use smallvec::SmallVec;
+
+use super::class::ClassNo;
+use super::room::could_run;
+use super::task::{NONE, Phase, TaskRef, flag};
+use super::worker::{Errand, Worker};
+use super::{Machine, Peer};
+
+/// From so many input bytes on, a worker that has them is worth waiting for.
+const LOCALITY_BYTES: u64 = 64 << 10;
+/// Inputs looked at to find the worker that has most of them.
+const LOCALITY_INPUTS: usize = 64;
+/// Idle workers that are found work elsewhere in one step.
+const SHARES: usize = 16;
+/// Tasks that wait at a worker looked at to find some that another could run.
+const SHARE_LOOK: usize = 64;
+
+impl Machine {
+    /// Sends ready tasks to workers until either run out, then shares what waits with workers that are idle.
+    pub(super) fn place_ready(&mut self) {
+        let mut blocked: SmallVec<[ClassNo; 4]> = SmallVec::new();
+        loop {
+            let mut best: Option<(u64, ClassNo, SessionId, TaskRef)> = None;
+            let candidates: SmallVec<[ClassNo; 4]> =
+                self.active.iter().filter(|class| !blocked.contains(class)).copied().collect();
+            for class in candidates {
+                if self.kinds.are_full() && self.classes.get(class).spec.resources.cpu_units > 0 {
+                    continue;
+                }
+                let Some((session, task)) = self.peek_ready(class) else { continue };
+                let served = self.sessions.get(&session).map_or(0, |session| session.served);
+                if best.as_ref().is_none_or(|(least, ..)| served < *least) {
+                    best = Some((served, class, session, task));
+                }
+            }
+            let Some((_, class, session, task)) = best else { break };
+            match self.choose(class, task) {
+                None => blocked.push(class),
+                Some((worker, phase)) => {
+                    self.pop_ready(class, session);
+                    self.charge(session);
+                    self.send(task, worker, phase);
+                }
+            }
+        }
+        self.share_prefilled();
+    }
+
+    /// The worker for a ready task, and whether it would run there at once or wait.
+    fn choose(&mut self, class: ClassNo, task: TaskRef) -> Option<(WorkerId, Phase)> {
+        let spec = std::sync::Arc::clone(&self.classes.get(class).spec);
+        if let Some((worker, bytes)) = self.nearest(task)
+            && let Some(record) = self.workers.get(worker)
+            && record.is_open()
+            && record.refuses(&spec).is_none()
+        {
+            if record.runs_now(&spec) {
+                return Some((worker, Phase::Reserved));
+            }
+            if bytes >= LOCALITY_BYTES && record.has_prefill() {
+                return Some((worker, Phase::Prefilled));
+            }
+        }
+        self.least_loaded(class)
+    }
+
+    /// The worker that has most bytes of a task's inputs, and how many.
+    fn nearest(&self, task: TaskRef) -> Option<(WorkerId, u64)> {
+        let graph = self.graph(task.graph);
+        let record = graph.task(task.index);
+        let mut bytes: Vec<(WorkerId, u64)> = Vec::new();
+        for edge in graph.inputs(record).iter().take(LOCALITY_INPUTS) {
+            let Some(object) =
+                self.edge_object(task, edge).and_then(|object| self.objects.get(object))
+            else {
+                continue;
+            };
+            for holder in &object.holders {
+                match bytes.iter_mut().find(|(worker, _)| worker == holder) {
+                    Some((_, sum)) => *sum += object.size.max(1),
+                    None => bytes.push((*holder, object.size.max(1))),
+                }
+            }
+        }
+        bytes.into_iter().max_by_key(|(worker, sum)| (*sum, std::cmp::Reverse(*worker)))
+    }
+
+    /// Sends a task to a worker, and after it those that can follow it there.
+    pub(super) fn send(&mut self, task: TaskRef, to: WorkerId, phase: Phase) {
+        self.send_one(task, to, phase);
+        self.extend_ahead(to);
+    }
+
+    fn send_one(&mut self, task: TaskRef, to: WorkerId, phase: Phase) {
+        self.set_phase(task, phase);
+        let class = self.task(task).class;
+        let worker = self.workers.get_mut(to).expect("a worker that was chosen is there");
+        let record = self
+            .graphs
+            .get_mut(task.graph.0 as usize)
+            .and_then(Option::as_deref_mut)
+            .map(|graph| graph.task_mut(task.index))
+            .expect("a task that was chosen is there");
+        record.attempt += 1;
+        record.worker = to.0;
+        record.place = u32::try_from(worker.sent.len()).expect("what a worker holds is bounded");
+        record.clear(flag::TOLD | flag::STARTED | flag::RETRACTING);
+        let attempt = record.attempt;
+        worker.sent.push(task);
+        match phase {
+            Phase::Reserved => worker.free.take(&self.classes.get(class).spec.resources),
+            Phase::Prefilled => {
+                worker.wait(task, attempt);
+                self.crowded.insert(to);
+            }
+            _ => worker.ahead += 1,
+        }
+        if record.dependents != NONE {
+            worker.frontier.push_back((task, attempt));
+        }
+        let wake = worker.outbox.mark(Errand::Start(task, attempt));
+        self.wake(wake, Peer::Worker(to));
+    }
+
+    /// Sends tasks to a worker that makes their missing inputs, as far as its limit on such tasks allows.
+    pub(super) fn extend_ahead(&mut self, to: WorkerId) {
+        while let Some(worker) = self.workers.get_mut(to) {
+            if worker.ahead >= limits::AHEAD_MAX || !worker.is_open() {
+                return;
+            }
+            let Some((task, attempt)) = worker.frontier.pop_front() else { return };
+            let sent = self.find_task(task).filter(|task| {
+                task.phase.is_sent() && task.attempt == attempt && task.worker == to.0
+            });
+            let Some(mut edge) = sent.map(|task| task.dependents) else { continue };
+            while edge != NONE {
+                let link = *self.graph(task.graph).edge(edge);
+                edge = link.next;
+                let follower = TaskRef { graph: task.graph, index: link.consumer };
+                if self.can_go_ahead(follower, to) {
+                    self.send_one(follower, to, Phase::Ahead);
+                    let worker = self.workers.get_mut(to).expect("it was there a line before");
+                    if worker.ahead >= limits::AHEAD_MAX {
+                        worker.frontier.push_front((task, attempt));
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether all missing inputs of a waiting task are being made by attempts sent to a worker, which could run it.
+    fn can_go_ahead(&self, task: TaskRef, to: WorkerId) -> bool {
+        let graph = self.graph(task.graph);
+        let record = graph.task(task.index);
+        if record.phase != Phase::Waiting
+            || record.missing > limits::AHEAD_INPUTS
+            || record.edges > 8 * limits::AHEAD_INPUTS
+        {
+            return false;
+        }
+        let Some(worker) = self.workers.get(to) else { return false };
+        let class = &self.classes.get(record.class).spec;
+        could_run(worker, class)
+            && graph.inputs(record).iter().all(|edge| {
+                if !edge.external {
+                    let producer = graph.task(edge.producer);
+                    if producer.phase.is_sent() {
+                        return producer.worker == to.0 && !producer.has(flag::RETRACTING);
+                    }
+                }
+                self.edge_object(task, edge)
+                    .and_then(|object| self.objects.get(object))
+                    .is_some_and(super::object::Object::is_stored)
+            })
+    }
+
+    /// Takes a task away from its worker's accounts. The task's phase is the caller's to set.
+    pub(super) fn detach(&mut self, task: TaskRef) {
+        let record = self.task(task);
+        let (phase, class, place, retracting) =
+            (record.phase, record.class, record.place, record.has(flag::RETRACTING));
+        let id = WorkerId(record.worker);
+        let Some(worker) = self.workers.get_mut(id) else { return };
+        worker.sent.swap_remove(place as usize);
+        let moved = worker.sent.get(place as usize).copied();
+        match phase {
+            Phase::Reserved => worker.free.give(&self.classes.get(class).spec.resources),
+            Phase::Prefilled => {
+                worker.prefilled -= 1;
+                worker.retracting -= u32::from(retracting);
+            }
+            _ => worker.ahead -= 1,
+        }
+        if worker.prefilled == 0 {
+            self.crowded.remove(&id);
+        }
+        if let Some(moved) = moved {
+            self.task_mut(moved).place = place;
+        }
+        self.task_mut(task).clear(flag::RETRACTING);
+        self.promote(id, task);
+        self.touch(id);
+    }
+
+    /// Gives resources that came free at a worker to those that wait there, in the order they were sent, but not to the
+    /// task that is about to leave.
+    fn promote(&mut self, id: WorkerId, leaving: TaskRef) {
+        while let Some(worker) = self.workers.get_mut(id) {
+            let Some(&(task, attempt)) = worker.prefill.front() else { return };
+            let waiting = self.find_task(task).filter(|record| {
+                task != leaving
+                    && record.phase == Phase::Prefilled
+                    && record.attempt == attempt
+                    && record.worker == id.0
+            });
+            let Some(class) = waiting.map(|record| record.class) else {
+                self.workers.get_mut(id).and_then(|worker| worker.prefill.pop_front());
+                continue;
+            };
+            let spec = std::sync::Arc::clone(&self.classes.get(class).spec);
+            let retracting = self.task(task).has(flag::RETRACTING);
+            let worker = self.workers.get_mut(id).expect("it was there a line before");
+            if !worker.free.fits(&spec.resources) {
+                return;
+            }
+            worker.prefill.pop_front();
+            worker.prefilled -= 1;
+            worker.retracting -= u32::from(retracting);
+            worker.free.take(&spec.resources);
+            if worker.prefilled == 0 {
+                self.crowded.remove(&id);
+            }
+            self.task_mut(task).clear(flag::RETRACTING);
+            self.set_phase(task, Phase::Reserved);
+        }
+    }
+
+    /// The last missing input of a task that was sent ahead is stored: it runs or waits like any other.
+    pub(super) fn catch_up(&mut self, task: TaskRef) {
+        let record = self.task(task);
+        let (class, attempt, id) = (record.class, record.attempt, WorkerId(record.worker));
+        let spec = std::sync::Arc::clone(&self.classes.get(class).spec);
+        let Some(worker) = self.workers.get_mut(id) else { return };
+        worker.ahead -= 1;
+        let phase = if worker.runs_now(&spec) {
+            worker.free.take(&spec.resources);
+            Phase::Reserved
+        } else {
+            worker.wait(task, attempt);
+            Phase::Prefilled
+        };
+        if phase == Phase::Prefilled {
+            self.crowded.insert(id);
+        }
+        self.set_phase(task, phase);
+        self.extend_ahead(id);
+    }
+
+    /// Asks crowded workers to give back what idle ones could run at once.
+    fn share_prefilled(&mut self) {
+        if self.crowded.is_empty() || self.kinds.are_full() || !self.active.is_empty() {
+            return;
+        }
+        let idle: Vec<WorkerId> = self
+            .kinds
+            .idle()
+            .filter(|id| {
+                self.workers
+                    .get(*id)
+                    .is_some_and(|worker| worker.is_open() && worker.prefilled == 0)
+            })
+            .take(self.crowded.len().min(SHARES))
+            .collect();
+        // What was asked for and has not come will keep some of the idle ones busy.
+        let mut coming: u32 = self
+            .crowded
+            .iter()
+            .filter_map(|id| self.workers.get(*id))
+            .map(|worker| worker.retracting)
+            .sum();
+        for id in idle {
+            let cpus = self.workers.get(id).map_or(0, Worker::free_cpus);
+            if coming >= cpus {
+                coming -= cpus;
+                continue;
+            }
+            let Some(victim) = self.victim(id) else { return };
+            self.ask_back(victim, id);
+        }
+    }
+
+    /// The worker with most that waits, where that is worth moving.
+    fn victim(&self, idle: WorkerId) -> Option<WorkerId> {
+        let crowded =
+            self.crowded.iter().filter(|id| **id != idle).filter_map(|id| self.workers.get(*id));
+        let crowded = crowded.filter(|worker| worker.conn.is_some() && worker.is_worth_relieving());
+        let most = crowded.max_by_key(|worker| {
+            (worker.prefilled - worker.retracting, std::cmp::Reverse(worker.id))
+        })?;
+        Some(most.id)
+    }
+
+    /// Asks a worker to give back the newest tasks that wait there and that another could run: half of them, at most as many
+    /// as the other has cpus free.
+    fn ask_back(&mut self, victim: WorkerId, idle: WorkerId) {
+        let (Some(from), Some(to)) = (self.workers.get(victim), self.workers.get(idle)) else {
+            return;
+        };
+        let mut want = (from.prefilled - from.retracting).div_ceil(2);
+        let mut room = to.free.clone();
+        let waiting: Vec<(TaskRef, u32)> =
+            from.prefill.iter().rev().take(SHARE_LOOK).copied().collect();
+        for (task, attempt) in waiting {
+            if want == 0 {
+                break;
+            }
+            let Some(record) = self.find_task(task) else { continue };
+            let waits = record.phase == Phase::Prefilled
+                && record.attempt == attempt
+                && record.worker == victim.0;
+            if !waits || record.has(flag::RETRACTING | flag::STARTED) {
+                continue;
+            }
+            let spec = std::sync::Arc::clone(&self.classes.get(record.class).spec);
+            let Some(to) = self.workers.get(idle) else { return };
+            if !room.fits(&spec.resources) || !could_run(to, &spec) {
+                continue;
+            }
+            room.take(&spec.resources);
+            want -= 1;
+            self.task_mut(task).set(flag::RETRACTING);
+            let attempt = self.attempt_id(task);
+            let Some(from) = self.workers.get_mut(victim) else { return };
+            from.retracting += 1;
+            let wake = from.outbox.mark(Errand::Retract(attempt));
+            self.wake(wake, Peer::Worker(victim));
+        }
+    }
+
+    /// The newest attempt of a task.
+    pub(super) fn attempt_id(&self, task: TaskRef) -> AttemptId {
+        let graph = self.graph(task.graph);
+        let no = AttemptNo { epoch: self.config.epoch, n: graph.task(task.index).attempt };
+        AttemptId { task: graph.id_of(task.index), no }
+    }
+}

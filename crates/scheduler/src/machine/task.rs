@@ -1,0 +1,363 @@
+//! The records of tasks and graphs: dense, so that a million of them fit and a step touches few cache lines.
+
+use bireme_core::graph::{GraphCounts, GraphOptions, GraphSoFar, Outputs, TaskState};
+use bireme_core::hash::Seeded;
+use bireme_core::id::{GraphId, SessionId, TaskId};
+use bireme_core::{ObjectId, TaskError, Time};
+use bytes::Bytes;
+use hashbrown::HashTable;
+use std::collections::BTreeMap;
+
+use super::class::ClassNo;
+use super::object::ObjectNo;
+
+/// No task, edge, object or worker.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// A graph by its place in the machine; never used again for another.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(super) struct GraphNo(pub(super) u32);
+
+/// A task by its place in the machine.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(super) struct TaskRef {
+    pub(super) graph: GraphNo,
+    pub(super) index: u32,
+}
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Phase {
+    /// For `missing` inputs.
+    Waiting,
+    /// For the time of its next retry.
+    Backoff,
+    /// In its class's queue.
+    Ready,
+    /// Sent; holds resources of its worker.
+    Reserved,
+    /// Sent beyond what its worker can run at once.
+    Prefilled,
+    /// Sent to the worker that makes its missing inputs.
+    Ahead,
+    /// Its outputs are stored, or were until they were released.
+    Finished,
+    /// Its error is in the graph's table.
+    Failed,
+    /// By somebody, or with a task it needs.
+    Cancelled,
+}
+
+impl Phase {
+    /// A worker has been given the task and has not ended it.
+    pub(super) fn is_sent(self) -> bool {
+        matches!(self, Self::Reserved | Self::Prefilled | Self::Ahead)
+    }
+
+    /// Nothing more will happen unless somebody asks, or an output is lost.
+    pub(super) fn is_final(self) -> bool {
+        matches!(self, Self::Finished | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// One bit each in [`Task::flags`].
+pub(super) mod flag {
+    /// The session listed its outputs as kept.
+    pub(in super::super) const LISTED: u8 = 1;
+    /// The session gave its outputs up.
+    pub(in super::super) const GIVEN_UP: u8 = 1 << 1;
+    /// The attempt stands in a message that its worker was sent.
+    pub(in super::super) const TOLD: u8 = 1 << 2;
+    /// User code of the attempt is known to run.
+    pub(in super::super) const STARTED: u8 = 1 << 3;
+    /// The worker was asked to give the attempt back.
+    pub(in super::super) const RETRACTING: u8 = 1 << 4;
+    /// Its end is marked in its session's outbox.
+    pub(in super::super) const NOTICE: u8 = 1 << 5;
+    /// The session asked for its end.
+    pub(in super::super) const WANTED: u8 = 1 << 6;
+}
+
+/// A task.
+#[derive(Clone, Debug)]
+pub(super) struct Task {
+    pub(super) phase: Phase,
+    pub(super) flags: u8,
+    /// Failures of its own that were tried again.
+    pub(super) retries: u8,
+    /// Workers and processes that died while it ran.
+    pub(super) crashes: u8,
+    pub(super) outputs: u16,
+    pub(super) key_len: u16,
+    pub(super) payload_len: u32,
+    /// The chunk whose text holds key and payload, one after the other from `text` on.
+    pub(super) chunk: u32,
+    pub(super) text: u32,
+    pub(super) class: ClassNo,
+    /// Its inputs: a run of the graph's edges.
+    pub(super) first_edge: u32,
+    pub(super) edges: u32,
+    /// The newest edge that leads from it; the others follow by [`Edge::next`].
+    pub(super) dependents: u32,
+    /// Inputs that are not stored.
+    pub(super) missing: u32,
+    /// Edges that lead from it to tasks that have not ended.
+    pub(super) consumers: u32,
+    pub(super) priority: i32,
+    pub(super) order: u32,
+    /// Number of the worker it is sent to.
+    pub(super) worker: u32,
+    /// Its place in that worker's list.
+    pub(super) place: u32,
+    /// Its newest attempt in this epoch; 0 is none.
+    pub(super) attempt: u32,
+    /// Its first output in the table of objects.
+    pub(super) object: ObjectNo,
+}
+
+const _: () = assert!(size_of::<Task>() <= 128, "the hot record must stay small");
+
+impl Task {
+    pub(super) fn has(&self, bit: u8) -> bool {
+        self.flags & bit != 0
+    }
+
+    pub(super) fn set(&mut self, bit: u8) {
+        self.flags |= bit;
+    }
+
+    pub(super) fn clear(&mut self, bit: u8) {
+        self.flags &= !bit;
+    }
+
+    /// What people are shown.
+    pub(super) fn state(&self) -> TaskState {
+        match self.phase {
+            Phase::Waiting | Phase::Backoff => TaskState::Waiting,
+            Phase::Ready => TaskState::Ready,
+            Phase::Reserved | Phase::Prefilled | Phase::Ahead if self.has(flag::STARTED) => {
+                TaskState::Running
+            }
+            Phase::Reserved | Phase::Prefilled | Phase::Ahead => TaskState::Sent,
+            Phase::Finished => TaskState::Finished,
+            Phase::Failed => TaskState::Failed,
+            Phase::Cancelled => TaskState::Cancelled,
+        }
+    }
+}
+
+/// An input of a task, and at the same time one link in the chain of its producer's dependents.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Edge {
+    /// Index of the producing task, or place in the table of externals.
+    pub(super) producer: u32,
+    pub(super) consumer: u32,
+    /// The next older edge from the same producer.
+    pub(super) next: u32,
+    pub(super) output: u16,
+    pub(super) external: bool,
+}
+
+/// Why a task failed.
+#[derive(Clone, Debug)]
+pub(super) enum Failure {
+    /// Its own error.
+    Own(Box<TaskError>),
+    /// That of the task with this index, which it needs.
+    Of(u32),
+}
+
+/// A graph and everything in it.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each stands for itself")]
+pub(super) struct Graph {
+    pub(super) id: GraphId,
+    pub(super) session: SessionId,
+    pub(super) options: GraphOptions,
+    pub(super) tasks: Vec<Task>,
+    pub(super) edges: Vec<Edge>,
+    /// Keys and payloads of each chunk's tasks.
+    pub(super) texts: Vec<Bytes>,
+    /// The graph's classes in the machine's table, and how many outputs each has.
+    pub(super) classes: Vec<(ClassNo, u16)>,
+    pub(super) externals: Vec<ObjectId>,
+    keys: HashTable<u32>,
+    /// Object numbers of tasks with several outputs.
+    pub(super) several: BTreeMap<u32, Box<[ObjectNo]>>,
+    pub(super) failures: BTreeMap<u32, Failure>,
+    pub(super) counts: GraphCounts,
+    /// No further chunk is taken.
+    pub(super) closed: bool,
+    /// Why the graph failed as a whole.
+    pub(super) error: Option<Box<TaskError>>,
+    /// It stands in the machine's list of graphs that changed in this step.
+    pub(super) stirred: bool,
+    /// How it stands is marked in its session's outbox.
+    pub(super) notice: bool,
+    /// When its session was last told how it stands.
+    pub(super) told: Time,
+    /// A timer will have its session told.
+    pub(super) timer: bool,
+}
+
+impl Graph {
+    pub(super) fn new(id: GraphId, session: SessionId, options: GraphOptions) -> Self {
+        Self {
+            id,
+            session,
+            options,
+            tasks: Vec::new(),
+            edges: Vec::new(),
+            texts: Vec::new(),
+            classes: Vec::new(),
+            externals: Vec::new(),
+            keys: HashTable::new(),
+            several: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            counts: GraphCounts::default(),
+            closed: false,
+            error: None,
+            stirred: false,
+            notice: false,
+            told: Time::default(),
+            timer: false,
+        }
+    }
+
+    /// How many tasks there are.
+    #[expect(clippy::cast_possible_truncation, reason = "limits::GRAPH_TASKS is below 2^32")]
+    pub(super) fn len(&self) -> u32 {
+        self.tasks.len() as u32
+    }
+
+    pub(super) fn task(&self, index: u32) -> &Task {
+        self.tasks.get(index as usize).expect("task indexes are checked at the door")
+    }
+
+    pub(super) fn task_mut(&mut self, index: u32) -> &mut Task {
+        self.tasks.get_mut(index as usize).expect("task indexes are checked at the door")
+    }
+
+    pub(super) fn edge(&self, edge: u32) -> &Edge {
+        self.edges.get(edge as usize).expect("edges are made with their tasks")
+    }
+
+    /// The inputs of a task.
+    pub(super) fn inputs(&self, task: &Task) -> &[Edge] {
+        self.edges
+            .get(task.first_edge as usize..(task.first_edge + task.edges) as usize)
+            .expect("as made at the door")
+    }
+
+    pub(super) fn id_of(&self, index: u32) -> TaskId {
+        TaskId { graph: self.id, index }
+    }
+
+    fn text(&self, task: &Task) -> &Bytes {
+        self.texts.get(task.chunk as usize).expect("texts are kept with their tasks")
+    }
+
+    /// The key that was given; empty where none was.
+    pub(super) fn key(&self, task: &Task) -> &str {
+        let (start, len) = (task.text as usize, task.key_len as usize);
+        let bytes = self.text(task).get(start..start + len).expect("as written at the door");
+        std::str::from_utf8(bytes).expect("keys come as strings")
+    }
+
+    /// The key, or the index where none was given.
+    pub(super) fn name(&self, index: u32) -> String {
+        match self.key(self.task(index)) {
+            "" => index.to_string(),
+            key => key.to_owned(),
+        }
+    }
+
+    pub(super) fn payload(&self, task: &Task) -> Bytes {
+        let start = task.text as usize + task.key_len as usize;
+        self.text(task).slice(start..start + task.payload_len as usize)
+    }
+
+    /// The object that is an output of a task; `None` until it is made or named.
+    pub(super) fn object(&self, index: u32, output: u16) -> Option<ObjectNo> {
+        let task = self.task(index);
+        if task.outputs > 1 {
+            return self.several.get(&index)?.get(usize::from(output)).copied();
+        }
+        (task.object.0 != NONE).then_some(task.object)
+    }
+
+    /// Whether the session wants the outputs of a task to stay.
+    pub(super) fn keeps(&self, task: &Task) -> bool {
+        if task.has(flag::GIVEN_UP) {
+            return false;
+        }
+        match self.options.outputs {
+            Outputs::All => true,
+            Outputs::Listed => task.has(flag::LISTED),
+            Outputs::None => false,
+            Outputs::Sinks => task.dependents == NONE || task.has(flag::LISTED),
+        }
+    }
+
+    /// Whether the outputs of a finished task have a reason to be stored. A graph that may still grow keeps everything,
+    /// because a later chunk may depend on any task.
+    pub(super) fn needs(&self, task: &Task) -> bool {
+        task.consumers > 0 || !self.closed || self.keeps(task)
+    }
+
+    /// The last chunk has come and every task has ended.
+    pub(super) fn is_done(&self) -> bool {
+        self.closed && self.counts.ended() == self.counts.total()
+    }
+
+    /// Finds a task by the key that was given for it.
+    pub(super) fn find(&self, hasher: &Seeded, key: &str) -> Option<u32> {
+        self.keys.find(hasher.hash(key), |&index| self.key(self.task(index)) == key).copied()
+    }
+
+    /// Enters the key of the task with this index, which is in the table of tasks. Returns whoever has it already.
+    pub(super) fn enter_key(&mut self, hasher: &Seeded, index: u32) -> Result<(), u32> {
+        let key = self.key(self.task(index));
+        let hash = hasher.hash(key);
+        if let Some(&other) = self.keys.find(hash, |&other| self.key(self.task(other)) == key) {
+            return Err(other);
+        }
+        let (tasks, texts) = (&self.tasks, &self.texts);
+        let hash_of = |&other: &u32| {
+            let task = tasks.get(other as usize).expect("only tasks that exist are entered");
+            let text = texts.get(task.chunk as usize).expect("texts are kept with their tasks");
+            let bytes =
+                text.get(task.text as usize..task.text as usize + usize::from(task.key_len));
+            hasher.hash(
+                std::str::from_utf8(bytes.expect("as written at the door"))
+                    .expect("keys come as strings"),
+            )
+        };
+        self.keys.insert_unique(hash, index, hash_of);
+        Ok(())
+    }
+}
+
+impl GraphSoFar for Graph {
+    fn tasks(&self) -> u32 {
+        self.len()
+    }
+
+    fn classes(&self) -> usize {
+        self.classes.len()
+    }
+
+    fn outputs_of_class(&self, class: u32) -> u16 {
+        self.classes.get(class as usize).map_or(1, |(_, outputs)| *outputs)
+    }
+
+    fn class_of(&self, task: u32) -> u32 {
+        let class = self.task(task).class;
+        let place = self.classes.iter().position(|(other, _)| *other == class);
+        place.and_then(|place| u32::try_from(place).ok()).unwrap_or(0)
+    }
+
+    fn externals(&self) -> usize {
+        self.externals.len()
+    }
+}

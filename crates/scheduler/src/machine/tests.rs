@@ -1,0 +1,158 @@
+//! Scripts in, transcripts out: each step says what the machine was told and what it tells its peers.
+
+mod harness;
+
+use expect_test::expect;
+
+use self::harness::check;
+
+#[test]
+fn a_task_waits_for_its_inputs() {
+    check(
+        "join 1 1 | submit a b:a | finish 1 a | finish 1 b",
+        &expect![[r"
+            join 1 1     ->
+            submit a b:a -> 1: start a.1 | 1: start b.1 ahead
+            finish 1 a   ->
+            finish 1 b   -> 1: release a | client: finished b | client: done
+        "]],
+    );
+}
+
+#[test]
+fn what_no_worker_can_run_is_said_at_once() {
+    check(
+        "join 1 1 | class gpu | submit a | join 2 1 gpu | finish 2 a",
+        &expect![[r"
+            join 1 1     ->
+            class gpu    ->
+            submit a     -> client: warning NO_WORKER
+            join 2 1 gpu -> 2: start a.1
+            finish 2 a   -> client: finished a | client: done
+        "]],
+    );
+}
+
+#[test]
+fn a_lost_worker_reruns_only_what_was_lost() {
+    check(
+        "join 1 1 | submit a b c | finish 1 a | lose 1 | join 2 1 | finish 1 b | finish 2 a | finish 2 b | finish 2 c",
+        &expect![[r"
+            join 1 1     ->
+            submit a b c -> 1: start a.1 | 1: start b.1 | 1: start c.1
+            finish 1 a   -> client: finished a
+            lose 1       ->
+            join 2 1     -> 2: start a.2 | 2: start b.2 | 2: start c.2
+            finish 1 b   ->
+            finish 2 a   -> client: finished a
+            finish 2 b   -> client: finished b
+            finish 2 c   -> client: finished c | client: done
+        "]],
+    );
+}
+
+#[test]
+fn the_ends_of_lost_intermediate_results_are_made_again_with_their_ancestors() {
+    check(
+        "join 1 1 | join 2 1 | submit a b:a c:b d:c,e e | finish 1 a | finish 1 b | lose 1 | finish 2 e | finish 2 a | finish 2 b | finish 2 c | finish 2 d",
+        &expect![[r"
+            join 1 1                 ->
+            join 2 1                 ->
+            submit a b:a c:b d:c,e e -> 1: start a.1 | 1: start b.1 ahead | 1: start c.1 ahead | 2: start e.1
+            finish 1 a               ->
+            finish 1 b               -> 1: release a
+            lose 1                   -> 2: start a.2 | 2: start b.2 ahead | 2: start c.2 ahead | 2: start d.1 ahead
+            finish 2 e               ->
+            finish 2 a               ->
+            finish 2 b               -> 2: release a
+            finish 2 c               -> 2: release b
+            finish 2 d               -> 2: release c | 2: release e | client: finished d | client: done
+        "]],
+    );
+}
+
+#[test]
+fn a_failure_takes_what_needs_it_and_nothing_else() {
+    check(
+        "join 1 2 | submit a b:a c:b d | fail 1 a | finish 1 d",
+        &expect![[r"
+            join 1 2           ->
+            submit a b:a c:b d -> 1: start a.1 | 1: start b.1 ahead | 1: start c.1 ahead | 1: start d.1
+            fail 1 a           -> 1: settle a.1 | 1: retract b.1 | 1: retract c.1 | client: failed a | client: failed b | client: failed c
+            finish 1 d         -> client: finished d | client: done
+        "]],
+    );
+}
+
+#[test]
+fn an_idle_worker_gets_what_waits_elsewhere() {
+    check(
+        "join 1 1 | submit a b c d | join 2 1 | started 1 a | retracted 1 d | finish 2 d",
+        &expect![[r"
+            join 1 1       ->
+            submit a b c d -> 1: start a.1 | 1: start b.1 | 1: start c.1 | 1: start d.1
+            join 2 1       -> 1: retract d.1
+            started 1 a    ->
+            retracted 1 d  -> 1: settle d.1 | 2: start d.2
+            finish 2 d     -> 1: retract c.1 | client: finished d
+        "]],
+    );
+}
+
+#[test]
+fn cancelling_takes_dependents_along() {
+    check(
+        "join 1 1 | submit a b:a c:b | cancel a",
+        &expect![[r"
+            join 1 1         ->
+            submit a b:a c:b -> 1: start a.1 | 1: start b.1 ahead | 1: start c.1 ahead
+            cancel a         -> 1: cancel a.1 | 1: cancel b.1 | 1: cancel c.1 | client: cancelled a | client: cancelled b | client: cancelled c | client: done
+        "]],
+    );
+}
+
+#[test]
+fn a_refused_chunk_leaves_nothing_behind() {
+    check(
+        "join 1 1 | submit a a | submit b:x | submit a",
+        &expect![[r"
+            join 1 1   ->
+            submit a a -> client: refused KEY_DUPLICATE
+            submit b:x -> client: refused DEPENDENCY_UNKNOWN
+            submit a   -> 1: start a.1
+        "]],
+    );
+}
+
+#[test]
+fn retries_wait_longer_each_time() {
+    check(
+        "class retry | join 1 1 | submit a | fail 1 a | tick 999 | tick 1 | fail 1 a | tick 1999 | tick 1 | fail 1 a",
+        &expect![[r"
+            class retry ->
+            join 1 1    ->
+            submit a    -> 1: start a.1
+            fail 1 a    -> 1: settle a.1
+            tick 999    ->
+            tick 1      -> 1: start a.2
+            fail 1 a    -> 1: settle a.2
+            tick 1999   ->
+            tick 1      -> 1: start a.3
+            fail 1 a    -> 1: settle a.3 | client: failed a | client: done
+        "]],
+    );
+}
+
+#[test]
+fn a_worker_that_lies_about_an_attempt_changes_nothing() {
+    check(
+        "join 1 1 | join 2 1 | submit a | finish 2 a | finish 1 a",
+        &expect![[r"
+            join 1 1   ->
+            join 2 1   ->
+            submit a   -> 1: start a.1
+            finish 2 a -> 2: settle a.1 | 2: release a
+            finish 1 a -> client: finished a | client: done
+        "]],
+    );
+}

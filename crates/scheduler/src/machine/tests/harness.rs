@@ -1,0 +1,287 @@
+//! Reads scripts, drives the machine, writes transcripts.
+
+use std::collections::BTreeMap;
+
+use bireme_core::graph::{GraphChunk, GraphOptions, TaskClass, TaskSpec, TaskState, Watch};
+use bireme_core::id::{
+    AttemptId, AttemptNo, Epoch, GraphId, SessionId, SessionToken, SubmissionId, TaskId, WorkerId,
+    WorkerLife, WorkerUid,
+};
+use bireme_core::object::ObjectId;
+use bireme_core::protocol::{Announce, Join, Order, Output, Report, Timing};
+use bireme_core::resources::UNITS;
+use bireme_core::session::{Command, IndexRange, Notice, Open};
+use bireme_core::{ErrorClass, Resources, RetryPolicy, Span, TaskError, Time};
+use expect_test::Expect;
+
+use crate::machine::{Config, ConnId, Effect, Event, Machine, Peer};
+
+/// Runs the steps of `script`, separated by `|`, and compares what each brought about.
+pub(super) fn check(script: &str, expected: &Expect) {
+    let mut run = Run::new();
+    let steps: Vec<&str> = script.split(" | ").collect();
+    let width = steps.iter().map(|step| step.len()).max().unwrap_or(0);
+    let mut transcript = String::new();
+    for step in steps {
+        let told = run.step(step).join(" | ");
+        transcript.push_str(format!("{step:width$} -> {told}").trim_end());
+        transcript.push('\n');
+    }
+    expected.assert_eq(&transcript);
+}
+
+const SESSION: SessionId = SessionId(1);
+
+struct Run {
+    machine: Machine,
+    now: Time,
+    class: TaskClass,
+    keys: BTreeMap<TaskId, String>,
+    attempts: BTreeMap<String, u32>,
+    graph: u32,
+    commands: u128,
+}
+
+impl Run {
+    fn new() -> Self {
+        let machine = Machine::new(Config { epoch: Epoch(1), seed: 1, first_session: 1 });
+        let class = TaskClass::default();
+        let mut run = Self {
+            machine,
+            now: Time(1),
+            class,
+            keys: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            graph: 0,
+            commands: 0,
+        };
+        let open = Open {
+            token: SessionToken(7),
+            name: String::new(),
+            ttl: None,
+            weight_percent: 100,
+            known: Vec::new(),
+        };
+        run.handle(Event::SessionOpened { conn: Some(ConnId(1)), open });
+        run.tell();
+        run
+    }
+
+    fn handle(&mut self, event: Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.machine.handle(self.now, event, &mut effects);
+        assert_eq!(self.machine.check(), Ok(()));
+        effects
+    }
+
+    fn step(&mut self, step: &str) -> Vec<String> {
+        let words: Vec<&str> = step.split(' ').collect();
+        match words.as_slice() {
+            ["join", worker, cpus, others @ ..] => self.join(number(worker), number(cpus), others),
+            ["lose", worker] => {
+                let peer = Peer::Worker(WorkerId(number(worker)));
+                self.handle(Event::Disconnected {
+                    conn: ConnId(100 + u64::from(number(worker))),
+                    peer,
+                });
+                self.tick(bireme_core::limits::WORKER_GRACE);
+            }
+            ["class", "gpu"] => {
+                let gpu = Resources::one_cpu().with_others([("gpu".to_owned(), UNITS)]).unwrap();
+                self.class = TaskClass { resources: gpu, ..TaskClass::default() };
+            }
+            ["class", "retry"] => {
+                let retry = RetryPolicy {
+                    max_retries: 2,
+                    backoff: Span::secs(1),
+                    ..RetryPolicy::default()
+                };
+                self.class = TaskClass { retry, ..TaskClass::default() };
+            }
+            ["submit", tasks @ ..] => self.submit(tasks),
+            ["cancel", key] => {
+                let (graph, index) = (self.task(key).graph, self.task(key).index);
+                let tasks = vec![IndexRange { first: index, count: 1 }];
+                let submission = self.submission();
+                self.command(Command::Cancel { submission, graph, tasks, grace: Span::ZERO });
+            }
+            ["tick", ms] => self.tick(Span::millis(u64::from(number(ms)))),
+            [report, worker, key] => self.report(report, WorkerId(number(worker)), key),
+            _ => panic!("no such step: {step}"),
+        }
+        self.tell()
+    }
+
+    fn tick(&mut self, span: Span) {
+        let end = self.now + span;
+        while let Some(due) = self.machine.next_timer().filter(|due| *due <= end) {
+            self.now = due.max(self.now);
+            self.handle(Event::TimerDue);
+        }
+        self.now = end;
+    }
+
+    fn join(&mut self, worker: u32, cpus: u32, others: &[&str]) {
+        let others = others.iter().map(|name| ((*name).to_owned(), UNITS));
+        let join = Join {
+            uid: WorkerUid(u128::from(worker)),
+            life: WorkerLife(1),
+            name: format!("w{worker}"),
+            resources: Resources::new(u64::from(cpus) * UNITS, 0).with_others(others).unwrap(),
+            labels: Vec::new(),
+            addresses: Vec::new(),
+            machine: String::new(),
+            pid: 0,
+            functions: Vec::new(),
+            runtimes: Vec::new(),
+        };
+        self.handle(Event::WorkerJoined { conn: ConnId(100 + u64::from(worker)), join });
+        let announce = Announce { last: true, ..Announce::default() };
+        self.handle(Event::WorkerAnnounced { worker: WorkerId(worker), announce });
+        // Heartbeats are not what these scripts are about.
+        self.handle(Event::WorkerBeat {
+            worker: WorkerId(worker),
+            heartbeat: bireme_core::protocol::Heartbeat::default(),
+        });
+    }
+
+    fn submit(&mut self, tasks: &[&str]) {
+        self.graph += 1;
+        let graph = GraphId::new(SESSION, self.graph);
+        let keys: Vec<&str> = tasks.iter().map(|task| task.split(':').next().unwrap()).collect();
+        for (index, key) in (0..).zip(&keys) {
+            self.keys.insert(TaskId { graph, index }, (*key).to_owned());
+        }
+        let place = |key: &str| {
+            keys.iter().position(|other| *other == key).map_or(99, |at| u32::try_from(at).unwrap())
+        };
+        let spec = |task: &&str| {
+            let (key, deps) = task.split_once(':').unwrap_or((task, ""));
+            let deps = deps
+                .split(',')
+                .filter(|dep| !dep.is_empty())
+                .map(|dep| place(dep).into())
+                .collect();
+            TaskSpec { key: key.to_owned(), deps, order: place(key), ..TaskSpec::default() }
+        };
+        let chunk = GraphChunk {
+            submission: self.submission(),
+            graph: Some(graph),
+            first_index: 0,
+            tasks: tasks.iter().map(spec).collect(),
+            arrays: Vec::new(),
+            classes: vec![self.class.clone()],
+            externals: Vec::new(),
+            outputs: Vec::new(),
+            options: Some(GraphOptions { watch: Watch::Values, ..GraphOptions::default() }),
+            last: true,
+        };
+        self.command(Command::Chunk(Box::new(chunk)));
+    }
+
+    fn submission(&mut self) -> SubmissionId {
+        self.commands += 1;
+        SubmissionId(self.commands)
+    }
+
+    fn command(&mut self, command: Command) {
+        self.handle(Event::Commanded { session: SESSION, command });
+    }
+
+    fn task(&self, key: &str) -> TaskId {
+        *self.keys.iter().rev().find(|(_, other)| *other == key).unwrap().0
+    }
+
+    /// Reports about the newest attempt that the worker was told of.
+    fn report(&mut self, report: &str, worker: WorkerId, key: &str) {
+        let n = self
+            .attempts
+            .get(&format!("{}{key}", worker.0))
+            .or_else(|| self.attempts.get(key))
+            .copied()
+            .unwrap_or(1);
+        let attempt = AttemptId { task: self.task(key), no: AttemptNo { epoch: Epoch(1), n } };
+        let timing = Timing { run: Span::secs(1), ..Timing::default() };
+        let report = match report {
+            "finish" => Report::Finished {
+                attempt,
+                outputs: [Output { size: 1 << 20, value: None }].into_iter().collect(),
+                timing,
+            },
+            "fail" => {
+                let error = Box::new(TaskError::new(ErrorClass::User, "USER_ERROR", "it failed"));
+                Report::Failed { attempt, error, timing }
+            }
+            "retracted" => Report::Retracted(attempt),
+            "started" => Report::Started(attempt),
+            _ => panic!("no such report: {report}"),
+        };
+        self.handle(Event::WorkerReported { worker, report });
+    }
+
+    /// Everything the peers are told.
+    fn tell(&mut self) -> Vec<String> {
+        let mut told = Vec::new();
+        let workers: Vec<WorkerId> = self.machine.workers().map(|worker| worker.id).collect();
+        for worker in workers {
+            let mut orders = Vec::new();
+            while self.machine.take_orders(worker, 1 << 20, &mut orders) {}
+            told.extend(
+                orders.iter().filter_map(|order| {
+                    Some(format!("{}: {}", worker.0, self.order(worker, order)?))
+                }),
+            );
+        }
+        let mut notices = Vec::new();
+        while self.machine.take_notices(SESSION, 1 << 20, &mut notices) {}
+        told.extend(
+            notices.iter().filter_map(|notice| Some(format!("client: {}", self.notice(notice)?))),
+        );
+        told
+    }
+
+    fn order(&mut self, worker: WorkerId, order: &Order) -> Option<String> {
+        let name = |run: &Self, attempt: &AttemptId| {
+            format!("{}.{}", run.keys[&attempt.task], attempt.no.n)
+        };
+        Some(match order {
+            Order::Start(start) => {
+                let key = self.keys[&start.attempt.task].clone();
+                self.attempts.insert(format!("{}{key}", worker.0), start.attempt.no.n);
+                self.attempts.insert(key, start.attempt.no.n);
+                format!(
+                    "start {}{}",
+                    name(self, &start.attempt),
+                    if start.ahead { " ahead" } else { "" }
+                )
+            }
+            Order::Cancel { attempt, .. } => format!("cancel {}", name(self, attempt)),
+            Order::Retract(attempt) => format!("retract {}", name(self, attempt)),
+            Order::Settle(attempt) => format!("settle {}", name(self, attempt)),
+            Order::Release(ObjectId::Output { task, .. }) => format!("release {}", self.keys[task]),
+            Order::Peers(_) => return None,
+            other => format!("{other:?}"),
+        })
+    }
+
+    fn notice(&self, notice: &Notice) -> Option<String> {
+        let key = |graph: GraphId, index: u32| self.keys[&TaskId { graph, index }].clone();
+        Some(match notice {
+            Notice::Task { graph, update } => {
+                let state = update.state;
+                assert_eq!(update.error.is_some(), state == TaskState::Failed);
+                format!("{} {}", state.name(), key(*graph, update.index))
+            }
+            Notice::Graph { done: true, .. } => "done".to_owned(),
+            Notice::Refused { refusal, .. } => format!("refused {}", refusal.reason),
+            Notice::Warning { refusal, .. } => format!("warning {}", refusal.reason),
+            Notice::Accepted { tasks: 0, .. } => "accepted".to_owned(),
+            Notice::Graph { .. } | Notice::Accepted { .. } | Notice::Workers(_) => return None,
+            other => format!("{other:?}"),
+        })
+    }
+}
+
+fn number(word: &str) -> u32 {
+    word.parse().unwrap_or_else(|_| panic!("not a number: {word}"))
+}

@@ -1,0 +1,299 @@
+//! What people are shown: copies of the machine's state, made when asked for.
+
+use bireme_core::graph::{GraphCounts, TaskState};
+use bireme_core::id::{AttemptId, AttemptNo, GraphId, SessionId, TaskId, WorkerId};
+use bireme_core::object::ObjectId;
+use bireme_core::protocol::{Heartbeat, Join};
+use bireme_core::session::Place;
+use bireme_core::{Resources, Span, TaskError};
+
+use super::Machine;
+use super::task::{Graph, Phase, TaskRef};
+
+/// The cluster at a glance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Status {
+    /// How many workers are there.
+    pub workers: usize,
+    /// How many of them have a stream.
+    pub connected_workers: usize,
+    /// All their resources together, cpus and memory.
+    pub resources: Resources,
+    /// How many sessions.
+    pub sessions: usize,
+    /// How many graphs.
+    pub graphs: usize,
+    /// How many objects.
+    pub objects: usize,
+    /// Tasks of all graphs by state.
+    pub tasks: Vec<(TaskState, u64)>,
+}
+
+/// A worker.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerView {
+    /// Its number.
+    pub id: WorkerId,
+    /// Who it is and what it has.
+    pub join: Join,
+    /// Its stream is up.
+    pub connected: bool,
+    /// It takes no more tasks.
+    pub draining: bool,
+    /// What is free of its resources.
+    pub free: Resources,
+    /// Attempts that hold resources.
+    pub reserved: usize,
+    /// Attempts that wait there for resources.
+    pub prefilled: u32,
+    /// Attempts that wait there for inputs made there.
+    pub ahead: u32,
+    /// Attempts that finished there.
+    pub finished: u64,
+    /// How it was when last heard of.
+    pub heartbeat: Heartbeat,
+    /// How long ago that was.
+    pub silent: Span,
+}
+
+/// A session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionView {
+    /// Its number.
+    pub id: SessionId,
+    /// For people.
+    pub name: String,
+    /// Its stream is up.
+    pub connected: bool,
+    /// How long it outlives its stream.
+    pub ttl: Span,
+    /// Its share, in percent.
+    pub weight_percent: u32,
+    /// Its graphs.
+    pub graphs: usize,
+}
+
+/// A graph.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GraphView {
+    /// Its number.
+    pub id: GraphId,
+    /// For people.
+    pub name: String,
+    /// Whose it is.
+    pub session: SessionId,
+    /// Tasks by state.
+    pub counts: GraphCounts,
+    /// The last chunk has come.
+    pub closed: bool,
+    /// Every task has ended.
+    pub done: bool,
+    /// It outlives its session.
+    pub detached: bool,
+    /// Why it failed as a whole.
+    pub error: Option<Box<TaskError>>,
+}
+
+/// A task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskView {
+    /// Its id.
+    pub id: TaskId,
+    /// Its key, or its index where it has none.
+    pub key: String,
+    /// Its state.
+    pub state: TaskState,
+    /// Its newest attempt, if there was one.
+    pub attempt: Option<AttemptId>,
+    /// The worker it was last sent to.
+    pub worker: Option<WorkerId>,
+    /// Inputs it waits for.
+    pub missing: u32,
+    /// What it takes.
+    pub resources: Resources,
+    /// Its outputs, where they are stored.
+    pub outputs: Vec<Place>,
+    /// Why it failed.
+    pub error: Option<Box<TaskError>>,
+}
+
+/// Why a task is where it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// The task.
+    pub task: TaskView,
+    /// In one line.
+    pub summary: String,
+    /// Each worker with the first reason why it does not run the task; `None` where nothing speaks against it.
+    pub workers: Vec<(WorkerId, String, Option<String>)>,
+    /// Inputs that are not stored, some of them: key and state of the task that makes each.
+    pub missing: Vec<(String, TaskState)>,
+}
+
+/// Missing inputs that an explanation names.
+const EXPLAINED_INPUTS: usize = 10;
+
+impl Machine {
+    /// The cluster at a glance.
+    pub fn status(&self) -> Status {
+        let mut resources = Resources::none();
+        for worker in self.workers.values() {
+            resources.cpu_units += worker.join.resources.cpu_units;
+            resources.memory_bytes += worker.join.resources.memory_bytes;
+        }
+        Status {
+            workers: self.workers.len(),
+            connected_workers: self.workers.values().filter(|worker| worker.conn.is_some()).count(),
+            resources,
+            sessions: self.sessions.len(),
+            graphs: self.graph_numbers.len(),
+            objects: self.objects.len(),
+            tasks: TaskState::ALL.iter().map(|state| (*state, self.count(*state))).collect(),
+        }
+    }
+
+    /// All workers, by number.
+    pub fn workers(&self) -> impl Iterator<Item = WorkerView> {
+        self.workers.values().map(|worker| WorkerView {
+            id: worker.id,
+            join: worker.join.clone(),
+            connected: worker.conn.is_some(),
+            draining: worker.draining,
+            free: worker.free.clone(),
+            reserved: worker.sent.len().saturating_sub((worker.prefilled + worker.ahead) as usize),
+            prefilled: worker.prefilled,
+            ahead: worker.ahead,
+            finished: worker.finished,
+            heartbeat: worker.heartbeat,
+            silent: self.now.since(worker.heard),
+        })
+    }
+
+    /// All sessions, by number.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionView> {
+        self.sessions.values().map(|session| SessionView {
+            id: session.id,
+            name: session.name.clone(),
+            connected: session.conn.is_some(),
+            ttl: session.ttl,
+            weight_percent: session.weight_percent,
+            graphs: session.graphs.len(),
+        })
+    }
+
+    /// All graphs, in the order they came.
+    pub fn graphs(&self) -> impl Iterator<Item = GraphView> {
+        self.graphs.iter().flatten().map(|graph| view_of(graph))
+    }
+
+    /// One graph.
+    pub fn find_graph(&self, id: GraphId) -> Option<GraphView> {
+        self.graph_numbers.get(&id).map(|no| view_of(self.graph(*no)))
+    }
+
+    /// A session by its token.
+    pub fn session_of(&self, token: bireme_core::id::SessionToken) -> Option<SessionId> {
+        self.tokens.get(&token).copied()
+    }
+
+    /// The tasks of a graph from `first` on, by index.
+    pub fn tasks_from(&self, graph: GraphId, first: u32) -> impl Iterator<Item = TaskView> {
+        let no = self.graph_numbers.get(&graph).copied();
+        let end = no.map_or(0, |no| self.graph(no).len());
+        (first..end).filter_map(move |index| Some(self.task_view(TaskRef { graph: no?, index })))
+    }
+
+    /// One task.
+    pub fn find_task_view(&self, id: TaskId) -> Option<TaskView> {
+        let task = self.producer_of(ObjectId::output(id, 0))?;
+        Some(self.task_view(task))
+    }
+
+    /// The task of a graph that was given this key.
+    pub fn task_by_key(&self, graph: GraphId, key: &str) -> Option<TaskId> {
+        let no = self.graph_numbers.get(&graph)?;
+        let graph = self.graph(*no);
+        Some(graph.id_of(graph.find(&self.hasher, key)?))
+    }
+
+    /// Where an object is; `None` if it is not stored.
+    pub fn object(&self, id: ObjectId) -> Option<Place> {
+        self.find_object(id)
+            .map(|_| self.place_of(id))
+            .filter(|place| place.value.is_some() || !place.holders.is_empty())
+    }
+
+    fn task_view(&self, task: TaskRef) -> TaskView {
+        let graph = self.graph(task.graph);
+        let record = graph.task(task.index);
+        let no = AttemptNo { epoch: self.config.epoch, n: record.attempt };
+        let id = graph.id_of(task.index);
+        TaskView {
+            id,
+            key: graph.name(task.index),
+            state: record.state(),
+            attempt: (record.attempt > 0).then_some(AttemptId { task: id, no }),
+            worker: (record.attempt > 0).then_some(WorkerId(record.worker)),
+            missing: if record.phase == Phase::Waiting { record.missing } else { 0 },
+            resources: self.classes.get(record.class).spec.resources.clone(),
+            outputs: (0..record.outputs)
+                .filter(|output| graph.object(task.index, *output).is_some())
+                .map(|output| self.place_of(ObjectId::output(id, output)))
+                .collect(),
+            error: Self::error_of(graph, task.index),
+        }
+    }
+
+    /// Why a task is where it is, and for each worker what speaks against running it there.
+    pub fn explain(&self, id: TaskId) -> Option<Explanation> {
+        let task = self.producer_of(ObjectId::output(id, 0))?;
+        let graph = self.graph(task.graph);
+        let record = graph.task(task.index);
+        let spec = &self.classes.get(record.class).spec;
+        let workers: Vec<_> = self
+            .workers
+            .values()
+            .map(|worker| {
+                let reason = worker.refuses(spec).or_else(|| worker.is_busy_for(spec));
+                (worker.id, worker.join.name.clone(), reason)
+            })
+            .collect();
+        let missing = graph
+            .inputs(record)
+            .iter()
+            .filter(|edge| !edge.external && !self.is_ready(task, edge))
+            .take(EXPLAINED_INPUTS)
+            .map(|edge| (graph.name(edge.producer), graph.task(edge.producer).state()))
+            .collect();
+        let able = self.workers.values().filter(|worker| worker.refuses(spec).is_none()).count();
+        let summary = match record.phase {
+            Phase::Waiting => format!("waits for {} inputs", record.missing),
+            Phase::Backoff => format!("waits for its retry {}", record.retries),
+            Phase::Ready if self.workers.is_empty() => "is ready; there are no workers".to_owned(),
+            Phase::Ready if able == 0 => {
+                format!("is ready; none of {} workers can ever run it", workers.len())
+            }
+            Phase::Ready => format!("is ready; each of the {able} workers that can run it is busy"),
+            Phase::Reserved => "is sent to a worker with resources held for it".to_owned(),
+            Phase::Prefilled => "is sent to a worker and waits there for resources".to_owned(),
+            Phase::Ahead => "is sent to the worker that makes its inputs".to_owned(),
+            Phase::Finished => "has finished".to_owned(),
+            Phase::Failed => "has failed".to_owned(),
+            Phase::Cancelled => "was cancelled".to_owned(),
+        };
+        Some(Explanation { task: self.task_view(task), summary, workers, missing })
+    }
+}
+
+fn view_of(graph: &Graph) -> GraphView {
+    GraphView {
+        id: graph.id,
+        name: graph.options.name.clone(),
+        session: graph.session,
+        counts: graph.counts,
+        closed: graph.closed,
+        done: graph.is_done(),
+        detached: graph.options.detached,
+        error: graph.error.clone(),
+    }
+}

@@ -1,0 +1,275 @@
+//! What the machine knows of a worker.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use bireme_core::graph::TaskClass;
+use bireme_core::id::{AttemptId, WorkerId};
+use bireme_core::link::Outbox;
+use bireme_core::protocol::{Announce, Heartbeat, Join, Timing};
+use bireme_core::resources::UNITS;
+use bireme_core::{ObjectId, Resources, Span, Time, limits};
+
+use super::ConnId;
+use super::room::KindNo;
+use super::task::TaskRef;
+
+/// Something a worker has still to be told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Errand {
+    /// End an attempt; running code may go on for this long.
+    Cancel(AttemptId, Span),
+    /// Where a worker is.
+    Peer(WorkerId),
+    /// Where an input can be had.
+    Place(ObjectId),
+    /// Drop a replica.
+    Release(ObjectId),
+    /// Give an attempt back.
+    Retract(AttemptId),
+    /// The end of an attempt is known.
+    Settle(AttemptId),
+    /// Accept the attempt of this task with this number, unless the task has moved on.
+    Start(TaskRef, u32),
+}
+
+/// A worker.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) id: WorkerId,
+    pub(super) join: Join,
+    /// The stream; `None` while it is lost and may come back.
+    pub(super) conn: Option<ConnId>,
+    /// What no reserved attempt holds.
+    pub(super) free: Resources,
+    /// Every task sent here that has not ended.
+    pub(super) sent: Vec<TaskRef>,
+    /// Prefilled tasks with the attempt they were sent as, in the order sent; those that have moved on are dropped when met.
+    pub(super) prefill: VecDeque<(TaskRef, u32)>,
+    pub(super) prefilled: u32,
+    pub(super) ahead: u32,
+    /// Prefilled tasks that were asked back.
+    pub(super) retracting: u32,
+    /// Tasks sent here whose dependents could follow once fewer are ahead.
+    pub(super) frontier: VecDeque<(TaskRef, u32)>,
+    pub(super) outbox: Outbox<Errand>,
+    /// Peers whose address the worker was told on this stream.
+    pub(super) knows: BTreeSet<WorkerId>,
+    /// How long attempts ran of late, in nanoseconds; 0 is not known.
+    run_ns: u64,
+    pub(super) heartbeat: Heartbeat,
+    pub(super) heard: Time,
+    pub(super) draining: bool,
+    /// What it has announced so far on this stream; `None` once that is complete.
+    pub(super) announcing: Option<Announce>,
+    /// What classes can tell of it.
+    pub(super) kind: KindNo,
+    /// The load under which it stands among its kind's workers with room.
+    pub(super) listed: Option<u64>,
+    pub(super) finished: u64,
+}
+
+impl Worker {
+    pub(super) fn new(id: WorkerId, join: Join, kind: KindNo, now: Time) -> Self {
+        Self {
+            id,
+            free: join.resources.clone(),
+            join,
+            conn: None,
+            sent: Vec::new(),
+            prefill: VecDeque::new(),
+            prefilled: 0,
+            ahead: 0,
+            retracting: 0,
+            frontier: VecDeque::new(),
+            outbox: Outbox::default(),
+            knows: BTreeSet::new(),
+            run_ns: 0,
+            heartbeat: Heartbeat::default(),
+            heard: now,
+            draining: false,
+            announcing: Some(Announce::default()),
+            kind,
+            listed: None,
+            finished: 0,
+        }
+    }
+
+    /// Whether it may be given tasks at all.
+    pub(super) fn is_open(&self) -> bool {
+        self.conn.is_some() && self.announcing.is_none() && !self.draining && !self.heartbeat.paused
+    }
+
+    /// Takes note of how long an attempt ran: a moving average that one odd run hardly moves.
+    pub(super) fn note_run(&mut self, timing: &Timing) {
+        let run_ns = timing.run.0.saturating_mul(1_000).max(500);
+        self.run_ns =
+            if self.run_ns == 0 { run_ns } else { self.run_ns - self.run_ns / 8 + run_ns / 8 };
+    }
+
+    /// How many attempts it may hold beyond what it runs: about two round trips of work.
+    pub(super) fn prefill_max(&self) -> u32 {
+        let cpus = (self.join.resources.cpu_units / UNITS).max(1);
+        let depth = match self.run_ns {
+            0 => u64::from(limits::PREFILL_UNKNOWN) * cpus,
+            run_ns => (2 * limits::PREFILL_ROUND_TRIP.0 * 1_000 * cpus).div_ceil(run_ns),
+        };
+        // A task that takes long enough to make the round trip invisible is better kept where any worker can have it.
+        let depth =
+            if self.run_ns > 100 * limits::PREFILL_ROUND_TRIP.0 * 1_000 { 0 } else { depth };
+        u32::try_from(depth).unwrap_or(u32::MAX).min(limits::PREFILL_MAX)
+    }
+
+    /// Whether an attempt of this class would run at once.
+    pub(super) fn runs_now(&self, class: &TaskClass) -> bool {
+        self.prefilled == 0
+            && self.free.fits(&class.resources)
+            && self.sent.len() < limits::WORKER_SENT
+    }
+
+    /// Whether an attempt of this class may be sent to wait here.
+    pub(super) fn has_prefill(&self) -> bool {
+        self.prefilled < self.prefill_max()
+    }
+
+    /// Whether tasks that take cpus may be sent here.
+    pub(super) fn has_room(&self) -> bool {
+        self.sent.len() < limits::WORKER_SENT
+            && (self.has_prefill() || (self.prefilled == 0 && self.free.cpu_units > 0))
+    }
+
+    /// A task that was sent as this attempt waits here.
+    pub(super) fn wait(&mut self, task: TaskRef, attempt: u32) {
+        self.prefilled += 1;
+        self.prefill.push_back((task, attempt));
+    }
+
+    /// Whole cpus that are free, at least one.
+    pub(super) fn free_cpus(&self) -> u32 {
+        u32::try_from(self.free.cpu_units / UNITS).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// Whether what waits here takes long enough that moving some of it gains anything.
+    pub(super) fn is_worth_relieving(&self) -> bool {
+        let waiting = u64::from(self.prefilled - self.retracting);
+        let cpus = (self.join.resources.cpu_units / UNITS).max(1);
+        waiting > 0
+            && (self.run_ns == 0
+                || waiting * self.run_ns / cpus > limits::PREFILL_ROUND_TRIP.0 * 1_000)
+    }
+
+    /// How full it is, for choosing among workers: what it runs and what waits there.
+    pub(super) fn load(&self) -> u64 {
+        let used = self.join.resources.cpu_units.saturating_sub(self.free.cpu_units);
+        (used + u64::from(self.prefilled) * UNITS) * 1_000 / self.join.resources.cpu_units.max(1)
+    }
+
+    /// Why tasks of a class could never run here; `None` if they could.
+    pub(super) fn refuses(&self, class: &TaskClass) -> Option<String> {
+        if let Some((name, have, need)) = self.join.resources.lacks(&class.resources) {
+            return Some(format!(
+                "has {} of {name} in all, the task takes {}",
+                show(name, have),
+                show(name, need)
+            ));
+        }
+        if !class.workers.is_empty()
+            && !class.allow_other_workers
+            && !class.workers.contains(&self.join.name)
+        {
+            return Some(format!("is not among the workers named: {}", class.workers.join(", ")));
+        }
+        let missing = class.labels.iter().find(|label| !self.join.labels.contains(label));
+        missing.map(|(key, value)| format!("lacks the label {key}={value}"))
+    }
+
+    /// Why a task of a class that could run here does not at this moment; `None` if it would.
+    pub(super) fn is_busy_for(&self, class: &TaskClass) -> Option<String> {
+        if self.conn.is_none() {
+            return Some("is disconnected".to_owned());
+        }
+        if self.announcing.is_some() {
+            return Some("is announcing what it holds".to_owned());
+        }
+        if self.draining {
+            return Some("is draining".to_owned());
+        }
+        if self.heartbeat.paused {
+            return Some("is paused: its memory is above the pause mark".to_owned());
+        }
+        if let Some((name, have, need)) = self.free.lacks(&class.resources) {
+            return Some(format!(
+                "is busy: {name} free {}, needed {}",
+                show(name, have),
+                show(name, need)
+            ));
+        }
+        (self.prefilled > 0)
+            .then(|| format!("is busy: {} tasks wait there already", self.prefilled))
+    }
+}
+
+fn show(name: &str, amount: u64) -> String {
+    if name == "memory" {
+        format!("{amount} bytes")
+    } else {
+        bireme_core::resources::show_units(amount)
+    }
+}
+
+/// All workers, found by their number in one step: they are numbered from 1 and never twice.
+#[derive(Debug, Default)]
+pub(super) struct Workers {
+    slots: Vec<Option<Box<Worker>>>,
+    count: usize,
+}
+
+impl Workers {
+    pub(super) fn get(&self, id: WorkerId) -> Option<&Worker> {
+        self.slots.get(id.0 as usize)?.as_deref()
+    }
+
+    pub(super) fn get_mut(&mut self, id: WorkerId) -> Option<&mut Worker> {
+        self.slots.get_mut(id.0 as usize)?.as_deref_mut()
+    }
+
+    pub(super) fn contains_key(&self, id: WorkerId) -> bool {
+        self.get(id).is_some()
+    }
+
+    pub(super) fn insert(&mut self, id: WorkerId, worker: Worker) {
+        let place = id.0 as usize;
+        if self.slots.len() <= place {
+            self.slots.resize_with(place + 1, || None);
+        }
+        if let Some(slot) = self.slots.get_mut(place) {
+            self.count += usize::from(slot.is_none());
+            *slot = Some(Box::new(worker));
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: WorkerId) -> Option<Worker> {
+        let worker = self.slots.get_mut(id.0 as usize)?.take()?;
+        self.count -= 1;
+        Some(*worker)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = &Worker> {
+        self.slots.iter().flatten().map(AsRef::as_ref)
+    }
+
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Worker> {
+        self.slots.iter_mut().flatten().map(AsMut::as_mut)
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = WorkerId> {
+        self.values().map(|worker| worker.id)
+    }
+}

@@ -1,0 +1,72 @@
+//! Who calls, and for whom.
+
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Status};
+
+use bireme_core::id::{GraphId, SessionToken};
+use bireme_core::reason::{Reason, Refusal};
+use bireme_daemon::auth::{Access, Role, Roles};
+use bireme_proto::status::status;
+
+use crate::driver::mail::By;
+use crate::rpc::Door;
+
+/// The metadata that may carry a session's token, in hexadecimal.
+const SESSION: &str = "bireme-session";
+
+/// Who calls.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller {
+    /// What the call's token allows.
+    pub(super) roles: Roles,
+    /// The session that the metadata names.
+    session: Option<SessionToken>,
+}
+
+impl Caller {
+    /// Takes a request apart. The gate has seen that it may call at all.
+    pub(super) fn of<T>(door: &Door, request: Request<T>) -> Result<(Self, T), Status> {
+        let session = session(request.metadata()).map_err(status)?;
+        let roles = match &door.site.access {
+            Access::Everybody => Roles::ALL,
+            Access::Tokens(tokens) => {
+                let presented = bearer(request.metadata()).and_then(|token| tokens.roles(token));
+                presented.unwrap_or(Roles::NONE)
+            }
+        };
+        Ok((Self { roles, session }, request.into_inner()))
+    }
+
+    /// The session in whose name a call is made: the one that its message names, or its metadata, or none.
+    pub(super) fn by(&self, field: &[u8]) -> Result<By, Status> {
+        if field.is_empty() {
+            return Ok(self.session.map_or(By::Nobody, By::Token));
+        }
+        let message = || format!("{} bytes, a session's token has 16", field.len());
+        let refusal = || Refusal::at(Reason::Malformed, "session", message());
+        SessionToken::from_slice(field).map(By::Token).ok_or_else(|| status(refusal()))
+    }
+
+    /// In whose name a graph is changed: an administrator who names no session acts for the graph's own.
+    pub(super) fn by_for(&self, field: &[u8], graph: u64) -> Result<By, Status> {
+        match self.by(field)? {
+            By::Nobody if self.roles.allow(Role::Admin) => Ok(By::Number(GraphId(graph).session())),
+            by => Ok(by),
+        }
+    }
+}
+
+fn bearer(metadata: &MetadataMap) -> Option<&str> {
+    let (_, token) = metadata.get("authorization")?.to_str().ok()?.split_once(' ')?;
+    Some(token.trim())
+}
+
+fn session(metadata: &MetadataMap) -> Result<Option<SessionToken>, Refusal> {
+    let Some(value) = metadata.get(SESSION) else { return Ok(None) };
+    let text = value.to_str().ok().filter(|text| text.len() == 32);
+    let token = text.and_then(|text| u128::from_str_radix(text, 16).ok());
+    token.map(|token| Some(SessionToken(token))).ok_or_else(|| {
+        let message = "the metadata is not 32 hexadecimal digits, which a session's token is";
+        Refusal::at(Reason::Malformed, SESSION, message)
+    })
+}

@@ -1,0 +1,14 @@
+//! The scheduler over real sockets, in one process: its streams, its calls, and what it refuses.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+#[path = "serve/calls.rs"]
+mod calls;
+#[path = "serve/life.rs"]
+mod life;
+#[path = "serve/refusals.rs"]
+mod refusals;
+#[path = "serve/streams.rs"]
+mod streams;
+#[path = "serve/support.rs"]
+mod support;

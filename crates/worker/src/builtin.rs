@@ -1,0 +1,165 @@
+//! Functions that every worker has: for benches, for conformance, and for clients in other languages to try things with.
+//!
+//! | name | arguments | result |
+//! |---|---|---|
+//! | `builtin/noop` | any | nothing, in every output |
+//! | `builtin/echo` | a value | the same |
+//! | `builtin/sleep` | microseconds | nothing, after so long; ends early when cancelled |
+//! | `builtin/spin` | microseconds | nothing, after computing for so long |
+//! | `builtin/fail` | text | fails with that message |
+//! | `builtin/exit` | a code from 0 to 255 | ends the process that runs it |
+//! | `builtin/bytes` | a length, at most 1 GiB | so many bytes: 0, 1, ... 250, 0, 1 ... |
+//! | `builtin/len` | a value | its length in bytes |
+//! | `builtin/concat` | values, or lists of them | their bytes one after the other; text if all are text |
+//! | `builtin/allocate` | bytes, microseconds | nothing, after holding so much memory for so long |
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use bireme_core::{Codec, ErrorClass, Reason, TaskError, Value};
+use bytes::BytesMut;
+use smallvec::{SmallVec, smallvec};
+
+use crate::failure::failure;
+use crate::registry::task::read;
+use crate::registry::{Arg, Context, Outputs, Registry};
+
+/// Largest value that `builtin/bytes` makes and most memory that `builtin/allocate` takes, in bytes.
+const LARGEST: usize = 1 << 30;
+
+/// Adds the functions.
+pub(crate) fn register(registry: Registry) -> Registry {
+    registry
+        .raw("builtin/noop", noop)
+        .task("builtin/echo", |value: Value| value)
+        .task("builtin/sleep", |context: &mut Context<'_>, us: u64| {
+            context.sleep(Duration::from_micros(us))
+        })
+        .task("builtin/spin", spin)
+        .task("builtin/fail", |message: String| Err::<(), _>(message))
+        .task("builtin/exit", exit)
+        .task("builtin/bytes", bytes)
+        .task("builtin/len", |value: Value| value.size)
+        .raw("builtin/concat", concat)
+        .task("builtin/allocate", allocate)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the shape of a raw function")]
+fn noop(context: &mut Context<'_>, _: &[Arg]) -> Result<Outputs, Box<TaskError>> {
+    let outputs = usize::from(context.outputs());
+    Ok(std::iter::repeat_with(Value::none).take(outputs).collect())
+}
+
+#[expect(clippy::disallowed_methods, reason = "time enters here")]
+fn spin(us: u64) {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_micros(us) {
+        black_box((0..100_u64).fold(0, |sum, n| sum ^ black_box(n)));
+    }
+}
+
+fn exit(code: u32) -> Result<(), String> {
+    let code = u8::try_from(code).map_err(|_| format!("exit code {code} is above 255"))?;
+    tracing::warn!(code, "a task ends this process");
+    std::process::exit(code.into())
+}
+
+fn bytes(length: u64) -> Result<Vec<u8>, Box<TaskError>> {
+    Ok((0..=250).cycle().take(bounded(length)?).collect())
+}
+
+fn allocate(context: &mut Context<'_>, bytes: u64, us: u64) -> Result<(), Box<TaskError>> {
+    // Not zero, or the pages would only be promised.
+    let held = vec![1_u8; bounded(bytes)?];
+    context.sleep(Duration::from_micros(us))?;
+    black_box(held);
+    Ok(())
+}
+
+fn bounded(bytes: u64) -> Result<usize, Box<TaskError>> {
+    usize::try_from(bytes).ok().filter(|bytes| *bytes <= LARGEST).ok_or_else(|| {
+        let message = format!("{bytes} bytes were asked for, the limit is {LARGEST}");
+        failure(ErrorClass::User, Reason::ValueTooLarge, message)
+    })
+}
+
+fn concat(_: &mut Context<'_>, args: &[Arg]) -> Result<Outputs, Box<TaskError>> {
+    let mut values: SmallVec<[Value; 8]> = SmallVec::new();
+    for (place, arg) in args.iter().enumerate() {
+        match arg {
+            Arg::List(_) => values.extend(read::<Vec<Value>>(args, place)?),
+            Arg::Map(_) | Arg::Value(_) => values.push(read(args, place)?),
+        }
+    }
+    let mut all = BytesMut::new();
+    for value in &values {
+        let elsewhere = "a value's bytes are not in the value itself";
+        let bytes = value
+            .bytes()
+            .ok_or_else(|| failure(ErrorClass::Deserialize, Reason::Malformed, elsewhere))?;
+        all.extend_from_slice(&bytes);
+    }
+    let text = !values.is_empty() && values.iter().all(|value| value.codec == Codec::Utf8);
+    let codec = if text { Codec::Utf8 } else { Codec::Raw };
+    Ok(smallvec![Value::inline(codec, all)])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bireme_core::AttemptId;
+    use bireme_core::id::{AttemptNo, Epoch, GraphId, TaskId};
+
+    use super::*;
+    use crate::registry::{IntoValue, Stop};
+
+    fn call(name: &str, args: &[Arg]) -> Result<Outputs, Box<TaskError>> {
+        let no = AttemptNo { epoch: Epoch(1), n: 1 };
+        let attempt = AttemptId { task: TaskId { graph: GraphId(1), index: 0 }, no };
+        let stop = Stop::default();
+        let registry = register(Registry::default());
+        registry.find(name)?(&mut Context::new(attempt, "key", 2, &stop), args)
+    }
+
+    fn arg(value: impl IntoValue) -> Arg {
+        Arg::Value(Arc::new(value.into_value().unwrap()))
+    }
+
+    fn one(name: &str, args: &[Arg]) -> Value {
+        call(name, args).unwrap().into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn they_do_what_the_table_says() {
+        let none: Outputs = smallvec![Value::none(), Value::none()];
+        assert_eq!(call("builtin/noop", &[arg(1_i64)]), Ok(none));
+        assert_eq!(one("builtin/echo", &[arg("x")]), Value::text("x"));
+        assert_eq!(one("builtin/sleep", &[arg(1_u64)]), Value::none());
+        assert_eq!(one("builtin/spin", &[arg(1_u64)]), Value::none());
+        assert_eq!(one("builtin/allocate", &[arg(4096_u64), arg(1_u64)]), Value::none());
+        let bytes = one("builtin/bytes", &[arg(252_u64)]).bytes().unwrap();
+        assert_eq!((bytes.len(), bytes[250], bytes[251]), (252, 250, 0));
+        assert_eq!(one("builtin/len", &[arg("abc")]), 3_u64.into_value().unwrap());
+        let error = call("builtin/fail", &[arg("on purpose")]).unwrap_err();
+        assert_eq!((error.reason.as_str(), error.message.as_str()), ("USER_ERROR", "on purpose"));
+    }
+
+    #[test]
+    fn text_stays_text_only_among_text() {
+        let list = Arg::List(vec![arg("b"), arg("c")]);
+        assert_eq!(one("builtin/concat", &[arg("a"), list]), Value::text("abc"));
+        assert_eq!(one("builtin/concat", &[arg("a"), arg(vec![0_u8])]), Value::raw(&b"a\0"[..]));
+        assert_eq!(one("builtin/concat", &[]), Value::raw(""));
+    }
+
+    #[test]
+    fn nobody_gets_more_memory_than_the_limit() {
+        for (name, args) in [
+            ("builtin/bytes", vec![arg(u64::MAX)]),
+            ("builtin/allocate", vec![arg(u64::MAX), arg(0_u64)]),
+        ] {
+            assert_eq!(call(name, &args).unwrap_err().reason, "VALUE_TOO_LARGE", "{name}");
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! What a worker is asked for: by the command line, or by a program that embeds one.
+
+use std::path::PathBuf;
+
+use bireme_core::protocol::Address;
+use bireme_core::resources::{BadResources, UNITS};
+use bireme_core::{Resources, Span};
+use bireme_daemon::Common;
+use bireme_daemon::units::{OrAuto, bytes, or_auto, span};
+use clap::{Parser, ValueEnum};
+
+use crate::host;
+use crate::registry::Registry;
+use crate::target::Scheduler;
+
+/// Flags of `bireme-worker`.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "bireme-worker", version, about = "A worker of a Bireme cluster")]
+pub struct Args {
+    /// Where the scheduler is, `http://HOST:PORT`; by default where the access file says.
+    #[arg(long, value_name = "URL", env = "BIREME_SCHEDULER")]
+    pub scheduler: Option<String>,
+
+    /// Name of the worker, unique in the cluster; by default made of the host's name and the worker's uid.
+    #[arg(long, value_name = "NAME", env = "BIREME_NAME")]
+    pub name: Option<String>,
+
+    /// How many cpus its tasks take together; `auto` is what the system lets this process use.
+    #[arg(long, value_name = "N", env = "BIREME_CPUS", default_value = "auto",
+          value_parser = or_auto(units))]
+    pub cpus: OrAuto<u64>,
+
+    /// How much memory its tasks and their results take together; `auto` is most of the machine's.
+    #[arg(long, value_name = "SIZE", env = "BIREME_MEMORY", default_value = "auto",
+          value_parser = or_auto(bytes))]
+    pub memory: OrAuto<u64>,
+
+    /// Another resource that it has, such as `gpu=2`; may be given several times.
+    #[arg(long, value_name = "NAME=N", env = "BIREME_RESOURCE", value_delimiter = ',',
+          value_parser = resource)]
+    pub resource: Vec<(String, u64)>,
+
+    /// A label that tasks may ask for, such as `zone=a`; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE", env = "BIREME_LABEL", value_delimiter = ',',
+          value_parser = label)]
+    pub label: Vec<(String, String)>,
+
+    /// Where native functions run: in this process they cost least, and one that crashes or hangs takes the worker with it.
+    #[arg(long, value_name = "WHERE", env = "BIREME_NATIVE", default_value = "in-process")]
+    pub native: Native,
+
+    /// Where to listen for peers and clients; port 0 lets the system choose.
+    #[arg(long, value_name = "ADDR", env = "BIREME_LISTEN", default_value = "127.0.0.1:0")]
+    pub listen: String,
+
+    /// Where to answer `/healthz` and `/metrics`; port 0 lets the system choose.
+    #[arg(long, value_name = "ADDR", env = "BIREME_HTTP", default_value = "127.0.0.1:0")]
+    pub http: String,
+
+    /// An address by which others reach it, `HOST` or `HOST:PORT`, if not the one it listens on; may be given several times.
+    #[arg(long, value_name = "ADDR", env = "BIREME_ADVERTISE", value_delimiter = ',')]
+    pub advertise: Vec<String>,
+
+    /// Directory that keeps the worker's uid over a restart.
+    #[arg(long, value_name = "DIR", env = "BIREME_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+
+    /// Leave when nothing has run for so long.
+    #[arg(long, value_name = "DURATION", env = "BIREME_IDLE_TIMEOUT", value_parser = span)]
+    pub idle_timeout: Option<Span>,
+
+    /// Accept no more after so long, finish what runs, and leave.
+    #[arg(long, value_name = "DURATION", env = "BIREME_TIME_LIMIT", value_parser = span)]
+    pub time_limit: Option<Span>,
+
+    /// What all daemons have.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Where native functions run.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum Native {
+    /// On threads of the worker's own process.
+    #[default]
+    InProcess,
+}
+
+/// One worker.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How the scheduler is found.
+    pub scheduler: Scheduler,
+    /// Unique in the cluster; `None` makes one up.
+    pub name: Option<String>,
+    /// All it has.
+    pub resources: Resources,
+    /// What tasks may ask for.
+    pub labels: Vec<(String, String)>,
+    /// Where native functions run.
+    pub native: Native,
+    /// The native functions, besides those that every worker has.
+    pub registry: Registry,
+    /// Where to listen for peers and clients.
+    pub listen: String,
+    /// Where to answer `/healthz` and `/metrics`.
+    pub http: String,
+    /// By what others reach it: `HOST` or `HOST:PORT`; empty is where it listens.
+    pub advertise: Vec<String>,
+    /// What keeps the worker's uid over a restart; `None` is a new one each time.
+    pub state_dir: Option<PathBuf>,
+    /// Leave when nothing has run for so long.
+    pub idle_timeout: Option<Span>,
+    /// Leave after so long, when what runs has finished.
+    pub time_limit: Option<Span>,
+}
+
+impl Default for Config {
+    /// A worker for the scheduler of this user, with what the machine has, on ports of the system's choice.
+    fn default() -> Self {
+        Self {
+            scheduler: Scheduler::default(),
+            name: None,
+            resources: Resources::new(host::cpus() * UNITS, host::memory_bytes()),
+            labels: Vec::new(),
+            native: Native::InProcess,
+            registry: Registry::default(),
+            listen: "127.0.0.1:0".to_owned(),
+            http: "127.0.0.1:0".to_owned(),
+            advertise: Vec::new(),
+            state_dir: None,
+            idle_timeout: None,
+            time_limit: None,
+        }
+    }
+}
+
+impl TryFrom<Args> for Config {
+    type Error = BadResources;
+
+    fn try_from(args: Args) -> Result<Self, BadResources> {
+        let Args {
+            scheduler,
+            name,
+            cpus,
+            memory,
+            resource,
+            label,
+            native,
+            listen,
+            http,
+            advertise,
+            state_dir,
+            idle_timeout,
+            time_limit,
+            common,
+        } = args;
+        let given = |choice, auto: fn() -> u64| match choice {
+            OrAuto::Given(given) => given,
+            OrAuto::Auto => auto(),
+        };
+        let cpu_units = given(cpus, || host::cpus() * UNITS);
+        let resources = Resources::new(cpu_units, given(memory, host::memory_bytes));
+        let Common { access_file, token_file, insecure, .. } = common;
+        Ok(Self {
+            scheduler: Scheduler {
+                address: scheduler,
+                token: None,
+                access_file,
+                token_file,
+                insecure,
+            },
+            name,
+            resources: resources.with_others(resource)?,
+            labels: label,
+            native,
+            registry: Registry::default(),
+            listen,
+            http,
+            advertise,
+            state_dir,
+            idle_timeout,
+            time_limit,
+        })
+    }
+}
+
+/// Reads an amount of a resource: `2` or `0.5`.
+fn units(text: &str) -> Result<u64, String> {
+    let bad = || format!("`{text}` is no amount: write one such as 2 or 0.5, to 4 digits");
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if fraction.len() > 4 || !digits(whole) || !digits(fraction) {
+        return Err(bad());
+    }
+    let whole: u64 = whole.parse().map_err(|_| bad())?;
+    let fraction: u64 = format!("{fraction:0<4}").parse().map_err(|_| bad())?;
+    whole.checked_mul(UNITS).and_then(|units| units.checked_add(fraction)).ok_or_else(bad)
+}
+
+fn resource(text: &str) -> Result<(String, u64), String> {
+    let (name, amount) = label(text)?;
+    Ok((name, units(&amount)?))
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("`{text}` has no name: write NAME=VALUE")),
+    }
+}
+
+/// The address that `text`, `HOST` or `HOST:PORT`, names; `port` where it names none.
+pub(crate) fn address(text: &str, port: u16) -> Address {
+    let named = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    // An IPv6 address without brackets has colons of its own.
+    let (host, port) = named
+        .filter(|(host, _)| !host.contains(':') || host.ends_with(']'))
+        .unwrap_or((text, port));
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    Address { scheme: "http".to_owned(), host, port, network: String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use bireme_daemon::settings::audit;
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_flag_is_a_variable_and_a_key() {
+        assert_eq!(audit(&Args::command()), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_asked_for_is_what_it_has() {
+        let flags = "bireme-worker --cpus 1.5 --memory 2GiB --resource gpu=2,fast=0.25 --label a=b=c --time-limit 1h";
+        let config = Config::try_from(Args::parse_from(flags.split(' '))).unwrap();
+        assert_eq!(config.resources.to_string(), "cpus=1.5 memory=2147483648 fast=0.25 gpu=2");
+        assert_eq!(config.labels, [("a".to_owned(), "b=c".to_owned())]);
+        assert_eq!(config.time_limit, Some(Span::secs(3_600)));
+        for bad in ["--cpus=-1", "--cpus=0.00001", "--resource=gpu", "--label==x", "--native=no"] {
+            assert!(Args::try_parse_from(["bireme-worker", bad]).is_err(), "{bad}");
+        }
+        let twice = Args::parse_from(["bireme-worker", "--resource=gpu=1,gpu=2"]);
+        assert!(Config::try_from(twice).is_err());
+    }
+
+    #[test]
+    fn addresses_are_read_as_people_write_them() {
+        for (text, shown) in [
+            ("node1", "http://node1:7"),
+            ("node1:9", "http://node1:9"),
+            ("::1", "http://[::1]:7"),
+            ("[::1]:9", "http://[::1]:9"),
+        ] {
+            assert_eq!(address(text, 7).to_string(), shown, "{text}");
+        }
+    }
+}

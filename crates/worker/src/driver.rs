@@ -1,0 +1,409 @@
+//! The only event loop: feeds the machine, and does what it asks for.
+//!
+//! A turn takes everything that has come (from the scheduler, from executors and transfers through the inbox, timers), lets
+//! the machine handle it, carries out the effects of all of it, and then writes to the scheduler once.
+
+mod line;
+mod outgoing;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bireme_core::protocol::{Join, Joined, Order};
+use bireme_core::{ErrorClass, Reason, Span, Time, limits};
+use bireme_daemon::Shutdown;
+use futures_util::FutureExt as _;
+use smallvec::SmallVec;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+
+pub use self::line::DriverError;
+use self::line::{Line, News};
+use self::outgoing::Outgoing;
+use crate::clock::Clock;
+use crate::executor::relay::Relay;
+use crate::executor::{Executors, Job, Kill};
+use crate::failure::failure;
+use crate::host::{self, CpuMeter};
+use crate::inbox::{Inbox, Told};
+use crate::machine::{Effect, Event, Execution, Machine};
+use crate::metrics::Metrics;
+use crate::rpc::fleet::{Down, Sealed};
+use crate::store::Store;
+use crate::target::Scheduler;
+use crate::transfer::Transfer;
+
+/// What a driver drives.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) machine: Machine,
+    pub(crate) clock: Clock,
+    pub(crate) seed: u64,
+    pub(crate) executors: Executors,
+    pub(crate) relay: Arc<Relay>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) transfer: Transfer,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) scheduler: Scheduler,
+    pub(crate) join: Join,
+    /// Told once the scheduler has accepted this worker.
+    pub(crate) joined: watch::Sender<bool>,
+    pub(crate) idle_timeout: Option<Span>,
+    pub(crate) time_limit: Option<Span>,
+}
+
+/// The event loop of a worker.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    parts: Parts,
+    outgoing: Outgoing,
+    /// Told, and not handled yet; empty between turns.
+    told: Vec<Told>,
+    /// Asked for, and not carried out yet; empty between turns.
+    effects: Vec<Effect>,
+    cpu: CpuMeter,
+    heartbeat: Span,
+    /// When the next heartbeat is due.
+    beat: Time,
+    /// Nothing has run since.
+    idle_since: Time,
+    paused: bool,
+    /// What has happened in this turn.
+    turn: Turn,
+    /// When reports are written though nothing has ended.
+    flush_at: Option<Time>,
+    /// The machine says that it is time to leave.
+    leaves: bool,
+    over: Option<DriverError>,
+}
+
+/// What has happened in a turn of the loop.
+#[derive(Debug, Default)]
+struct Turn {
+    /// An attempt was handed over to be run at once.
+    has_started: bool,
+    /// An attempt has ended.
+    has_ended: bool,
+}
+
+impl Driver {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            parts,
+            outgoing: Outgoing::default(),
+            told: Vec::new(),
+            effects: Vec::new(),
+            cpu: CpuMeter::default(),
+            heartbeat: limits::HEARTBEAT,
+            beat: Time::default(),
+            idle_since: Time::default(),
+            paused: false,
+            turn: Turn::default(),
+            flush_at: None,
+            leaves: false,
+            over: None,
+        }
+    }
+
+    /// Works until the machine says to leave. A shutdown has it leave when its attempts have ended, within
+    /// [`limits::DRAIN_WAIT`].
+    pub(crate) async fn run(mut self, shutdown: Shutdown) -> Result<(), DriverError> {
+        let (scheduler, join) = (self.parts.scheduler.clone(), self.parts.join.clone());
+        let mut line = Line::new(scheduler, join, self.parts.seed);
+        let inbox = Arc::clone(&self.parts.inbox);
+        let begun = shutdown.begun();
+        let timer = sleep_until(self.parts.clock.instant(self.due()));
+        tokio::pin!(begun, timer);
+        let mut draining = false;
+        while !self.leaves && self.over.is_none() {
+            let blocked = line.outgoing().filter(|_| self.outgoing.is_blocked()).cloned();
+            let news = tokio::select! {
+                biased;
+                news = line.next() => Some(news),
+                () = inbox.filled() => None,
+                () = room(blocked) => None,
+                () = &mut timer => None,
+                () = &mut begun, if !draining => {
+                    draining = true;
+                    self.handle(Event::Ordered(Order::Drain { deadline: Some(limits::DRAIN_WAIT) }));
+                    None
+                }
+            };
+            self.turn(news, &mut line);
+            reset(timer.as_mut(), self.parts.clock.instant(self.due()));
+        }
+        self.leave(line).await
+    }
+
+    /// Takes what has come, and does what follows from it.
+    fn turn(&mut self, first: Option<News>, line: &mut Line) {
+        self.parts.metrics.loop_turns_total.count();
+        let mut events = 0;
+        let mut next = first;
+        while let Some(news) = next {
+            events += self.on_news(news);
+            next = if events < limits::INBOX_DRAIN { line.next().now_or_never() } else { None };
+        }
+        self.take_told();
+        self.take_timers();
+        // What is carried out may change how full the store is, and that is news to the machine.
+        self.carry_out();
+        self.judge_memory();
+        self.carry_out();
+        if self.holds_back() {
+            return;
+        }
+        self.flush_at = None;
+        let Self { parts, outgoing, .. } = self;
+        outgoing.flush(&mut parts.machine, &parts.metrics, line.outgoing());
+    }
+
+    /// Whether an attempt has started just now that may end at any moment: then its start need not be told by itself.
+    fn holds_back(&mut self) -> bool {
+        let turn = std::mem::take(&mut self.turn);
+        if turn.has_ended || !(turn.has_started || self.flush_at.is_some()) {
+            return false;
+        }
+        let now = self.parts.clock.now();
+        now < *self.flush_at.get_or_insert(now + limits::FLUSH)
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = self.parts.clock.now();
+        self.parts.machine.handle(now, event, &mut self.effects);
+    }
+
+    /// Takes news of the line; says how many events that was.
+    fn on_news(&mut self, news: News) -> usize {
+        match news {
+            News::Joined { joined, new_epoch, bearer, first } => {
+                if new_epoch {
+                    self.parts.transfer.forget();
+                }
+                self.parts.transfer.set_bearer(bearer);
+                self.on_joined(joined);
+                self.on_down(first) + 1
+            }
+            News::Down(down) => self.on_down(down),
+            News::Lost { error, was_up, failures } => {
+                self.parts.metrics.joined.store(false, Ordering::Relaxed);
+                self.outgoing.close();
+                if was_up {
+                    tracing::warn!(%error, "stream to the scheduler lost");
+                    self.handle(Event::Disconnected);
+                } else if failures.is_power_of_two() {
+                    tracing::warn!(%error, failures, "no stream to the scheduler yet");
+                }
+                1
+            }
+            News::Over(error) => {
+                self.over = Some(error);
+                1
+            }
+        }
+    }
+
+    fn on_joined(&mut self, joined: Joined) {
+        tracing::info!(worker = %joined.worker, name = self.parts.join.name, "joined");
+        self.parts.metrics.connects_total.count();
+        self.parts.metrics.joined.store(true, Ordering::Relaxed);
+        self.parts.relay.set_inline_bytes(joined.inline_bytes);
+        self.heartbeat = joined.heartbeat;
+        self.beat = self.parts.clock.now();
+        self.handle(Event::Connected);
+        self.outgoing.open(&self.parts.machine);
+        self.parts.joined.send_replace(true);
+    }
+
+    fn on_down(&mut self, down: Down) -> usize {
+        let Down { announce_equal, orders } = down;
+        let events = orders.len() + 1;
+        self.parts.metrics.orders_total.add(orders.len() as u64);
+        if let Some(equal) = announce_equal {
+            if !equal {
+                self.outgoing.announce(&self.parts.machine);
+            }
+            self.handle(Event::AnnounceReplied { equal });
+        }
+        for order in orders {
+            self.handle(Event::Ordered(order));
+        }
+        events
+    }
+
+    /// Takes what executors and transfers told. Bounded by what was handed out to them.
+    fn take_told(&mut self) {
+        let mut told = std::mem::take(&mut self.told);
+        self.parts.inbox.take(&mut told);
+        for told in told.drain(..) {
+            match told {
+                Told::Event(event) => {
+                    self.count(&event);
+                    self.handle(event);
+                }
+                Told::Start(attempt) => self.parts.executors.promote(attempt),
+            }
+        }
+        self.told = told;
+    }
+
+    fn count(&mut self, event: &Event) {
+        let metrics = &self.parts.metrics;
+        match event {
+            Event::Ended { outcome, next, .. } => {
+                self.turn.has_ended = true;
+                match outcome {
+                    Ok(_) => metrics.attempts_finished_total.count(),
+                    Err(_) => metrics.attempts_failed_total.count(),
+                }
+                metrics.attempts_followed_total.add(next.is_some().into());
+            }
+            Event::Fetched { .. } => metrics.objects_fetched_total.count(),
+            Event::FetchFailed { .. } => metrics.fetches_failed_total.count(),
+            _ => {}
+        }
+    }
+
+    /// When the loop has to turn though nothing comes.
+    fn due(&self) -> Time {
+        let limit = self.parts.time_limit.map(|limit| Time::default() + limit);
+        let times = self.parts.machine.next_timer().into_iter().chain(limit).chain(self.flush_at);
+        times.fold(self.beat, Time::min)
+    }
+
+    fn take_timers(&mut self) {
+        let now = self.parts.clock.now();
+        if self.parts.machine.next_timer().is_some_and(|due| due <= now) {
+            self.handle(Event::TimerDue);
+        }
+        if self.parts.time_limit.is_some_and(|limit| Time::default() + limit <= now) {
+            self.parts.time_limit = None;
+            tracing::info!("the time limit has come, leaving when all attempts have ended");
+            self.handle(Event::DrainAsked);
+        }
+        if self.beat <= now {
+            self.take_pulse(now);
+        }
+    }
+
+    /// Sees how the worker is, and has the scheduler told.
+    fn take_pulse(&mut self, now: Time) {
+        let lag = now.since(self.beat);
+        self.beat = now + self.heartbeat;
+        let mut heartbeat = self.parts.machine.heartbeat();
+        heartbeat.resident_bytes = host::resident_bytes();
+        heartbeat.cpu_percent = self.cpu.percent();
+        heartbeat.loop_lag = lag;
+        let metrics = &self.parts.metrics;
+        metrics.attempts_running.set(heartbeat.running.into());
+        metrics.attempts_queued.set(heartbeat.queued.into());
+        metrics.loop_lag_microseconds.set(lag.0);
+        self.outgoing.beat(heartbeat, self.parts.clock);
+        if heartbeat.running + heartbeat.queued > 0 {
+            self.idle_since = now;
+        } else if self.parts.idle_timeout.is_some_and(|limit| now.since(self.idle_since) >= limit) {
+            self.parts.idle_timeout = None;
+            tracing::info!("nothing has run for long, leaving");
+            self.handle(Event::DrainAsked);
+        }
+    }
+
+    /// Tells the machine when values fill the memory, and when they do no more.
+    fn judge_memory(&mut self) {
+        let limit = self.parts.join.resources.memory_bytes / 100;
+        let percent = if self.paused { limits::RESUME_PERCENT } else { limits::PAUSE_PERCENT };
+        let full = limit > 0 && self.parts.store.totals().bytes > limit * percent;
+        if full != self.paused {
+            self.paused = full;
+            tracing::warn!(paused = full, "memory for values has passed a mark");
+            self.handle(Event::Paused(full));
+        }
+    }
+
+    fn carry_out(&mut self) {
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
+            self.carry_out_one(effect);
+        }
+        self.effects = effects;
+    }
+
+    fn carry_out_one(&mut self, effect: Effect) {
+        let parts = &self.parts;
+        match effect {
+            Effect::Drop(object) => {
+                parts.store.remove(object);
+            }
+            Effect::Execute { execution, follow } => {
+                self.turn.has_started |= !follow;
+                self.execute(execution, follow);
+            }
+            Effect::Fetch { object, holders, size: _ } => parts.transfer.fetch(object, holders),
+            Effect::Keep(object, value) => {
+                parts.store.put(object, Arc::new(*value), None);
+            }
+            Effect::Kill { attempt, grace, timed_out } => {
+                parts.executors.kill(attempt, Kill { grace, timed_out });
+            }
+            Effect::Leave => self.leaves = true,
+            Effect::Peers(peers) => parts.transfer.know(peers),
+            Effect::Promote(attempt) => parts.executors.promote(attempt),
+            Effect::Recall(attempt) => parts.executors.recall(attempt),
+            Effect::Wake => self.outgoing.wake(),
+        }
+    }
+
+    fn execute(&self, execution: Box<Execution>, follow: bool) {
+        let parts = &self.parts;
+        let handed = parts.clock.now();
+        let found = execution.inputs.iter().map(|input| parts.store.get(*input).ok_or(*input));
+        match found.map(|stored| stored.map(|stored| stored.value)).collect() {
+            Ok(inputs) => parts.executors.execute(Job { execution, inputs, handed }, follow),
+            Err(missing) => {
+                let message = format!("input {missing} has left the store");
+                let reason = Reason::InputLost;
+                let error = failure(ErrorClass::InputLost, reason, message);
+                let job = Job { execution, inputs: SmallVec::new(), handed };
+                parts.relay.refuse(&job, error);
+            }
+        }
+    }
+
+    /// Tells the last reports, and ends what still runs.
+    async fn leave(mut self, line: Line) -> Result<(), DriverError> {
+        let told = async {
+            while let Some(outgoing) = line.outgoing() {
+                let Self { parts, outgoing: queue, .. } = &mut self;
+                queue.flush(&mut parts.machine, &parts.metrics, Some(outgoing));
+                if !queue.is_blocked() || outgoing.reserve().await.is_err() {
+                    break;
+                }
+            }
+            line.hang_up().await;
+        };
+        // A scheduler that does not read its stream learns of the rest when the stream ends.
+        let _ = timeout(limits::LEAVE_WAIT.to_std(), told).await;
+        self.parts.executors.close().await;
+        tracing::info!("left");
+        self.over.map_or(Ok(()), Err)
+    }
+}
+
+/// Resolves when there is room for a message to the scheduler; never where nothing waits for that.
+async fn room(blocked: Option<mpsc::Sender<Sealed>>) {
+    if let Some(outgoing) = blocked
+        && outgoing.reserve().await.is_ok()
+    {
+        return;
+    }
+    // If the stream is lost, reading it tells.
+    std::future::pending::<()>().await;
+}
+
+/// Sets the timer, which costs something, only if that changes anything.
+fn reset(timer: std::pin::Pin<&mut Sleep>, due: Instant) {
+    if timer.deadline() != due || timer.is_elapsed() {
+        timer.reset(due);
+    }
+}

@@ -1,0 +1,141 @@
+//! What runs attempts.
+//!
+//! [`Executors`] takes the machine's wishes and hands each attempt to the executor of its kind. A *follower* waits in
+//! [`relay::Relay`] until an attempt with the same resources ends, and starts in its place: whoever ends the one takes the
+//! other, and the driver hears of both at once, whenever it next looks.
+
+pub(crate) mod command;
+pub(crate) mod payload;
+pub(crate) mod pool;
+pub(crate) mod relay;
+
+use std::sync::Arc;
+
+use bireme_core::graph::Runtime;
+use bireme_core::{AttemptId, ErrorClass, Reason, Span, TaskError, Time, Value};
+use smallvec::SmallVec;
+
+use self::command::Commands;
+use self::pool::Pool;
+use self::relay::{End, Relay};
+use crate::failure::failure;
+use crate::machine::Execution;
+
+/// An attempt on its way to an executor, with everything that it needs.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// What to run.
+    pub(crate) execution: Box<Execution>,
+    /// The values of its inputs, in the payload's order.
+    pub(crate) inputs: SmallVec<[Arc<Value>; 2]>,
+    /// When the machine let go of it.
+    pub(crate) handed: Time,
+}
+
+impl Job {
+    pub(crate) fn attempt(&self) -> AttemptId {
+        self.execution.attempt
+    }
+}
+
+/// How a running attempt is to be ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Kill {
+    /// How long its code may go on.
+    pub(crate) grace: Span,
+    /// It is over its time, rather than unwanted.
+    pub(crate) timed_out: bool,
+}
+
+impl Kill {
+    /// Unwanted, and not worth waiting for.
+    pub(crate) const AT_ONCE: Self = Self { grace: Span::ZERO, timed_out: false };
+
+    /// What is said of an attempt that was ended.
+    pub(crate) fn error(self) -> Box<TaskError> {
+        if self.timed_out {
+            let message = "the attempt ran longer than its timeout; raise it or split the work";
+            failure(ErrorClass::Timeout, Reason::TimedOut, message)
+        } else {
+            failure(ErrorClass::Cancelled, Reason::Cancelled, "the attempt was cancelled")
+        }
+    }
+}
+
+/// Runs attempts of one kind. It tells their ends through its [`Relay`].
+pub(crate) trait Executor {
+    /// Runs an attempt at once.
+    fn start(&self, job: Job);
+
+    /// Ends an attempt; nothing happens if it is not running here.
+    fn kill(&self, attempt: AttemptId, kill: Kill);
+}
+
+/// The executors of a worker.
+#[derive(Debug)]
+pub(crate) struct Executors {
+    relay: Arc<Relay>,
+    native: Pool,
+    command: Commands,
+}
+
+impl Executors {
+    pub(crate) fn new(relay: Arc<Relay>, native: Pool, command: Commands) -> Self {
+        Self { relay, native, command }
+    }
+
+    /// Runs an attempt at once, or when one with the same resources ends.
+    pub(crate) fn execute(&self, job: Job, follow: bool) {
+        if follow {
+            self.relay.follow(job);
+        } else {
+            self.start(job);
+        }
+    }
+
+    /// Runs a follower at once, if no executor has it yet.
+    pub(crate) fn promote(&self, attempt: AttemptId) {
+        if let Some(job) = self.relay.promote(attempt) {
+            self.start(job);
+        }
+    }
+
+    /// Takes a follower back, if it has not started; the answer comes through the inbox.
+    pub(crate) fn recall(&self, attempt: AttemptId) {
+        self.relay.recall(attempt);
+    }
+
+    /// Ends an attempt, started or not.
+    pub(crate) fn kill(&self, attempt: AttemptId, kill: Kill) {
+        if let Some(job) = self.relay.promote(attempt) {
+            self.relay.refuse(&job, kill.error());
+        } else {
+            self.native.kill(attempt, kill);
+            self.command.kill(attempt, kill);
+        }
+    }
+
+    /// Ends everything that runs, and waits for every process; native code is only asked to return.
+    pub(crate) async fn close(&self) {
+        self.native.close();
+        self.command.close().await;
+    }
+
+    /// Runs an attempt at once.
+    pub(crate) fn start(&self, job: Job) {
+        match &job.execution.runtime {
+            Runtime::Native => self.native.start(job),
+            Runtime::Command => self.command.start(job),
+            Runtime::External { .. } | Runtime::Wasm => self.refuse_runtime(job),
+        }
+    }
+
+    fn refuse_runtime(&self, job: Job) {
+        let message = format!(
+            "this worker has no executor for {} payloads; ask for workers that have it by label",
+            job.execution.runtime.name()
+        );
+        let error = failure(ErrorClass::NotFound, Reason::RuntimeUnknown, message);
+        self.relay.end(End::failed(&job, error), |_| false);
+    }
+}

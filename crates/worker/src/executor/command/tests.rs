@@ -1,0 +1,210 @@
+//! Real processes.
+
+use std::time::Duration;
+
+use bireme_core::id::{AttemptNo, Epoch, GraphId, TaskId};
+use bireme_core::{ObjectId, Resources, Span, Time};
+use bireme_proto::pb;
+use smallvec::SmallVec;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe;
+
+use super::*;
+use crate::inbox::{Inbox, Told};
+use crate::machine::{Event, Execution};
+use crate::rpc::payload::make;
+use crate::store::Store;
+
+const GUARD: Duration = Duration::from_mins(1);
+
+struct Bench {
+    commands: Commands,
+    inbox: Arc<Inbox>,
+    store: Arc<Store>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let (inbox, store) = (Arc::new(Inbox::default()), Arc::new(Store::new(0)));
+        let relay = Arc::new(Relay::new(inbox.clone(), store.clone(), "w".to_owned()));
+        Self { commands: Commands::new(relay, Handle::current(), Clock::start()), inbox, store }
+    }
+
+    fn start(&self, command: pb::Command, outputs: u16) {
+        self.commands.start(job(command, outputs));
+    }
+
+    /// Waits for the attempt's end: how it failed, or its outputs as text.
+    async fn end(&self) -> Result<Vec<String>, Box<TaskError>> {
+        let mut told = Vec::new();
+        while told.is_empty() {
+            tokio::time::timeout(GUARD, self.inbox.filled()).await.expect("the command goes on");
+            self.inbox.take(&mut told);
+        }
+        let Some(Told::Event(Event::Ended { outcome, .. })) = told.pop() else {
+            panic!("something else was told");
+        };
+        let outputs = (0_u16..).take(outcome?.len()).map(|n| {
+            let stored = self.store.get(ObjectId::output(attempt().task, n)).expect("it is stored");
+            String::from_utf8(stored.value.bytes().unwrap().into()).unwrap()
+        });
+        Ok(outputs.collect())
+    }
+
+    async fn run(&self, command: pb::Command) -> Result<String, Box<TaskError>> {
+        self.start(command, 1);
+        self.end().await.map(|outputs| outputs.concat())
+    }
+}
+
+fn attempt() -> AttemptId {
+    let no = AttemptNo { epoch: Epoch(1), n: 1 };
+    AttemptId { task: TaskId { graph: GraphId(1), index: 0 }, no }
+}
+
+fn job(command: pb::Command, outputs: u16) -> Job {
+    let execution = Execution {
+        attempt: attempt(),
+        key: "key".to_owned(),
+        payload: make::command(command),
+        inputs: SmallVec::new(),
+        resources: Resources::one_cpu(),
+        outputs,
+        timeout: None,
+        row: bytes::Bytes::new(),
+        runtime: Runtime::Command,
+    };
+    let inputs = SmallVec::from_iter([Arc::new(Value::text("from an input"))]);
+    Job { execution: Box::new(execution), inputs, handed: Time(0) }
+}
+
+fn sh(script: &str) -> pb::Command {
+    let argv = ["sh", "-c", script].map(str::to_owned).to_vec();
+    pb::Command { argv, ..pb::Command::default() }
+}
+
+#[tokio::test]
+async fn input_goes_in_and_output_comes_out() {
+    let bench = Bench::new();
+    let cat = pb::Command { stdin: Some(make::input(0)), ..sh("cat; echo talk >&2") };
+    assert_eq!(bench.run(cat).await.unwrap(), "from an input");
+    let unread =
+        pb::Command { stdin: Some(make::value(Value::raw(vec![0; 1 << 20]))), ..sh("true") };
+    assert_eq!(bench.run(unread).await.unwrap(), "");
+    let discard = pb::Command { stdout: pb::Capture::Discard.into(), ..sh("echo x") };
+    assert_eq!(bench.run(discard).await.unwrap(), "");
+}
+
+#[tokio::test]
+async fn files_are_laid_out_and_collected() {
+    let bench = Bench::new();
+    let file = |path: &str, content: &str, executable| pb::InputFile {
+        path: path.to_owned(),
+        content: Some(make::value(Value::text(content))),
+        executable,
+    };
+    let command = pb::Command {
+        files: vec![file("in/a", "A", false), file("run", "#!/bin/sh\necho ran; pwd >&2\n", true)],
+        output_globs: vec!["out/*".into(), "in/a".into()],
+        ..sh("mkdir out; cp in/a out/2; ./run; ./run > out/1")
+    };
+    bench.start(command, 4);
+    assert_eq!(bench.end().await.unwrap(), ["ran\n", "ran\n", "A", "A"]);
+    bench.start(pb::Command { output_globs: vec!["*.csv".into()], ..sh("true") }, 2);
+    let error = bench.end().await.unwrap_err();
+    assert!(error.message.contains("left 1 outputs, the task's class declares 2"), "{error}");
+}
+
+#[tokio::test]
+async fn an_exit_code_counts_as_the_command_says() {
+    let bench = Bench::new();
+    let error = bench.run(sh("echo one >&2; echo two >&2; exit 3")).await.unwrap_err();
+    assert_eq!((error.class, error.reason.as_str()), (ErrorClass::User, "COMMAND_FAILED"));
+    assert_eq!(error.exit, Some(Exit { code: 3, signal: 0 }));
+    assert_eq!(error.last_lines, ["one", "two"]);
+    assert_eq!(error.message, "\"sh\" ended with exit code 3");
+    let grep = pb::Command { ok_exit: vec![0, 1], ..sh("exit 1") };
+    assert!(bench.run(grep).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_signal_is_told() {
+    let error = Bench::new().run(sh("kill -9 $$")).await.unwrap_err();
+    assert_eq!((error.class, error.reason.as_str()), (ErrorClass::ProcessDied, "PROCESS_DIED"));
+    assert_eq!(error.exit, Some(Exit { code: 0, signal: 9 }));
+}
+
+#[tokio::test]
+async fn a_missing_program_is_named() {
+    let bench = Bench::new();
+    for program in ["no-such-program", "./no-such-program", "/no/such/program"] {
+        let argv = vec![program.to_owned()];
+        let error = bench.run(pb::Command { argv, ..sh("") }).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::NotFound, "{program}");
+        assert_eq!(error.reason, "COMMAND_MISSING", "{program}");
+        assert!(error.message.contains(program), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn only_what_is_given_is_in_the_environment() {
+    let given = pb::EnvironmentVariable { name: "GIVEN".into(), value: "yes".into() };
+    let names = "env | cut -d= -f1 | grep -vE '^(PATH|HOME|LANG|TMPDIR|PWD|SHLVL|_|OLDPWD)$'";
+    let command = pb::Command { environment: vec![given], ..sh(names) };
+    assert_eq!(Bench::new().run(command).await.unwrap(), "GIVEN\n");
+    // Cargo sets it for tests.
+    let inherited = pb::Command { inherit_environment: true, ..sh("echo $CARGO_PKG_NAME") };
+    assert_eq!(Bench::new().run(inherited).await.unwrap(), "bireme-worker\n");
+}
+
+#[tokio::test]
+async fn a_kill_takes_the_whole_group() {
+    let bench = Bench::new();
+    let directory = tempfile::tempdir().unwrap();
+    let fifo = directory.path().join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
+    assert!(made.success());
+    let mut held = pipe::OpenOptions::new().open_receiver(&fifo).unwrap();
+    let command = pb::Command {
+        working_directory: directory.path().to_str().unwrap().to_owned(),
+        ..sh("trap '' TERM; { echo up; exec sleep 600; } > fifo & exec sleep 600")
+    };
+    bench.start(command, 1);
+    let up = async {
+        // Until the background process has opened its end, reading finds nothing.
+        while held.read(&mut [0; 3]).await.unwrap() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(GUARD, up).await.expect("the command did not come so far");
+    bench.commands.kill(attempt(), Kill { grace: Span::millis(1), timed_out: true });
+    let error = bench.end().await.unwrap_err();
+    assert_eq!((error.class, error.reason.as_str()), (ErrorClass::Timeout, "TIMED_OUT"));
+    assert_eq!(error.exit, Some(Exit { code: 0, signal: 9 }));
+    // The background process held the other end: it is gone when this reads the end of the pipe.
+    let mut rest = Vec::new();
+    let read = held.read_to_end(&mut rest);
+    tokio::time::timeout(GUARD, read).await.expect("a process is left").unwrap();
+}
+
+#[tokio::test]
+async fn what_a_command_leaves_running_does_not_keep_it() {
+    let output = Bench::new().run(sh("sleep 600 & echo done")).await;
+    assert_eq!(output.unwrap(), "done\n");
+}
+
+#[tokio::test]
+async fn closing_leaves_no_process() {
+    let bench = Bench::new();
+    bench.start(sh("trap '' TERM; sleep 600"), 1);
+    tokio::time::timeout(GUARD, bench.commands.close()).await.expect("closing takes for ever");
+    assert_eq!(bench.end().await.unwrap_err().reason, "CANCELLED");
+    bench.start(sh("true"), 1);
+    assert!(lock(&bench.commands.shared.table).running.is_empty(), "nothing starts any more");
+}
+
+#[tokio::test]
+async fn endless_output_is_bounded() {
+    let error = Bench::new().run(sh("exec cat /dev/zero")).await.unwrap_err();
+    assert_eq!((error.class, error.reason.as_str()), (ErrorClass::Store, "VALUE_TOO_LARGE"));
+}

@@ -1,0 +1,152 @@
+//! Payloads as executors read them, and the filling in of what they leave open.
+
+use std::sync::Arc;
+
+use bireme_core::{ErrorClass, Reason, TaskError, Value};
+
+use super::Job;
+use crate::failure::failure;
+use crate::registry::Arg;
+use crate::rpc::payload::decode_row;
+
+/// What an attempt is to do.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Payload {
+    /// The work.
+    pub(crate) work: Work,
+    /// Arguments by position.
+    pub(crate) args: Vec<Template>,
+    /// How many arguments by name it had.
+    pub(crate) named: usize,
+}
+
+/// The work of a payload, of the kinds that this worker can run.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Work {
+    /// A process of its own.
+    Command(Box<Command>),
+    /// The registered function of this name.
+    Native(String),
+    /// Another kind, by name.
+    Other(&'static str),
+}
+
+/// An argument, with places for what differs between attempts.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Template {
+    /// The input of this number.
+    Input(usize),
+    /// Several, in order.
+    List(Vec<Self>),
+    /// Several with names, in order.
+    Map(Vec<(String, Self)>),
+    /// The row's own argument.
+    Row,
+    /// The same for all.
+    Value(Arc<Value>),
+}
+
+/// A command to be run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Command {
+    /// Program and arguments; not empty.
+    pub(crate) argv: Vec<String>,
+    /// Variables set besides the usual.
+    pub(crate) environment: Vec<(String, String)>,
+    /// Where it runs; `None` is a fresh directory.
+    pub(crate) working_directory: Option<String>,
+    /// What it reads from standard input.
+    pub(crate) stdin: Option<Template>,
+    /// Files written before it starts.
+    pub(crate) files: Vec<InputFile>,
+    /// Globs of files that become outputs.
+    pub(crate) output_globs: Vec<String>,
+    /// Exit codes that count as success; not empty.
+    pub(crate) ok_exit: Vec<i32>,
+    /// Standard output becomes output 0.
+    pub(crate) stdout: Capture,
+    /// What becomes of standard error.
+    pub(crate) stderr: Capture,
+    /// Take over the daemon's whole environment.
+    pub(crate) inherit_environment: bool,
+}
+
+/// A file written before a command starts.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct InputFile {
+    /// Relative to the working directory, and within it.
+    pub(crate) path: String,
+    /// What is in it.
+    pub(crate) content: Template,
+    /// May be executed.
+    pub(crate) executable: bool,
+}
+
+/// Where a process's output goes.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Capture {
+    /// Nowhere.
+    Discard,
+    /// Its last lines are told if the command fails.
+    #[default]
+    LastLines,
+    /// Into output 0.
+    Value,
+}
+
+impl Template {
+    /// Whether it is the same for every attempt.
+    fn is_fixed(&self) -> bool {
+        match self {
+            Self::Input(_) | Self::Row => false,
+            Self::List(items) => items.iter().all(Self::is_fixed),
+            Self::Map(items) => items.iter().all(|(_, item)| item.is_fixed()),
+            Self::Value(_) => true,
+        }
+    }
+
+    /// Fills in the attempt's inputs and row.
+    pub(crate) fn fill(&self, job: &Job) -> Result<Arg, Box<TaskError>> {
+        Ok(match self {
+            Self::Input(n) => Arg::Value(job.inputs.get(*n).cloned().ok_or_else(|| {
+                malformed(format!("payload.args: input {n} of {} is named", job.inputs.len()))
+            })?),
+            Self::List(items) => {
+                Arg::List(items.iter().map(|item| item.fill(job)).collect::<Result<_, _>>()?)
+            }
+            Self::Map(items) => Arg::Map(
+                items
+                    .iter()
+                    .map(|(name, item)| Ok((name.clone(), item.fill(job)?)))
+                    .collect::<Result<_, Box<TaskError>>>()?,
+            ),
+            Self::Row => Arg::Value(Arc::new(decode_row(&job.execution.row)?)),
+            Self::Value(value) => Arg::Value(Arc::clone(value)),
+        })
+    }
+}
+
+/// The arguments of a payload.
+#[derive(Debug)]
+pub(crate) enum Args {
+    /// The same for every attempt.
+    Fixed(Vec<Arg>),
+    /// To be filled in for each.
+    Open(Vec<Template>),
+}
+
+impl Args {
+    /// Fills in what can be once for all.
+    pub(crate) fn new(templates: Vec<Template>, job: &Job) -> Result<Self, Box<TaskError>> {
+        if templates.iter().all(Template::is_fixed) {
+            let args = templates.iter().map(|template| template.fill(job));
+            return Ok(Self::Fixed(args.collect::<Result<_, _>>()?));
+        }
+        Ok(Self::Open(templates))
+    }
+}
+
+/// The failure of an attempt whose payload makes no sense.
+pub(crate) fn malformed(message: impl Into<String>) -> Box<TaskError> {
+    failure(ErrorClass::Malformed, Reason::Malformed, message)
+}

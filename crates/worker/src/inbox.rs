@@ -1,0 +1,56 @@
+//! What other threads tell the driver.
+
+use std::sync::Mutex;
+
+use bireme_core::AttemptId;
+use tokio::sync::Notify;
+
+use crate::machine::Event;
+use crate::sync::lock;
+
+/// One thing told.
+#[expect(clippy::large_enum_variant, reason = "the large one is nearly all there are")]
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// For the machine.
+    Event(Event),
+    /// The turn of this follower came at the end of an attempt of another executor than its own.
+    Start(AttemptId),
+}
+
+/// A list that wakes its reader only when it stops being empty, so that a run of short attempts costs one wake-up.
+///
+/// It is bounded by what the machine has handed out: every attempt, fetch and recall is told of once.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    told: Mutex<Vec<Told>>,
+    filled: Notify,
+}
+
+impl Inbox {
+    /// Tells the driver something for its machine.
+    pub(crate) fn tell(&self, event: Event) {
+        self.push(Told::Event(event));
+    }
+
+    /// Tells the driver something.
+    pub(crate) fn push(&self, told: Told) {
+        let mut list = lock(&self.told);
+        list.push(told);
+        if list.len() == 1 {
+            drop(list);
+            self.filled.notify_one();
+        }
+    }
+
+    /// Moves everything told so far into `into`, which is empty, in the order of telling.
+    pub(crate) fn take(&self, into: &mut Vec<Told>) {
+        debug_assert!(into.is_empty(), "what was told before would come after");
+        std::mem::swap(&mut *lock(&self.told), into);
+    }
+
+    /// Waits until something may have been told since the last wait.
+    pub(crate) async fn filled(&self) {
+        self.filled.notified().await;
+    }
+}

@@ -1,0 +1,211 @@
+//! Every invariant, recounted from scratch.
+
+use std::collections::BTreeMap;
+
+use bireme_core::{ObjectId, limits};
+
+use super::Machine;
+use super::attempts::{Attempt, Fate, Recall, Slot, State};
+
+/// Fails with the condition, or with what is said about it, unless it holds.
+macro_rules! ensure {
+    ($holds:expr, $($about:tt)+) => {
+        if !$holds {
+            return Err(format!($($about)+));
+        }
+    };
+}
+
+impl Machine {
+    /// Recounts everything that is kept in two places, and says what does not agree.
+    pub fn check(&self) -> Result<(), String> {
+        self.check_attempts()?;
+        self.check_queues()?;
+        self.check_work()?;
+        self.check_objects()?;
+        self.check_fetches()
+    }
+
+    fn check_attempts(&self) -> Result<(), String> {
+        let mut count = 0;
+        for (slot, attempt) in self.attempts.iter() {
+            count += 1;
+            let id = attempt.id;
+            let is_current = self.attempts.current(id.task) == Some(slot);
+            let is_superseded = self.attempts.superseded(id.task) == Some(slot);
+            ensure!(is_current != is_superseded, "{id} is not found exactly once");
+            ensure!(
+                is_superseded == (attempt.fate == Fate::Supersede),
+                "{id} has fate {:?}",
+                attempt.fate
+            );
+            let is_known_to_have_ended =
+                self.ended.get(&id.task).and_then(super::Report::ended) == Some(id);
+            ensure!(!is_known_to_have_ended, "{id} is here and has ended");
+            let has_timer =
+                attempt.deadline().is_some_and(|due| self.timers.contains(&(due, slot)));
+            let needs_timer = attempt.deadline().is_some() && attempt.fate < Fate::TimeOut;
+            ensure!(has_timer || !needs_timer, "{id} runs without a timer");
+            match attempt.state {
+                State::Ready => {
+                    ensure!(attempt.fate == Fate::Run, "{id} is ready in spite of its fate");
+                }
+                State::Following(Recall::Asked) => {
+                    ensure!(attempt.fate > Fate::Run, "{id} is asked back for no reason");
+                }
+                State::Following(Recall::No | Recall::Refused) | State::Running { .. } => {}
+                State::Waiting { missing } => {
+                    let found = self.missing(slot, attempt);
+                    ensure!(
+                        missing == found && found > 0,
+                        "{id} waits for {missing}, {found} are missing"
+                    );
+                }
+            }
+        }
+        ensure!(
+            count == self.attempts.len(),
+            "{count} attempts, {} are found",
+            self.attempts.len()
+        );
+        let runs = |slot| matches!(self.attempts.at(slot).state, State::Running { .. });
+        ensure!(
+            self.timers.iter().all(|(_, slot)| runs(*slot)),
+            "a timer is for nothing that runs"
+        );
+        Ok(())
+    }
+
+    /// How many things an attempt waits for.
+    fn missing(&self, slot: Slot, attempt: &Attempt) -> usize {
+        let inputs =
+            attempt.inputs.iter().filter(|object| !self.objects.is_stored(**object)).count();
+        let task = attempt.id.task;
+        inputs + usize::from(self.attempts.superseded(task).is_some_and(|older| older != slot))
+    }
+
+    fn check_queues(&self) -> Result<(), String> {
+        for (id, queue) in self.queues.iter() {
+            let members = || self.attempts.iter().filter(|(_, attempt)| attempt.queue == id);
+            let ready = members().filter(|(_, attempt)| matches!(attempt.state, State::Ready));
+            let ready: BTreeMap<_, _> = ready.map(|(slot, attempt)| (attempt.turn, slot)).collect();
+            let follows = |slot: &Slot| {
+                let attempt = self.attempts.at(*slot);
+                attempt.queue == id && matches!(attempt.state, State::Following(Recall::No))
+            };
+            let followers = members().filter(|(slot, _)| follows(slot)).count();
+            ensure!(members().count() == queue.members, "{id:?} has {} members", members().count());
+            ensure!(ready == queue.ready, "{id:?}: ready are {ready:?}, kept {:?}", queue.ready);
+            ensure!(
+                queue.followers.iter().all(follows) && queue.followers.len() == followers,
+                "{id:?}: {followers} follow, kept {:?}",
+                queue.followers
+            );
+            ensure!(followers <= self.followers, "{id:?}: {followers} follow");
+            ensure!(followers == 0 || queue.can_follow(), "{id:?}: {followers} follow, none may");
+            let running = members()
+                .filter(|(_, attempt)| matches!(attempt.state, State::Running { .. }))
+                .count();
+            ensure!(running == queue.running, "{id:?}: {running} run, kept {}", queue.running);
+        }
+        Ok(())
+    }
+
+    fn check_work(&self) -> Result<(), String> {
+        let held = self.attempts.iter().filter_map(|(_, attempt)| match &attempt.state {
+            State::Running { held, .. } => Some(held),
+            State::Following(_) | State::Ready | State::Waiting { .. } => None,
+        });
+        ensure!(
+            self.pool.balances(held),
+            "free and held resources are not all there are: {:?}",
+            self.pool
+        );
+        if !self.paused {
+            ensure!(self.candidate().is_none(), "something could start: {:?}", self.candidate());
+            let room = |queue: &super::queues::Queue| {
+                self.pool.fits(&queue.need) && !queue.followers.is_empty()
+            };
+            ensure!(!self.queues.iter().any(|(_, queue)| room(queue)), "a follower has room");
+        }
+        let followers = self.queues.iter().map(|(_, queue)| queue.followers.len()).sum::<usize>();
+        ensure!(!self.paused || followers == 0, "{followers} may start in spite of the pause");
+        if self.leaving.is_asked() {
+            let may_start = |attempt: &Attempt| {
+                matches!(
+                    attempt.state,
+                    State::Ready | State::Waiting { .. } | State::Following(Recall::No)
+                )
+            };
+            ensure!(
+                !self.attempts.iter().any(|(_, attempt)| may_start(attempt)),
+                "a worker that leaves takes on work"
+            );
+        }
+        ensure!(
+            self.leaving.is_gone() || !self.leaving.is_asked() || !self.attempts.is_empty(),
+            "nothing keeps it here"
+        );
+        Ok(())
+    }
+
+    fn check_objects(&self) -> Result<(), String> {
+        let mut pins: BTreeMap<ObjectId, Vec<Slot>> = BTreeMap::new();
+        for (slot, attempt) in self.attempts.iter() {
+            attempt.inputs.iter().for_each(|object| pins.entry(*object).or_default().push(slot));
+        }
+        for (object, stored) in &self.objects.stored {
+            let users = pins.get(object).map_or(0, Vec::len);
+            ensure!(stored.users == users, "{object} has {users} users, kept {}", stored.users);
+            ensure!(
+                !stored.released || users > 0 || self.objects.held_back.contains(object),
+                "{object} is released and kept for nobody"
+            );
+            ensure!(!self.objects.sought.contains_key(object), "{object} is here and sought");
+        }
+        for (object, sought) in &self.objects.sought {
+            let mut waiters = sought.waiters.clone();
+            waiters.sort_unstable();
+            let mut pinned = pins.get(object).cloned().unwrap_or_default();
+            pinned.sort_unstable();
+            ensure!(waiters == pinned, "{object}: {pinned:?} wait, kept {waiters:?}");
+            ensure!(sought.replicate || !waiters.is_empty(), "{object} is sought for nobody");
+        }
+        for object in &self.objects.held_back {
+            let stored = self.objects.stored.get(object);
+            let is_wanted = stored.is_some_and(|stored| !stored.released || stored.users > 0);
+            ensure!(!is_wanted, "{object} is wanted and held back");
+            let maker = object
+                .task()
+                .and_then(|task| self.attempts.current(task).or(self.attempts.superseded(task)));
+            let is_coming = maker.is_some() || self.objects.fetching.contains(object);
+            ensure!(is_coming, "{object} is held back for nothing");
+        }
+        let known = |object: &ObjectId| {
+            self.objects.is_stored(*object) || self.objects.sought.contains_key(object)
+        };
+        ensure!(pins.keys().all(known), "an input is neither here nor sought");
+        let bytes: u64 = self.objects.stored.values().map(|stored| stored.size).sum();
+        ensure!(bytes == self.objects.bytes, "{bytes} bytes stored, kept {}", self.objects.bytes);
+        Ok(())
+    }
+
+    fn check_fetches(&self) -> Result<(), String> {
+        let (queue, fetching) = (&self.objects.queue, &self.objects.fetching);
+        ensure!(fetching.len() <= limits::FETCHES, "{} fetches under way", fetching.len());
+        ensure!(queue.is_empty() || fetching.len() == limits::FETCHES, "fetches wait for nothing");
+        for (at, object) in queue.iter().enumerate() {
+            let sought = self.objects.sought.get(object);
+            ensure!(
+                sought.is_some_and(|sought| !sought.holders.is_empty()),
+                "{object} is to be fetched from nobody"
+            );
+            ensure!(!fetching.contains(object), "{object} is fetched and to be fetched");
+            ensure!(
+                queue.iter().skip(at + 1).all(|other| other != object),
+                "{object} is to be fetched twice"
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,174 @@
+//! Where inputs come from, and when objects go.
+
+use bireme_core::ObjectId;
+use bireme_core::id::{TaskId, WorkerId};
+use bireme_core::protocol::Input;
+use smallvec::SmallVec;
+
+use super::attempts::{Slot, State};
+use super::reports::Mark;
+use super::{Effect, Machine};
+
+impl Machine {
+    /// Pins an input of an attempt and, where it is not here, sees to it that it comes.
+    ///
+    /// One that nobody is named for is told as missing, unless it is being made here or the scheduler says that it is
+    /// `ahead`: then whoever makes it may just have failed, and the scheduler is about to hear of that.
+    pub(super) fn need(
+        &mut self,
+        slot: Slot,
+        input: Input,
+        ahead: bool,
+        effects: &mut Vec<Effect>,
+    ) {
+        let orphan = !ahead && !self.is_being_made(&input);
+        let (object, input) = (input.object, self.keep(input, effects));
+        if self.objects.revive(object) {
+            // The scheduler counts on its release.
+            self.mark(Mark::Replica(object), effects);
+        }
+        if self.objects.pin(object, slot) {
+            return;
+        }
+        let attempt = self.attempts.at_mut(slot);
+        if let State::Waiting { missing } = &mut attempt.state {
+            *missing += 1;
+        }
+        let Some(Input { holders, size, .. }) = input else { return };
+        if !holders.is_empty() {
+            self.objects.seek(object, holders, size, effects);
+        } else if orphan {
+            self.miss(object, effects);
+        }
+    }
+
+    /// Keeps the value that came with an input, if one did; otherwise returns the input.
+    fn keep(&mut self, mut input: Input, effects: &mut Vec<Effect>) -> Option<Input> {
+        if self.objects.is_stored(input.object) {
+            return None;
+        }
+        let Some(value) = input.value.take() else { return Some(input) };
+        let size = value.size;
+        effects.push(Effect::Keep(input.object, value));
+        self.arrive(input.object, size);
+        None
+    }
+
+    /// Makes note of an object that is in the store: whoever waited for it is one step nearer.
+    pub(super) fn arrive(&mut self, object: ObjectId, size: u64) {
+        for slot in self.objects.arrive(object, size) {
+            self.one_fewer(slot);
+        }
+    }
+
+    /// Tells that nobody is known to have an object, unless it is being fetched or that was told.
+    fn miss(&mut self, object: ObjectId, effects: &mut Vec<Effect>) {
+        let on_its_way =
+            self.objects.fetching.contains(&object) || self.objects.queue.contains(&object);
+        if let Some(sought) = self.objects.sought.get_mut(&object)
+            && sought.missing.is_none()
+            && !on_its_way
+        {
+            sought.missing = Some(SmallVec::new());
+            self.mark(Mark::Missing(object), effects);
+        }
+    }
+
+    pub(super) fn on_fetched(&mut self, object: ObjectId, size: u64, effects: &mut Vec<Effect>) {
+        self.objects.fetch_ended(object, effects);
+        if self.objects.sought.contains_key(&object) {
+            self.arrive(object, size);
+            self.mark(Mark::Replica(object), effects);
+        } else if !self.objects.is_stored(object) || self.objects.held_back.contains(&object) {
+            // Whoever wanted it has ended, or it was released.
+            self.discard(object, effects);
+        }
+    }
+
+    pub(super) fn on_fetch_failed(
+        &mut self,
+        object: ObjectId,
+        asked: SmallVec<[WorkerId; 2]>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.objects.fetch_failed(object, asked, effects) {
+            self.mark(Mark::Missing(object), effects);
+        }
+        if self.objects.held_back.contains(&object) {
+            self.discard(object, effects);
+        }
+    }
+
+    /// Hears where inputs are that attempts wait for. About one that is here, the scheduler is told so.
+    pub(super) fn on_places(&mut self, inputs: Vec<Input>, effects: &mut Vec<Effect>) {
+        for input in inputs {
+            if self.objects.is_stored(input.object) {
+                self.mark(Mark::Replica(input.object), effects);
+            } else if self.objects.sought.contains_key(&input.object) {
+                self.find_at(input, effects);
+            }
+        }
+    }
+
+    /// Makes replicas. One that nobody can give is told as missing, once.
+    pub(super) fn on_replicate(&mut self, inputs: Vec<Input>, effects: &mut Vec<Effect>) {
+        for input in inputs {
+            let object = input.object;
+            self.objects.revive(object);
+            if self.objects.is_stored(object) {
+                self.mark(Mark::Replica(object), effects);
+                continue;
+            }
+            self.objects.sought.entry(object).or_default().replicate = true;
+            self.find_at(input, effects);
+            self.miss(object, effects);
+        }
+    }
+
+    fn find_at(&mut self, input: Input, effects: &mut Vec<Effect>) {
+        let object = input.object;
+        match self.keep(input, effects) {
+            Some(Input { holders, size, .. }) if !holders.is_empty() => {
+                self.objects.seek(object, holders, size, effects);
+            }
+            Some(_) => {}
+            None => self.mark(Mark::Replica(object), effects),
+        }
+    }
+
+    /// Gives up a replica: at once, or when the last attempt that needs or makes it has ended.
+    pub(super) fn on_release(&mut self, object: ObjectId, effects: &mut Vec<Effect>) {
+        if self.objects.release(object) {
+            self.discard(object, effects);
+        }
+    }
+
+    /// Drops an object that nobody wants, now or when nothing can put it into the store any more.
+    pub(super) fn discard(&mut self, object: ObjectId, effects: &mut Vec<Effect>) {
+        let is_made = object.task().is_some_and(|task| self.is_here(task));
+        if is_made || self.objects.fetching.contains(&object) {
+            self.objects.held_back.insert(object);
+        } else {
+            self.objects.remove(object);
+            effects.push(Effect::Drop(object));
+        }
+    }
+
+    /// Drops what was not dropped because an attempt of this task was here.
+    pub(super) fn drop_held_back(&mut self, task: TaskId, effects: &mut Vec<Effect>) {
+        if self.objects.held_back.is_empty() || self.is_here(task) {
+            return;
+        }
+        let outputs = ObjectId::output(task, 0)..=ObjectId::output(task, u16::MAX);
+        let outputs: SmallVec<[ObjectId; 2]> =
+            self.objects.held_back.range(outputs).copied().collect();
+        for object in outputs {
+            self.discard(object, effects);
+        }
+    }
+
+    /// Whether an attempt of this task is here, superseded or not.
+    fn is_here(&self, task: TaskId) -> bool {
+        self.attempts.current(task).or_else(|| self.attempts.superseded(task)).is_some()
+    }
+}

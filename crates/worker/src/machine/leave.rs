@@ -1,0 +1,108 @@
+//! Pausing and leaving.
+
+use bireme_core::{Span, Time};
+
+use super::attempts::{Fate, Slot, State};
+use super::reports::Mark;
+use super::{Effect, Machine};
+
+/// Whether the worker was asked to leave.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Leaving {
+    /// When its attempts have ended, or at the deadline.
+    Asked { deadline: Option<Time> },
+    /// The driver was told to.
+    Gone,
+    /// Nobody asked.
+    No,
+}
+
+impl Leaving {
+    pub(super) fn is_asked(self) -> bool {
+        self != Self::No
+    }
+
+    pub(super) fn is_gone(self) -> bool {
+        self == Self::Gone
+    }
+
+    pub(super) fn deadline(self) -> Option<Time> {
+        match self {
+            Self::Asked { deadline } => deadline,
+            Self::Gone | Self::No => None,
+        }
+    }
+}
+
+impl Machine {
+    /// Gives back what has not started, to leave when the rest has ended; at the deadline, all the same. A later order
+    /// replaces the deadline, unless it names none.
+    pub(super) fn on_drain(
+        &mut self,
+        now: Time,
+        deadline: Option<Span>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let deadline = deadline.map(|span| now + span);
+        match &mut self.leaving {
+            Leaving::Asked { deadline: known } => *known = deadline.or(*known),
+            Leaving::Gone => {}
+            Leaving::No => {
+                self.leaving = Leaving::Asked { deadline };
+                self.mark(Mark::Draining, effects);
+                self.give_back_all(effects);
+            }
+        }
+    }
+
+    /// Leaves at once.
+    pub(super) fn on_stop(&mut self, effects: &mut Vec<Effect>) {
+        if self.leaving == Leaving::Gone {
+            return;
+        }
+        self.leaving = Leaving::Gone;
+        self.give_back_all(effects);
+        let handed_over = |state: &State| match state {
+            State::Following(_) | State::Running { .. } => true,
+            State::Ready | State::Waiting { .. } => false,
+        };
+        let attempts = self.attempts.iter().filter(|(_, attempt)| handed_over(&attempt.state));
+        let slots: Vec<_> = attempts.map(|(slot, _)| slot).collect();
+        for slot in slots {
+            self.doom(slot, Fate::Stop, effects);
+        }
+        effects.push(Effect::Leave);
+    }
+
+    /// Leaves if there was a reason to and nothing is left to wait for.
+    pub(super) fn leave_if_idle(&mut self, effects: &mut Vec<Effect>) {
+        if matches!(self.leaving, Leaving::Asked { .. }) && self.attempts.is_empty() {
+            self.leaving = Leaving::Gone;
+            effects.push(Effect::Leave);
+        }
+    }
+
+    /// Starts nothing for as long as memory is short. Followers would start without asking: they are given back.
+    pub(super) fn on_paused(&mut self, paused: bool, effects: &mut Vec<Effect>) {
+        self.paused = paused;
+        if paused {
+            let followers =
+                self.queues.iter().flat_map(|(_, queue)| queue.followers.iter().copied());
+            self.give_back_each(followers.collect(), effects);
+        }
+    }
+
+    fn give_back_all(&mut self, effects: &mut Vec<Effect>) {
+        let current = |(slot, attempt): &(Slot, &super::attempts::Attempt)| {
+            self.attempts.current(attempt.id.task) == Some(*slot)
+        };
+        let slots = self.attempts.iter().filter(current).map(|(slot, _)| slot);
+        self.give_back_each(slots.collect(), effects);
+    }
+
+    fn give_back_each(&mut self, slots: Vec<Slot>, effects: &mut Vec<Effect>) {
+        for slot in slots {
+            self.give_back(slot, effects);
+        }
+    }
+}

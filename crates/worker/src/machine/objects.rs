@@ -1,0 +1,214 @@
+//! The objects a worker holds, and those it looks for.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use bireme_core::hash::{IdMap, Seeded};
+use bireme_core::id::WorkerId;
+use bireme_core::{ObjectId, limits};
+use smallvec::SmallVec;
+
+use super::Effect;
+use super::attempts::Slot;
+
+/// A stored object.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Stored {
+    /// In bytes.
+    pub(super) size: u64,
+    /// How often attempts that have not ended name it as an input.
+    pub(super) users: usize,
+    /// It goes when its last user does.
+    pub(super) released: bool,
+}
+
+/// An object that is not here and that somebody wants here.
+#[derive(Debug, Default)]
+pub(super) struct Sought {
+    /// Attempts that wait for it, as often as they name it.
+    pub(super) waiters: Vec<Slot>,
+    /// The scheduler wants a replica here.
+    pub(super) replicate: bool,
+    /// As [`Stored::released`], once it is here.
+    pub(super) released: bool,
+    /// Who can be asked for it and has not been.
+    pub(super) holders: SmallVec<[WorkerId; 2]>,
+    /// In bytes, where known.
+    pub(super) size: u64,
+    /// Nobody named could give it; these were asked.
+    pub(super) missing: Option<SmallVec<[WorkerId; 2]>>,
+}
+
+/// All objects. None is both stored and sought.
+#[derive(Debug)]
+pub(super) struct Objects {
+    pub(super) stored: IdMap<ObjectId, Stored>,
+    pub(super) sought: IdMap<ObjectId, Sought>,
+    /// Fetches under way, at most [`limits::FETCHES`]. One goes on when nobody wants its object any more.
+    pub(super) fetching: BTreeSet<ObjectId>,
+    /// Fetches that wait for one of those to end.
+    pub(super) queue: VecDeque<ObjectId>,
+    /// Objects that nobody wants but an attempt here makes or a fetch brings: dropping one now could hit what has just been
+    /// put into the store. Each is dropped when the last of those has ended, unless it is wanted again.
+    pub(super) held_back: BTreeSet<ObjectId>,
+    /// Sum of the sizes of stored objects.
+    pub(super) bytes: u64,
+}
+
+impl Objects {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            stored: IdMap::with_hasher(Seeded::new(seed)),
+            sought: IdMap::with_hasher(Seeded::new(seed)),
+            fetching: BTreeSet::new(),
+            queue: VecDeque::new(),
+            held_back: BTreeSet::new(),
+            bytes: 0,
+        }
+    }
+
+    pub(super) fn is_stored(&self, object: ObjectId) -> bool {
+        self.stored.contains_key(&object)
+    }
+
+    /// Makes note of an object that is in the store. Returns who waited for it.
+    pub(super) fn arrive(&mut self, object: ObjectId, size: u64) -> Vec<Slot> {
+        if let Some(stored) = self.stored.get_mut(&object) {
+            self.bytes = self.bytes - stored.size + size;
+            stored.size = size;
+            return Vec::new();
+        }
+        let sought = if self.sought.is_empty() { None } else { self.sought.remove(&object) };
+        let Sought { waiters, released, .. } = sought.unwrap_or_default();
+        self.unqueue(object);
+        self.held_back.remove(&object);
+        self.bytes += size;
+        self.stored.insert(object, Stored { size, users: waiters.len(), released });
+        waiters
+    }
+
+    /// Pins an object for an attempt. Returns whether it is here; if not, the attempt waits for it.
+    pub(super) fn pin(&mut self, object: ObjectId, slot: Slot) -> bool {
+        if let Some(stored) = self.stored.get_mut(&object) {
+            stored.users += 1;
+            return true;
+        }
+        self.sought.entry(object).or_default().waiters.push(slot);
+        false
+    }
+
+    /// Ends one pin of an attempt. Returns whether the object is released and unused by now.
+    pub(super) fn unpin(&mut self, object: ObjectId, slot: Slot) -> bool {
+        if let Some(stored) = self.stored.get_mut(&object) {
+            stored.users -= 1;
+            return stored.released && stored.users == 0;
+        }
+        if let Some(sought) = self.sought.get_mut(&object) {
+            let at = sought.waiters.iter().position(|waiter| *waiter == slot);
+            at.map(|at| sought.waiters.swap_remove(at));
+            self.forget_unwanted(object);
+        }
+        false
+    }
+
+    /// Gives up a replica, now or when its last user ends. Returns whether the object is unused.
+    pub(super) fn release(&mut self, object: ObjectId) -> bool {
+        if let Some(stored) = self.stored.get_mut(&object) {
+            stored.released = true;
+            return stored.users == 0;
+        }
+        if let Some(sought) = self.sought.get_mut(&object) {
+            (sought.released, sought.replicate) = (true, false);
+            self.forget_unwanted(object);
+        }
+        false
+    }
+
+    /// Takes back a release that was not carried out. Returns whether there was one.
+    pub(super) fn revive(&mut self, object: ObjectId) -> bool {
+        if !self.held_back.is_empty() && self.is_stored(object) {
+            self.held_back.remove(&object);
+        }
+        let stored = self.stored.get_mut(&object).map(|stored| &mut stored.released);
+        let released = stored.or_else(|| Some(&mut self.sought.get_mut(&object)?.released));
+        released.is_some_and(std::mem::take)
+    }
+
+    /// Forgets a stored object.
+    pub(super) fn remove(&mut self, object: ObjectId) {
+        self.held_back.remove(&object);
+        if let Some(stored) = self.stored.remove(&object) {
+            self.bytes -= stored.size;
+        }
+    }
+
+    /// Stops looking for an object that nobody wants. If it is being fetched, it is dropped on arrival.
+    pub(super) fn forget_unwanted(&mut self, object: ObjectId) {
+        let unwanted = |sought: &Sought| sought.waiters.is_empty() && !sought.replicate;
+        if self.sought.get(&object).is_some_and(unwanted) {
+            self.sought.remove(&object);
+            self.unqueue(object);
+        }
+    }
+
+    fn unqueue(&mut self, object: ObjectId) {
+        if !self.queue.is_empty() {
+            self.queue.retain(|queued| *queued != object);
+        }
+    }
+
+    /// Has a sought object fetched from `holders`. A fetch under way serves all who want the object; should it fail, the
+    /// holders named since then are asked.
+    pub(super) fn seek(
+        &mut self,
+        object: ObjectId,
+        holders: SmallVec<[WorkerId; 2]>,
+        size: u64,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(sought) = self.sought.get_mut(&object) else { return };
+        (sought.holders, sought.size, sought.missing) = (holders, size, None);
+        if !self.fetching.contains(&object) && !self.queue.contains(&object) {
+            self.queue.push_back(object);
+            self.fetch_queued(effects);
+        }
+    }
+
+    /// Makes note that a fetch has ended.
+    pub(super) fn fetch_ended(&mut self, object: ObjectId, effects: &mut Vec<Effect>) {
+        self.fetching.remove(&object);
+        self.fetch_queued(effects);
+    }
+
+    /// Makes note that nobody who was asked could give an object. Returns whether the scheduler must be told.
+    pub(super) fn fetch_failed(
+        &mut self,
+        object: ObjectId,
+        asked: SmallVec<[WorkerId; 2]>,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let was_under_way = self.fetching.remove(&object);
+        let mut is_missing = false;
+        if was_under_way && let Some(sought) = self.sought.get_mut(&object) {
+            sought.holders.retain(|holder| !asked.contains(holder));
+            is_missing = sought.holders.is_empty();
+            if is_missing {
+                sought.missing = Some(asked);
+            } else {
+                self.queue.push_front(object);
+            }
+        }
+        self.fetch_queued(effects);
+        is_missing
+    }
+
+    fn fetch_queued(&mut self, effects: &mut Vec<Effect>) {
+        while self.fetching.len() < limits::FETCHES
+            && let Some(object) = self.queue.pop_front()
+            && let Some(sought) = self.sought.get_mut(&object)
+        {
+            let (holders, size) = (std::mem::take(&mut sought.holders), sought.size);
+            self.fetching.insert(object);
+            effects.push(Effect::Fetch { object, holders, size });
+        }
+    }
+}

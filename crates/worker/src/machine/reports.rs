@@ -1,0 +1,142 @@
+//! What the scheduler is still to be told.
+//!
+//! It is told how things stand when the report is taken, not how they stood when it was marked: an attempt that started and
+//! ended in between is told to have ended.
+
+use bireme_core::ObjectId;
+use bireme_core::id::AttemptId;
+use bireme_core::protocol::{Output, Report};
+
+use super::leave::Leaving;
+use super::{Effect, Machine, State};
+
+/// Something the scheduler is to be told about.
+#[derive(Debug)]
+pub(super) enum Mark {
+    /// The worker is about to leave.
+    Draining,
+    /// An end that is kept until it is settled.
+    Ended(AttemptId),
+    /// The end of an attempt with outputs; nothing else keeps it.
+    Finished(Report),
+    /// An object that nobody named could give.
+    Missing(ObjectId),
+    /// An object that is here.
+    Replica(ObjectId),
+    /// User code that has started.
+    Started(AttemptId),
+    /// An attempt that is not here.
+    Unknown(AttemptId),
+}
+
+impl Machine {
+    /// Has something told, if there is a stream.
+    pub(super) fn mark(&mut self, mark: Mark, effects: &mut Vec<Effect>) {
+        if self.outbox.mark(mark) {
+            effects.push(Effect::Wake);
+        }
+    }
+
+    /// A stream is up. What an announcement does not say is marked now, or when the announcement was answered.
+    pub(super) fn on_connected(&mut self, effects: &mut Vec<Effect>) {
+        self.outbox.open();
+        if self.leaving != Leaving::No {
+            self.mark(Mark::Draining, effects);
+        }
+    }
+
+    /// The scheduler knows every attempt by now: what they miss makes sense to it.
+    pub(super) fn tell_missing(&mut self, effects: &mut Vec<Effect>) {
+        let sought = self.objects.sought.iter().filter(|(_, sought)| sought.missing.is_some());
+        let mut objects: Vec<_> = sought.map(|(object, _)| *object).collect();
+        objects.sort_unstable();
+        for object in objects {
+            self.mark(Mark::Missing(object), effects);
+        }
+    }
+
+    /// Moves reports to `out` until they are about `budget` bytes long. Returns whether more is left.
+    pub fn take_reports(&mut self, budget: usize, out: &mut Vec<Report>) -> bool {
+        let mut room = budget;
+        while room > 0
+            && let Some(mark) = self.outbox.take()
+        {
+            if let Some(report) = self.report(mark) {
+                room = room.saturating_sub(encoded_bytes(&report));
+                out.push(report);
+            }
+        }
+        !self.outbox.is_empty()
+    }
+
+    /// What there is to tell about a thing by now.
+    fn report(&mut self, mark: Mark) -> Option<Report> {
+        match mark {
+            Mark::Draining => Some(Report::Draining),
+            Mark::Ended(id) => {
+                self.ended.get(&id.task).filter(|report| report.ended() == Some(id)).cloned()
+            }
+            Mark::Finished(report) => Some(report),
+            Mark::Missing(object) => {
+                let sought = self.objects.sought.get_mut(&object)?;
+                let asked = sought.missing.clone()?;
+                // A replica that cannot be made is for the scheduler to think about again.
+                sought.replicate = false;
+                self.objects.forget_unwanted(object);
+                Some(Report::InputMissing { object, asked })
+            }
+            Mark::Replica(object) => {
+                self.holds(object).map(|size| Report::ReplicaAdded { object, size })
+            }
+            Mark::Started(id) => {
+                let attempt = self.attempts.at(self.attempts.current(id.task)?);
+                let runs = attempt.id == id && matches!(attempt.state, State::Running { .. });
+                runs.then_some(Report::Started(id))
+            }
+            Mark::Unknown(id) => self.attempts.find(id).is_none().then_some(Report::Retracted(id)),
+        }
+    }
+}
+
+/// About how long a report is in its encoded form, in bytes.
+pub(super) fn encoded_bytes(report: &Report) -> usize {
+    /// Ids, sizes, timing and field tags.
+    const FRAME: usize = 64;
+    let variable = match report {
+        Report::Failed { error, .. } => {
+            let errors = std::iter::successors(Some(&**error), |error| error.cause.as_deref());
+            errors
+                .map(|error| {
+                    let lines: usize = error.last_lines.iter().map(|line| line.len() + 4).sum();
+                    let opaque = error.opaque.as_ref().map_or(0, |value| value.size);
+                    let texts = [
+                        &error.reason,
+                        &error.message,
+                        &error.traceback,
+                        &error.language,
+                        &error.worker,
+                    ];
+                    let texts: usize = texts.iter().map(|text| text.len() + 4).sum();
+                    FRAME + lines + texts + bytes(opaque)
+                })
+                .sum()
+        }
+        Report::Finished { outputs, .. } => {
+            let value = |output: &Output| {
+                output.value.as_ref().map_or(0, |value| FRAME + bytes(value.size))
+            };
+            outputs.iter().map(|output| 12 + value(output)).sum()
+        }
+        Report::InputMissing { asked, .. } => 4 * asked.len(),
+        Report::Draining
+        | Report::ReplicaAdded { .. }
+        | Report::ReplicaLost(_)
+        | Report::Retracted(_)
+        | Report::Started(_) => 0,
+    };
+    FRAME + variable
+}
+
+fn bytes(size: u64) -> usize {
+    usize::try_from(size).unwrap_or(usize::MAX / 2)
+}

@@ -1,0 +1,8 @@
+//! What a worker does, as transcripts, and against random orders and accidents.
+
+mod ends;
+mod inputs;
+mod queues;
+mod random;
+mod reports;
+mod script;

@@ -1,0 +1,230 @@
+//! Scripts in, transcripts out.
+//!
+//! Steps are separated by `|` or line ends. `7` is attempt 1 of task 7, or its output; `7#2` is attempt 2; `7@3@4` is object
+//! 7 held by workers 3 and 4, `7!` comes with its value. One step moves time by nothing; `at 5` moves it to 5 ms.
+
+use bireme_core::graph::Runtime;
+use bireme_core::id::{AttemptId, AttemptNo, Epoch, GraphId, TaskId, WorkerId};
+use bireme_core::protocol::{Input, Order, Output, Report, Start, Timing};
+use bireme_core::resources::UNITS;
+use bireme_core::{ErrorClass, ObjectId, Resources, Span, TaskError, Time, Value};
+use bytes::Bytes;
+use expect_test::Expect;
+use smallvec::SmallVec;
+
+use crate::machine::{Config, Effect, Event, Machine};
+
+/// Runs a script on a worker with two cpus, 100 bytes of memory and room for two followers.
+pub(super) fn check(script: &str, expect: Expect) {
+    let (mut machine, mut now, mut transcript) = (machine(2), Time(0), String::new());
+    let steps = script.split(['|', '\n']).map(str::trim).filter(|step| !step.is_empty());
+    for step in steps {
+        let mut words = step.split_whitespace();
+        let command = words.next().unwrap();
+        let words: Vec<&str> = words.collect();
+        let outcome = match command {
+            "announce" => announced(&machine),
+            "told" => told(&mut machine),
+            _ => {
+                if command == "at" {
+                    now = Time(words[0].parse::<u64>().unwrap() * 1_000);
+                }
+                let mut effects = Vec::new();
+                machine.handle(now, event(command, &words), &mut effects);
+                assert_eq!(machine.check(), Ok(()), "{step}");
+                effects.iter().map(effect).collect::<Vec<_>>().join(", ")
+            }
+        };
+        transcript.push_str(format!("{step:<24} -> {outcome}").trim_end());
+        transcript.push('\n');
+    }
+    expect.assert_eq(&transcript);
+}
+
+pub(super) fn machine(followers: usize) -> Machine {
+    let resources =
+        Resources::new(2 * UNITS, 100).with_others([("gpu".to_owned(), UNITS)]).unwrap();
+    Machine::new(Config { resources, followers, seed: 1 })
+}
+
+pub(super) fn attempt(name: &str) -> AttemptId {
+    let (task, n) = name.split_once('#').unwrap_or((name, "1"));
+    let task = TaskId { graph: GraphId(1), index: task.parse().unwrap() };
+    AttemptId { task, no: AttemptNo { epoch: Epoch(1), n: n.parse().unwrap() } }
+}
+
+pub(super) fn object(name: &str) -> ObjectId {
+    ObjectId::output(attempt(name).task, 0)
+}
+
+fn workers<'a>(names: impl Iterator<Item = &'a str>) -> SmallVec<[WorkerId; 2]> {
+    names.map(|name| WorkerId(name.parse().unwrap())).collect()
+}
+
+fn input(text: &str) -> Input {
+    let value = text.ends_with('!').then(|| Box::new(Value::raw("12345")));
+    let mut parts = text.trim_end_matches('!').split('@');
+    Input { object: object(parts.next().unwrap()), holders: workers(parts), size: 8, value }
+}
+
+fn event(command: &str, words: &[&str]) -> Event {
+    let first = words.first().copied().unwrap_or_default();
+    let option =
+        |name: &str| words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+    let millis = |text: &str| Span::millis(text.parse().unwrap());
+    let order = match command {
+        "at" => return Event::TimerDue,
+        "cancel" => Order::Cancel { attempt: attempt(first), grace: Span::millis(7) },
+        "down" => return Event::Disconnected,
+        "drain" => Order::Drain { deadline: words.first().map(|text| millis(text)) },
+        "end" => {
+            let error = TaskError::new(ErrorClass::User, "USER_ERROR", "no");
+            let output = Output { size: 8, value: None };
+            let outcome = match words.get(1) {
+                Some(&"failed") => Err(Box::new(error)),
+                Some(&"empty") => Ok(SmallVec::new()),
+                _ => Ok(SmallVec::from_iter([output])),
+            };
+            let next = option("next").map(attempt);
+            return Event::Ended {
+                attempt: attempt(first),
+                outcome,
+                timing: Timing::default(),
+                next,
+            };
+        }
+        "fetched" => return Event::Fetched { object: object(first), size: 8 },
+        "lacking" => {
+            let Input { object, holders: asked, .. } = input(first);
+            return Event::FetchFailed { object, asked };
+        }
+        "leave" => return Event::DrainAsked,
+        "pause" => return Event::Paused(true),
+        "places" => Order::Places(words.iter().map(|text| input(text)).collect()),
+        "recalled" => {
+            return Event::Recalled { attempt: attempt(first), taken_back: words[1] == "back" };
+        }
+        "release" => Order::Release(object(first)),
+        "replicate" => Order::Replicate(words.iter().map(|text| input(text)).collect()),
+        "replied" => return Event::AnnounceReplied { equal: false },
+        "resume" => return Event::Paused(false),
+        "retract" => Order::Retract(attempt(first)),
+        "settle" => Order::Settle(attempt(first)),
+        "start" => {
+            let number =
+                |name, otherwise| option(name).map_or(otherwise, |text| text.parse().unwrap());
+            let cpus = if words.contains(&"half") { UNITS / 2 } else { number("cpus", 1) * UNITS };
+            let inputs = option("in").map(|list| list.split(',').map(input).collect());
+            Order::Start(Start {
+                inputs: inputs.unwrap_or_default(),
+                resources: Resources::new(cpus, number("memory", 0)),
+                timeout: option("timeout").map(millis),
+                rank: number("rank", 0),
+                ahead: words.contains(&"ahead"),
+                runtime: if words.contains(&"command") {
+                    Runtime::Command
+                } else {
+                    Runtime::Native
+                },
+                ..start(attempt(first))
+            })
+        }
+        "stop" => Order::Stop,
+        "up" => return Event::Connected,
+        unknown => panic!("no such step: {unknown:?}"),
+    };
+    Event::Ordered(order)
+}
+
+/// An order to accept an attempt that takes one cpu and nothing in.
+pub(super) fn start(attempt: AttemptId) -> Start {
+    Start {
+        attempt,
+        payload: Bytes::new(),
+        inputs: SmallVec::new(),
+        resources: Resources::one_cpu(),
+        outputs: 1,
+        key: String::new(),
+        timeout: None,
+        row: Bytes::new(),
+        rank: 0,
+        ahead: false,
+        runtime: Runtime::Native,
+    }
+}
+
+fn id(AttemptId { task, no }: AttemptId) -> String {
+    if no.n == 1 { task.index.to_string() } else { format!("{}#{}", task.index, no.n) }
+}
+
+fn name(object: ObjectId) -> String {
+    object.task().unwrap().index.to_string()
+}
+
+fn at(holders: &[WorkerId]) -> String {
+    holders.iter().flat_map(|worker| ["@".to_owned(), worker.0.to_string()]).collect()
+}
+
+fn effect(effect: &Effect) -> String {
+    match effect {
+        Effect::Drop(object) => format!("drop {}", name(*object)),
+        Effect::Execute { execution, follow: true } => format!("follow {}", id(execution.attempt)),
+        Effect::Execute { execution, follow: false } => format!("run {}", id(execution.attempt)),
+        Effect::Fetch { object, holders, .. } => format!("fetch {}{}", name(*object), at(holders)),
+        Effect::Keep(object, _) => format!("keep {}", name(*object)),
+        Effect::Kill { attempt, grace, timed_out } => {
+            let why = if *timed_out { " timed out" } else { "" };
+            format!("kill {} in {}{why}", id(*attempt), grace)
+        }
+        Effect::Leave => "leave".to_owned(),
+        Effect::Peers(_) => "peers".to_owned(),
+        Effect::Promote(attempt) => format!("promote {}", id(*attempt)),
+        Effect::Recall(attempt) => format!("recall {}", id(*attempt)),
+        Effect::Wake => "wake".to_owned(),
+    }
+}
+
+fn report(report: &Report) -> String {
+    match report {
+        Report::Draining => "draining".to_owned(),
+        Report::Failed { attempt, error, .. } => {
+            format!("failed {} {:?} {}", id(*attempt), error.class, error.reason)
+        }
+        Report::Finished { attempt, timing, .. } => {
+            format!("finished {} after {}", id(*attempt), timing.wait)
+        }
+        Report::InputMissing { object, asked } => format!("missing {}{}", name(*object), at(asked)),
+        Report::ReplicaAdded { object, size } => format!("replica {} of {size}", name(*object)),
+        Report::ReplicaLost(object) => format!("lost {}", name(*object)),
+        Report::Retracted(attempt) => format!("retracted {}", id(*attempt)),
+        Report::Started(attempt) => format!("started {}", id(*attempt)),
+    }
+}
+
+fn told(machine: &mut Machine) -> String {
+    let mut reports = Vec::new();
+    assert!(!machine.take_reports(usize::MAX, &mut reports));
+    reports.iter().map(report).collect::<Vec<_>>().join(", ")
+}
+
+fn announced(machine: &Machine) -> String {
+    let parts = machine.announce();
+    assert!(parts.len() == 1 && parts[0].last);
+    let objects =
+        parts[0].objects.iter().map(|(object, size)| format!("{} of {size}", name(*object)));
+    let attempts = parts[0].attempts.iter().map(|(attempt, started)| {
+        format!("{}{}", id(*attempt), if *started { " started" } else { "" })
+    });
+    objects.chain(attempts).chain(parts[0].ended.iter().map(report)).collect::<Vec<_>>().join(", ")
+}
+
+/// The end of an attempt with one output.
+pub(super) fn ended(attempt: AttemptId, value: Option<Value>) -> Event {
+    let output = Output { size: 1, value: value.map(Box::new) };
+    Event::Ended {
+        attempt,
+        outcome: Ok(SmallVec::from_iter([output])),
+        timing: Timing::default(),
+        next: None,
+    }
+}

@@ -1,0 +1,5 @@
+//! The border: the only modules that know generated types.
+
+pub(crate) mod fleet;
+pub(crate) mod payload;
+pub(crate) mod store;

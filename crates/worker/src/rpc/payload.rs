@@ -1,0 +1,211 @@
+//! Payloads off the wire, which only workers decode.
+
+use std::path::{Component, Path};
+use std::sync::Arc;
+
+use bireme_core::reason::Refusal;
+use bireme_core::{TaskError, Value};
+use bireme_proto::pb;
+use bytes::Bytes;
+use prost::Message as _;
+
+use crate::executor::payload::{Capture, Command, InputFile, Payload, Template, Work, malformed};
+
+/// Reads an encoded `Payload`.
+pub(crate) fn decode(payload: &Bytes) -> Result<Payload, Box<TaskError>> {
+    let message = pb::Payload::decode(payload.clone())
+        .map_err(|error| malformed(format!("payload: {error}; encode a bireme.v1.Payload")))?;
+    let pb::Payload { args, named_args, work } = message;
+    let work = work.ok_or_else(|| {
+        malformed("payload.work is missing, or of a kind that this version does not know")
+    })?;
+    let work = match work {
+        pb::payload::Work::Native(pb::Native { name }) => Work::Native(name),
+        pb::payload::Work::Command(command) => Work::Command(Box::new(read_command(command)?)),
+        pb::payload::Work::Wasm(_) => Work::Other("wasm"),
+        pb::payload::Work::External(_) => Work::Other("external"),
+    };
+    Ok(Payload { work, args: templates(args, "payload.args")?, named: named_args.len() })
+}
+
+/// Reads the encoded `Value` that is a row's own argument.
+pub(crate) fn decode_row(row: &Bytes) -> Result<Value, Box<TaskError>> {
+    if row.is_empty() {
+        return Err(malformed("payload.args: the row's argument is named, but the task is no row"));
+    }
+    let message =
+        pb::Value::decode(row.clone()).map_err(|error| malformed(format!("row: {error}")))?;
+    message.try_into().map_err(|refusal| refused("row", refusal))
+}
+
+fn refused(field: &str, refusal: Refusal) -> Box<TaskError> {
+    malformed(format!("{field}.{}: {}", refusal.field, refusal.message))
+}
+
+fn templates(args: Vec<pb::Arg>, field: &str) -> Result<Vec<Template>, Box<TaskError>> {
+    args.into_iter().map(|arg| template(Some(arg), field)).collect()
+}
+
+/// Structures nest no deeper than the decoder lets them.
+fn template(arg: Option<pb::Arg>, field: &str) -> Result<Template, Box<TaskError>> {
+    let kind = arg.and_then(|arg| arg.kind).ok_or_else(|| {
+        malformed(format!("{field}: an argument is missing or of an unknown kind"))
+    })?;
+    Ok(match kind {
+        pb::arg::Kind::Value(value) => {
+            Template::Value(Arc::new(value.try_into().map_err(|refusal| refused(field, refusal))?))
+        }
+        pb::arg::Kind::Input(n) => Template::Input(n as usize),
+        pb::arg::Kind::List(list) => Template::List(templates(list.items, field)?),
+        pb::arg::Kind::Map(map) => {
+            let items = map.items.into_iter();
+            let items = items.map(|item| Ok((item.name, template(item.arg, field)?)));
+            Template::Map(items.collect::<Result<_, Box<TaskError>>>()?)
+        }
+        pb::arg::Kind::Row(pb::RowArgument {}) => Template::Row,
+    })
+}
+
+fn read_command(message: pb::Command) -> Result<Command, Box<TaskError>> {
+    let pb::Command {
+        argv,
+        environment,
+        working_directory,
+        stdin,
+        files,
+        output_globs,
+        mut ok_exit,
+        stdout,
+        stderr,
+        inherit_environment,
+    } = message;
+    if argv.first().is_none_or(String::is_empty) {
+        return Err(malformed("payload.command.argv is empty; name a program"));
+    }
+    if ok_exit.is_empty() {
+        ok_exit.push(0);
+    }
+    if let Some(glob) = output_globs.iter().find(|glob| !stays_within(glob)) {
+        return Err(malformed(format!(
+            "payload.command.output_globs: {glob:?} leaves the directory"
+        )));
+    }
+    let stderr = match capture(stderr, Capture::LastLines, "payload.command.stderr")? {
+        Capture::Value => {
+            let message =
+                "payload.command.stderr: output 0 is standard output; redirect with a shell";
+            return Err(malformed(message));
+        }
+        capture => capture,
+    };
+    Ok(Command {
+        argv,
+        environment: environment.into_iter().map(|one| (one.name, one.value)).collect(),
+        working_directory: Some(working_directory).filter(|directory| !directory.is_empty()),
+        stdin: stdin.map(|arg| template(Some(arg), "payload.command.stdin")).transpose()?,
+        files: files.into_iter().map(input_file).collect::<Result<_, _>>()?,
+        output_globs,
+        ok_exit,
+        stdout: capture(stdout, Capture::Value, "payload.command.stdout")?,
+        stderr,
+        inherit_environment,
+    })
+}
+
+fn input_file(file: pb::InputFile) -> Result<InputFile, Box<TaskError>> {
+    let pb::InputFile { path, content, executable } = file;
+    if path.is_empty() || !stays_within(&path) {
+        let message = format!(
+            "payload.command.files: {path:?} must be a path relative to the directory, and within it"
+        );
+        return Err(malformed(message));
+    }
+    let content = template(content, "payload.command.files.content")?;
+    Ok(InputFile { path, content, executable })
+}
+
+fn stays_within(path: &str) -> bool {
+    let mut parts = Path::new(path).components();
+    parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+}
+
+fn capture(wire: i32, unspecified: Capture, field: &str) -> Result<Capture, Box<TaskError>> {
+    match pb::Capture::try_from(wire) {
+        Ok(pb::Capture::Unspecified) => Ok(unspecified),
+        Ok(pb::Capture::Value) => Ok(Capture::Value),
+        Ok(pb::Capture::Log) => Ok(Capture::LastLines),
+        Ok(pb::Capture::Discard) => Ok(Capture::Discard),
+        Err(_) => Err(malformed(format!("{field}: {wire} is not known to this version"))),
+    }
+}
+
+/// Payloads for tests.
+#[cfg(test)]
+pub(crate) mod make {
+    use super::*;
+
+    pub(crate) fn value(value: Value) -> pb::Arg {
+        pb::Arg { kind: Some(pb::arg::Kind::Value(value.into())) }
+    }
+
+    pub(crate) fn input(n: u32) -> pb::Arg {
+        pb::Arg { kind: Some(pb::arg::Kind::Input(n)) }
+    }
+
+    pub(crate) fn native(name: &str, args: Vec<pb::Arg>) -> Bytes {
+        let native = pb::Native { name: name.to_owned() };
+        let work = Some(pb::payload::Work::Native(native));
+        pb::Payload { work, args, named_args: Vec::new() }.encode_to_vec().into()
+    }
+
+    pub(crate) fn command(command: pb::Command) -> Bytes {
+        let work = Some(pb::payload::Work::Command(command));
+        pb::Payload { work, args: Vec::new(), named_args: Vec::new() }.encode_to_vec().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(payload: Bytes) -> String {
+        decode(&payload).unwrap_err().message
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_payload_is_named() {
+        assert!(refusal(Bytes::from_static(&[0xff])).starts_with("payload: "));
+        assert!(refusal(Bytes::new()).starts_with("payload.work is missing"));
+        assert!(
+            refusal(make::native("f", vec![pb::Arg { kind: None }])).starts_with("payload.args: ")
+        );
+        let command = |change: fn(&mut pb::Command)| {
+            let mut command = pb::Command { argv: vec!["true".into()], ..pb::Command::default() };
+            change(&mut command);
+            refusal(make::command(command))
+        };
+        assert!(command(|command| command.argv.clear()).contains("argv is empty"));
+        assert!(command(|command| command.stderr = 99).contains("99 is not known"));
+        assert!(command(|command| command.output_globs.push("../*".into())).contains("\"../*\""));
+        for path in ["", "/etc/x", "a/../../x"] {
+            let file = pb::InputFile {
+                path: path.to_owned(),
+                content: Some(make::value(Value::none())),
+                executable: false,
+            };
+            let payload = pb::Command {
+                argv: vec!["true".into()],
+                files: vec![file],
+                ..pb::Command::default()
+            };
+            assert!(refusal(make::command(payload)).contains(&format!("{path:?}")), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_row_is_wanted_only_from_rows() {
+        assert!(decode_row(&Bytes::new()).unwrap_err().message.contains("the task is no row"));
+        let row = pb::Value::from(Value::text("x")).encode_to_vec().into();
+        assert_eq!(decode_row(&row), Ok(Value::text("x")));
+    }
+}

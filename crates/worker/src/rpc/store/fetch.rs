@@ -1,0 +1,84 @@
+//! Reading a value from a peer.
+
+use bireme_core::id::AttemptId;
+use bireme_core::protocol::Address;
+use bireme_core::reason::Refusal;
+use bireme_core::{ObjectId, Value, limits};
+use bireme_daemon::auth::Bearer;
+use bireme_proto::pb;
+use bireme_proto::pb::store_client::StoreClient;
+use tokio::time::timeout;
+use tonic::transport::{Channel, Endpoint};
+
+use super::assembly::Assembly;
+use super::malformed;
+
+/// Why a peer could not give a value.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FetchError {
+    /// It sent what no correct peer sends.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It said no, or went away.
+    #[error("{}", .0.message())]
+    Status(Box<tonic::Status>),
+    /// It is silent.
+    #[error("silent for {}", limits::FETCH_WAIT)]
+    Silent,
+    /// It cannot be reached.
+    #[error(transparent)]
+    Transport(#[from] tonic::transport::Error),
+}
+
+impl From<tonic::Status> for FetchError {
+    fn from(status: tonic::Status) -> Self {
+        Self::Status(Box::new(status))
+    }
+}
+
+/// A connection to a peer.
+pub(crate) async fn connect(address: &Address) -> Result<Channel, tonic::transport::Error> {
+    Endpoint::from_shared(address.to_string())?
+        .connect_timeout(limits::FETCH_WAIT.to_std())
+        .tcp_nodelay(true)
+        .initial_stream_window_size(limits::STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(limits::CONNECTION_WINDOW_BYTES)
+        .connect()
+        .await
+}
+
+/// Reads a value; also says which attempt made it.
+pub(crate) async fn fetch(
+    channel: Channel,
+    bearer: Bearer,
+    object: ObjectId,
+) -> Result<(Value, Option<AttemptId>), FetchError> {
+    let source = Some(pb::fetch_request::Source::Object(object.into()));
+    let request = pb::FetchRequest { source, ..pb::FetchRequest::default() };
+    let mut client = StoreClient::with_interceptor(channel, bearer)
+        .max_decoding_message_size(limits::STORE_CHUNK_BYTES + limits::MESSAGE_BYTES);
+    let mut parts = patient(client.fetch(request)).await?.into_inner();
+    let first = patient(parts.message()).await?.and_then(|message| message.part);
+    let Some(pb::fetch_response::Part::Head(head)) = first else {
+        return Err(malformed("head", "the first message carries no head").into());
+    };
+    let made_by = head.made_by.map(TryInto::try_into).transpose()?;
+    let value = head.value.ok_or_else(|| malformed("head.value", "the value's head is missing"))?;
+    let mut assembly = Assembly::new(value)?;
+    while let Some(message) = patient(parts.message()).await? {
+        let Some(pb::fetch_response::Part::Chunk(chunk)) = message.part else {
+            return Err(malformed("chunk", "a later message carries no chunk").into());
+        };
+        assembly.add(chunk)?;
+    }
+    Ok((assembly.finish()?, made_by))
+}
+
+async fn patient<T>(
+    answer: impl Future<Output = Result<T, tonic::Status>>,
+) -> Result<T, FetchError> {
+    match timeout(limits::FETCH_WAIT.to_std(), answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(FetchError::Silent),
+    }
+}

@@ -1,0 +1,56 @@
+//! `cargo xtask it`: integration tests over real processes.
+//!
+//! Each check has daemons, ports and a directory of its own, and ends within a guard. `runner` runs the table in `checks`;
+//! the checks themselves are grouped by what they are about.
+
+#[cfg(feature = "cluster")]
+mod checks;
+#[cfg(feature = "cluster")]
+mod daemons;
+#[cfg(feature = "cluster")]
+mod door;
+#[cfg(feature = "cluster")]
+mod graphs;
+#[cfg(feature = "cluster")]
+mod loss;
+#[cfg(feature = "cluster")]
+mod runner;
+#[cfg(feature = "cluster")]
+mod wordcount;
+
+use anyhow::Result;
+
+use crate::workspace::{run as run_command, with_cluster};
+
+/// Test daemons, client and command line as processes of their own
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// `quick` leaves out the checks that take seconds
+    extent: Option<Extent>,
+    /// Only these checks, separated by commas
+    #[arg(long, value_name = "CHECK", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Name the checks and exit
+    #[arg(long)]
+    list: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+enum Extent {
+    Quick,
+}
+
+#[cfg(not(feature = "cluster"))]
+pub(crate) fn run(_: &Args) -> Result<()> {
+    crate::workspace::become_with_cluster("dev")
+}
+
+#[cfg(feature = "cluster")]
+pub(crate) fn run(args: &Args) -> Result<()> {
+    runner::run(args)
+}
+
+/// All of them, as CI wants it.
+pub(crate) fn check() -> Result<()> {
+    run_command(&mut with_cluster("dev", ["it"]))
+}
