@@ -28,7 +28,7 @@ use std::str::FromStr;
 
 use anyhow::Result;
 
-use crate::workspace::{run as run_command, with_cluster};
+use crate::workspace::{cargo, run as run_command, with_cluster};
 
 /// Measure clusters on this machine, with release builds
 #[derive(clap::Args)]
@@ -62,10 +62,15 @@ pub(crate) struct Args {
     part: Option<Part>,
 }
 
-/// Programs that a row starts beside, or in place of, the daemons.
+/// What measures without a cluster, and programs that a row starts beside, or in place of, the daemons.
 #[derive(clap::Subcommand)]
-#[command(hide = true)]
 enum Part {
+    /// CPU time for each task of the scheduler's machine alone, with up to 10,000 simulated workers
+    Machine {
+        /// Passed on: --workers 10,10000 --tasks 10000000 --load uniform,restricted,gpu,two-inputs
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     /// Echo bytes to one connection
     #[command(hide = true)]
     Echo,
@@ -115,8 +120,25 @@ impl FromStr for Topology {
 }
 
 #[cfg(not(feature = "cluster"))]
-pub(crate) fn run(_: &Args) -> Result<()> {
-    crate::workspace::become_with_cluster("release")
+pub(crate) fn run(args: &Args) -> Result<()> {
+    match &args.part {
+        Some(Part::Machine { options }) => machine(options),
+        _ => crate::workspace::become_with_cluster("release"),
+    }
+}
+
+/// Measures the pure machine; it needs neither daemons nor a client.
+fn machine(options: &[String]) -> Result<()> {
+    let bench = [
+        "bench",
+        "--package",
+        "bireme-scheduler",
+        "--no-default-features",
+        "--bench",
+        "machine",
+        "--",
+    ];
+    run_command(cargo(bench).args(options))
 }
 
 #[cfg(feature = "cluster")]

@@ -5,12 +5,14 @@
 
 mod builder;
 mod check;
+mod order;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
 
 pub use builder::GraphBuilder;
 pub use check::GraphSoFar;
+pub use order::{Producers, order};
 
 use crate::id::{Digest, GraphId, SubmissionId};
 use crate::object::ObjectId;
@@ -111,6 +113,30 @@ pub enum Rows {
     },
     /// One encoded `Value` each.
     Values(Vec<Bytes>),
+}
+
+/// The own argument of one row.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Row {
+    /// The task is no row.
+    #[default]
+    None,
+    /// A whole number, of a range.
+    Number(i64),
+    /// An encoded `Value`.
+    Value(Bytes),
+}
+
+impl Rows {
+    /// The argument of a row.
+    pub fn argument(&self, row: u32) -> Row {
+        match self {
+            Self::Range { start, step } => {
+                Row::Number(start.wrapping_add(step.wrapping_mul(row.into())))
+            }
+            Self::Values(values) => values.get(row as usize).cloned().map_or(Row::None, Row::Value),
+        }
+    }
 }
 
 /// One input of every row: row `r` takes `output` of task `first + r * stride`.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::error::TaskError;
-use crate::graph::Runtime;
+use crate::graph::{Row, Runtime};
 use crate::id::{AttemptId, WorkerId, WorkerLife, WorkerUid};
 use crate::object::ObjectId;
 use crate::resources::Resources;
@@ -141,8 +141,8 @@ pub struct Start {
     pub key: String,
     /// Longest run.
     pub timeout: Option<Span>,
-    /// The row's own argument, an encoded `Value`; empty outside task arrays.
-    pub row: Bytes,
+    /// The row's own argument, in a task array.
+    pub row: Row,
     /// Smaller runs earlier.
     pub rank: u64,
     /// Inputs are still being made by attempts this worker accepted earlier.

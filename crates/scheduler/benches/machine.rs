@@ -126,7 +126,12 @@ struct Run {
 
 impl Run {
     fn new(load: Load, workers: u32) -> Self {
-        let machine = Machine::new(Config { epoch: Epoch(1), seed: 7, first_session: 1 });
+        let machine = Machine::new(Config {
+            epoch: Epoch(1),
+            seed: 7,
+            first_session: 1,
+            small_bytes: limits::SMALL_VALUES_BYTES,
+        });
         let mut run = Self {
             load,
             machine,

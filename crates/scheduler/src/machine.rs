@@ -5,10 +5,11 @@
 //! peer has not seen ([`bireme_core::link::Outbox`]), and says [`Effect::Wake`] when that set stops being empty; the driver
 //! then asks for messages ([`Machine::take_orders`], [`Machine::take_notices`]) whenever the peer's stream has room.
 //!
-//! Where to look: [`task`] and [`object`] hold the records, `intake` takes chunks in, `queue`, `room` and `place` decide
+//! Where to look: [`task`], [`table`] and [`object`] hold the records, `intake` takes chunks in, `queue`, `room` and `place` decide
 //! what goes where, `ended` hears how attempts ended, `fleet` how workers come and go, `client` what sessions ask, `tell` makes the
 //! messages, `check` recounts every invariant, and [`view`] shows all this to people.
 
+mod cache;
 mod check;
 mod class;
 mod client;
@@ -21,6 +22,7 @@ mod place;
 mod queue;
 mod room;
 mod session;
+mod table;
 mod task;
 mod tell;
 pub mod view;
@@ -35,6 +37,7 @@ use bireme_core::reason::Refusal;
 use bireme_core::session::{Command, Open, Opened};
 use bireme_core::{ObjectId, Time};
 
+use self::cache::Cache;
 use self::class::{ClassNo, Classes};
 use self::object::{ObjectNo, Objects};
 use self::room::Kinds;
@@ -159,6 +162,8 @@ pub struct Config {
     pub seed: u64,
     /// The first session number that no earlier life has given.
     pub first_session: u32,
+    /// How much small values may take up, in bytes: [`bireme_core::limits::SMALL_VALUES_BYTES`], or less in tests.
+    pub small_bytes: u64,
 }
 
 /// Something to be done at a time.
@@ -186,6 +191,7 @@ pub struct Machine {
     /// Classes with ready tasks.
     active: BTreeSet<ClassNo>,
     objects: Objects,
+    cache: Cache,
     /// Objects that are no task's output.
     held: BTreeMap<ObjectId, ObjectNo>,
     workers: Workers,
@@ -221,6 +227,7 @@ impl Machine {
             classes: Classes::default(),
             active: BTreeSet::new(),
             objects: Objects::default(),
+            cache: Cache::new(config.small_bytes),
             held: BTreeMap::new(),
             workers: Workers::default(),
             worker_uids: BTreeMap::new(),
@@ -281,6 +288,7 @@ impl Machine {
     /// Ends a step: every worker with room has been offered what is ready, and whoever has news is woken.
     fn settle(&mut self, effects: &mut Vec<Effect>) {
         self.place_ready();
+        self.trim_cache();
         self.tell_progress();
         effects.extend(self.wakes.drain(..).map(Effect::Wake));
     }
@@ -333,7 +341,7 @@ impl Machine {
 
     /// A task that may have been forgotten.
     fn find_task(&self, task: TaskRef) -> Option<&Task> {
-        self.graphs.get(task.graph.0 as usize)?.as_ref()?.tasks.get(task.index as usize)
+        self.graphs.get(task.graph.0 as usize)?.as_ref()?.tasks.get(task.index)
     }
 
     fn wake(&mut self, wake: bool, peer: Peer) {

@@ -96,6 +96,7 @@ impl Server {
             epoch: state.epoch,
             seed: getrandom::u64()?,
             first_session: state.first_session().0,
+            small_bytes: limits::SMALL_VALUES_BYTES,
         });
         let published = Published::default();
         let parts = Parts {

@@ -27,7 +27,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bireme_core::graph::Runtime;
+use bireme_core::graph::{Row, Runtime};
 use bireme_core::id::{AttemptId, TaskId, WorkerId};
 use bireme_core::link::Outbox;
 use bireme_core::protocol::{Heartbeat, Order, Output, Peer, Report, Timing};
@@ -160,8 +160,8 @@ pub struct Execution {
     pub outputs: u16,
     /// Longest run.
     pub timeout: Option<Span>,
-    /// The row's own argument, an encoded `Value`.
-    pub row: Bytes,
+    /// The row's own argument, in a task array.
+    pub row: Row,
     /// Which kind of executor runs it.
     pub runtime: Runtime,
 }

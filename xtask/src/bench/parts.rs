@@ -17,6 +17,7 @@ pub(super) fn command(part: &str) -> Command {
 
 pub(super) fn run(part: &Part) -> Result<()> {
     match part {
+        Part::Machine { options } => super::machine(options),
         Part::Echo => latency::echo().context("echo"),
         Part::FloorScheduler => block_on(floor::scheduler()),
         Part::FloorWorker { address, hand_over } => block_on(floor::worker(address, *hand_over)),

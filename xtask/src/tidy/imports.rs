@@ -104,7 +104,9 @@ mod tests {
         ]));
         assert_eq!(
             found,
-            ["bireme-scheduler must not import bireme-worker (dev); it may import: core, daemon, proto"]
+            [
+                "bireme-scheduler must not import bireme-worker (dev); it may import: core, daemon, proto"
+            ]
         );
     }
 

@@ -223,7 +223,7 @@ impl<G: GraphSoFar> Checker<'_, G> {
                 format!("{} depends on task {task}; the graph has {} so far", who(), self.end);
             return Err(Refusal::at(Reason::DependencyUnknown, field(), message));
         }
-        if output > 0 || self.has_barren {
+        if self.must_look(output) {
             let class = self.class_of(task);
             let outputs = self.outputs_of_class(class);
             if output >= outputs {
@@ -233,6 +233,11 @@ impl<G: GraphSoFar> Checker<'_, G> {
             }
         }
         Ok(())
+    }
+
+    /// Whether tasks may lack this output.
+    fn must_look(&self, output: u16) -> bool {
+        output > 0 || self.has_barren
     }
 
     fn check_array(&self, n: usize, array: &TaskArray) -> Result<(), Refusal> {
@@ -267,9 +272,10 @@ impl<G: GraphSoFar> Checker<'_, G> {
                 );
                 return Err(Refusal::at(Reason::DependencyUnknown, field("inputs"), message));
             }
-            self.check_dep(input.first, input.output, &|| field("inputs"), &|| {
-                format!("array {n}")
-            })?;
+            for row in 0..if self.must_look(input.output) { array.count } else { 1 } {
+                let task = input.first + row * input.stride;
+                self.check_dep(task, input.output, &|| field("inputs"), &|| format!("array {n}"))?;
+            }
         }
         Ok(())
     }

@@ -4277,7 +4277,7 @@ pub struct StartAttempt {
     /// Longest run; 0 is no limit.
     #[prost(uint64, tag = "7")]
     pub timeout_us: u64,
-    /// The row's own argument, an encoded `Value`; in a task array.
+    /// The row's own argument, an encoded `Value`; in a task array whose rows have values.
     #[prost(bytes = "bytes", tag = "8")]
     pub row: ::prost::bytes::Bytes,
     /// Smaller runs earlier, of attempts with free resources.
@@ -4289,6 +4289,9 @@ pub struct StartAttempt {
     /// Which kind of executor runs the payload.
     #[prost(message, optional, tag = "11")]
     pub runtime: ::core::option::Option<Runtime>,
+    /// The row's own argument, in a task array over a range.
+    #[prost(sint64, optional, tag = "12")]
+    pub row_number: ::core::option::Option<i64>,
 }
 /// An input of an attempt.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -6101,7 +6104,7 @@ pub struct TaskSummary {
     /// Name of that worker.
     #[prost(string, tag = "5")]
     pub worker_name: ::prost::alloc::string::String,
-    /// How many attempts there were.
+    /// How many of its attempts ran; those given back before they started do not count.
     #[prost(uint32, tag = "6")]
     pub attempts: u32,
     /// How long it has been in this state.

@@ -50,7 +50,7 @@ impl Machine {
 
     fn check_counts(graph: &Graph) -> Result<(), String> {
         let mut counts = GraphCounts::default();
-        for task in &graph.tasks {
+        for task in graph.tasks.iter() {
             *counts.of_mut(task.state()) += 1;
         }
         ensure(counts == graph.counts, || {
@@ -145,6 +145,15 @@ impl Machine {
     }
 
     fn check_objects(&self) -> Result<(), String> {
+        let small = |object: &super::object::Object| match &object.small {
+            super::object::Small::Here(value) => value.size,
+            _ => 0,
+        };
+        let bytes: u64 = self.objects.iter().map(|(_, object)| small(object)).sum();
+        let counted = self.cache.bytes();
+        ensure(bytes == counted, || {
+            format!("small values take {bytes} bytes, {counted} are counted")
+        })?;
         for (_, object) in self.objects.iter() {
             for holder in &object.holders {
                 ensure(self.workers.contains_key(*holder), || {

@@ -4,6 +4,7 @@
 //! of their class, and in it in the lane of their session. A lane is served in order of priority, then submission; among
 //! lanes the session that has had least for its weight goes first.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
@@ -39,6 +40,11 @@ impl Rank {
         TaskRef { graph: GraphNo((self.0 >> 64) as u32), index: self.0 as u32 }
     }
 
+    /// The rank of the row after this one.
+    fn next_row(self) -> Self {
+        Self(self.0 + (1 << 32 | 1))
+    }
+
     /// What a worker sorts by: all but the index.
     #[expect(clippy::cast_possible_truncation, reason = "priority and order are what is wanted")]
     pub(super) fn for_worker(self) -> u64 {
@@ -50,7 +56,9 @@ impl Rank {
 #[derive(Debug, Default)]
 pub(super) struct Lane {
     run: VecDeque<Rank>,
-    heap: BinaryHeap<std::cmp::Reverse<Rank>>,
+    heap: BinaryHeap<Reverse<Rank>>,
+    /// Rows of arrays: the rank of the next, and how many there are. One entry stands for all of them.
+    spans: BinaryHeap<Reverse<(Rank, u32)>>,
 }
 
 impl Lane {
@@ -58,28 +66,39 @@ impl Lane {
         if self.run.back().is_none_or(|back| *back <= rank) {
             self.run.push_back(rank);
         } else {
-            self.heap.push(std::cmp::Reverse(rank));
+            self.heap.push(Reverse(rank));
+        }
+    }
+
+    /// Rows whose ranks follow each other.
+    pub(super) fn push_rows(&mut self, first: Rank, count: u32) {
+        if count > 0 {
+            self.spans.push(Reverse((first, count)));
         }
     }
 
     pub(super) fn peek(&self) -> Option<Rank> {
-        match (self.run.front(), self.heap.peek()) {
-            (Some(run), Some(heap)) => Some((*run).min(heap.0)),
-            (run, heap) => run.copied().or(heap.map(|heap| heap.0)),
-        }
+        let run = self.run.front().copied();
+        let heap = self.heap.peek().map(|rank| rank.0);
+        let span = self.spans.peek().map(|span| span.0.0);
+        [run, heap, span].into_iter().flatten().min()
     }
 
     pub(super) fn pop(&mut self) -> Option<Rank> {
         let next = self.peek()?;
         if self.run.front() == Some(&next) {
-            self.run.pop_front()
-        } else {
-            self.heap.pop().map(|rank| rank.0)
+            return self.run.pop_front();
         }
+        if self.heap.peek() == Some(&Reverse(next)) {
+            return self.heap.pop().map(|rank| rank.0);
+        }
+        let Reverse((rank, count)) = self.spans.pop()?;
+        self.push_rows(rank.next_row(), count - 1);
+        Some(rank)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.run.is_empty() && self.heap.is_empty()
+        self.run.is_empty() && self.heap.is_empty() && self.spans.is_empty()
     }
 }
 
@@ -201,6 +220,18 @@ mod tests {
         ];
         assert_eq!(ranks, expected);
         assert_eq!(rank(-1, 7, 8).task(), TaskRef { graph: GraphNo(3), index: 8 });
+    }
+
+    #[test]
+    fn rows_take_their_turn_among_other_tasks() {
+        let mut lane = Lane::default();
+        lane.push_rows(rank(0, 2, 2), 3);
+        lane.push(rank(0, 0, 0));
+        lane.push(rank(0, 9, 9));
+        lane.push(rank(1, 7, 7));
+        let indexes: Vec<_> =
+            std::iter::from_fn(|| lane.pop()).map(|rank| rank.task().index).collect();
+        assert_eq!(indexes, [7, 0, 2, 3, 4, 9]);
     }
 
     #[test]

@@ -90,7 +90,9 @@ impl Machine {
             };
             let ended: Vec<u32> = (0..graph.len()).filter(|index| is_news(*index)).collect();
             for index in 0..graph.len() {
-                graph.task_mut(index).clear(flag::NOTICE);
+                if graph.task(index).has(flag::NOTICE) {
+                    graph.task_mut(index).clear(flag::NOTICE);
+                }
             }
             self.tell_session(id, News::Graph(no));
             for index in ended {
@@ -316,6 +318,7 @@ impl Machine {
             if record.phase == Phase::Finished && !graph.needs(record) {
                 self.release_outputs(task);
             }
+            self.fold(task);
         }
         self.done(no)
     }
@@ -342,7 +345,7 @@ impl Machine {
     /// Takes a failed or cancelled task back to where it was submitted.
     fn begin_again(&mut self, task: TaskRef) {
         self.set_phase(task, Phase::Waiting);
-        self.graph_mut(task.graph).failures.remove(&task.index);
+        self.graph_mut(task.graph).forget_failure(task.index);
         let record = self.task_mut(task);
         record.retries = 0;
         record.crashes = 0;
@@ -434,7 +437,6 @@ impl Machine {
         }
         for index in 0..self.graph(no).len() {
             let task = TaskRef { graph: no, index };
-            self.task_mut(task).set(flag::GIVEN_UP);
             self.fail_takers(task);
             self.release_outputs(task);
         }

@@ -1,14 +1,14 @@
 //! How attempts end, and what follows for the tasks around them.
 
 use bireme_core::error::{ErrorClass, TaskError};
-use bireme_core::id::{AttemptId, WorkerId};
+use bireme_core::id::{AttemptId, TaskId, WorkerId};
 use bireme_core::object::ObjectId;
 use bireme_core::protocol::{Output, Report, Timing};
 use bireme_core::reason::Reason;
 use bireme_core::{Span, limits};
 use smallvec::SmallVec;
 
-use super::object::{Object, ObjectNo, Small};
+use super::object::{Object, ObjectNo};
 use super::task::{Edge, Failure, GraphNo, NONE, Phase, TaskRef, flag};
 use super::worker::Errand;
 use super::{Machine, Peer, Timer};
@@ -18,6 +18,7 @@ impl Machine {
         if !self.workers.contains_key(worker) {
             return; // News of a lost worker: what it had has been given to others.
         }
+        let ended = report.ended();
         match report {
             Report::Draining => self.on_draining(worker),
             Report::Failed { attempt, error, timing } => {
@@ -31,6 +32,9 @@ impl Machine {
             Report::ReplicaLost(object) => self.on_replica_lost(worker, object),
             Report::Retracted(attempt) => self.on_retracted(worker, attempt),
             Report::Started(attempt) => self.on_started(worker, attempt),
+        }
+        if let Some(attempt) = ended {
+            self.drop_strays(worker, attempt.task);
         }
     }
 
@@ -76,6 +80,7 @@ impl Machine {
             return;
         }
         self.detach(task);
+        self.task_mut(task).count_run();
         self.set_phase(task, Phase::Finished);
         if let Some(record) = self.workers.get_mut(worker) {
             record.finished += 1;
@@ -87,10 +92,10 @@ impl Machine {
             let no = self.output_object(task, n);
             let object = self.objects.get_mut(no).expect("an output's object was just made");
             object.size = output.size;
-            object.small = Small::new(output.value);
             if !object.holders.contains(&worker) {
                 object.holders.push(worker);
             }
+            self.keep_small(no, output.value);
         }
         self.tell_dependents(task);
         self.consume_inputs(task);
@@ -99,6 +104,7 @@ impl Machine {
         if !graph.needs(graph.task(task.index)) {
             self.release_outputs(task);
         }
+        self.fold(task);
     }
 
     /// The outputs of a task are stored: whoever waited for them waits for one thing less.
@@ -113,7 +119,7 @@ impl Machine {
             let object = self.graph(task.graph).object(task.index, output);
             let takers = object
                 .and_then(|object| self.objects.get(object))
-                .map(|object| object.takers.clone());
+                .map(|object| object.takers().to_vec());
             takers.into_iter().flatten().for_each(|taker| self.one_input_more(taker));
         }
     }
@@ -166,10 +172,8 @@ impl Machine {
             .copied()
             .expect("checked at the door");
         let no = self.object_for(id);
-        if let Some(object) = self.objects.get_mut(no)
-            && let Some(place) = object.takers.iter().position(|taker| *taker == task)
-        {
-            object.takers.swap_remove(place);
+        if let Some(object) = self.objects.get_mut(no) {
+            object.remove_taker(task);
         }
         if let Some(producer) = self.producer_of(id) {
             let graph = self.graph_mut(producer.graph);
@@ -211,17 +215,23 @@ impl Machine {
 
     /// Nobody needs the outputs of a finished task: whoever has them drops them.
     pub(super) fn release_outputs(&mut self, task: TaskRef) {
+        let mut had = false;
         for output in 0..self.task(task).outputs {
             let Some(no) = self.graph(task.graph).object(task.index, output) else { continue };
             self.drop_object(no);
+            had = true;
         }
-        let graph = self.graph_mut(task.graph);
-        graph.task_mut(task.index).object = ObjectNo::NONE;
-        graph.several.remove(&task.index);
+        if had {
+            let graph = self.graph_mut(task.graph);
+            graph.task_mut(task.index).object = ObjectNo::NONE;
+            graph.several.remove(&task.index);
+            self.fold(task);
+        }
     }
 
     /// Drops an object and every replica of it.
     pub(super) fn drop_object(&mut self, no: ObjectNo) {
+        self.forget_small(no);
         let Some(object) = self.objects.remove(no) else { return };
         for holder in object.holders {
             self.errand(holder, Errand::Release(object.id));
@@ -240,14 +250,39 @@ impl Machine {
         self.errand(worker, Errand::Settle(attempt));
     }
 
-    /// Has a worker drop a replica that the table does not know of.
+    /// Has a worker drop a replica that the table does not know of. While a later attempt is to make the same object there,
+    /// the order could meet that one: then the end of the attempt decides.
     pub(super) fn drop_stray(&mut self, worker: WorkerId, id: ObjectId) {
         let known = self
             .find_object(id)
             .and_then(|no| self.objects.get(no))
             .is_some_and(|object| object.holders.contains(&worker));
-        if !known {
+        if known {
+            return;
+        }
+        let maker = self.producer_of(id).map(|task| self.task(task));
+        if maker.is_some_and(|record| record.phase.is_sent() && record.worker == worker.0) {
+            if let Some(record) = self.workers.get_mut(worker) {
+                record.strays.insert(id);
+            }
+        } else {
             self.errand(worker, Errand::Release(id));
+        }
+    }
+
+    /// An attempt of a task has ended at a worker: what earlier ones left there is dropped, if it is no good by now.
+    pub(super) fn drop_strays(&mut self, worker: WorkerId, task: TaskId) {
+        let Some(record) = self.workers.get_mut(worker) else { return };
+        if record.strays.is_empty() {
+            return;
+        }
+        let outputs = ObjectId::output(task, 0)..=ObjectId::output(task, u16::MAX);
+        let strays: SmallVec<[ObjectId; 4]> = record.strays.range(outputs).copied().collect();
+        for id in strays {
+            if let Some(record) = self.workers.get_mut(worker) {
+                record.strays.remove(&id);
+            }
+            self.drop_stray(worker, id);
         }
     }
 
@@ -306,6 +341,8 @@ impl Machine {
         self.set_phase(task, Phase::Waiting);
         if told {
             self.errand(worker, Errand::Retract(attempt));
+        } else {
+            self.drop_strays(worker, attempt.task);
         }
     }
 
@@ -328,6 +365,7 @@ impl Machine {
         if let Some(record) = self.workers.get(worker) {
             error.worker.clone_from(&record.join.name);
         }
+        self.task_mut(task).count_run();
         self.end_in_failure(task, error);
     }
 
@@ -388,7 +426,7 @@ impl Machine {
                 Failure::Of(root) => *root,
             };
             self.set_phase(task, Phase::Failed);
-            self.graph_mut(task.graph).failures.insert(task.index, failure);
+            self.graph_mut(task.graph).note_failure(task.index, failure);
             self.consume_inputs(task);
             self.note_end(task);
             open.extend(self.dependents_of(task).into_iter().map(|task| (task, Failure::Of(root))));
@@ -411,17 +449,20 @@ impl Machine {
             if record.phase.is_final() {
                 continue;
             }
-            if record.phase.is_sent() {
-                let (attempt, worker, told) =
-                    (self.attempt_id(task), WorkerId(record.worker), record.has(flag::TOLD));
+            let sent = record.phase.is_sent();
+            let (worker, told) = (WorkerId(record.worker), record.has(flag::TOLD));
+            if sent {
                 self.detach(task);
-                if told {
-                    self.errand(worker, Errand::Cancel(attempt, grace));
-                }
             }
             self.set_phase(task, Phase::Cancelled);
+            if sent && told {
+                self.errand(worker, Errand::Cancel(self.attempt_id(task), grace));
+            } else if sent {
+                self.drop_strays(worker, self.graph(task.graph).id_of(task.index));
+            }
             self.consume_inputs(task);
             self.note_end(task);
+            self.fold(task);
             open.extend(self.dependents_of(task));
             takers.extend(self.takers_of(task));
         }
@@ -435,7 +476,7 @@ impl Machine {
         let graph = self.graph(task.graph);
         let objects = (0..graph.task(task.index).outputs)
             .filter_map(|output| self.objects.get(graph.object(task.index, output)?));
-        objects.flat_map(|object| object.takers.iter().copied()).collect()
+        objects.flat_map(|object| object.takers().iter().copied()).collect()
     }
 
     /// Tasks of the same graph that take an output of this one.
@@ -449,13 +490,12 @@ impl Machine {
 
     fn enforce_max_failures(&mut self, no: GraphNo) {
         let graph = self.graph(no);
-        let own =
-            || graph.failures.values().filter(|failure| matches!(failure, Failure::Own(_))).count();
+        let failed = graph.own_failures;
         if let Some(max) = graph.options.max_failures
             && graph.error.is_none()
-            && own() > max as usize
+            && failed > max
         {
-            let message = format!("{} tasks failed, {max} may", own());
+            let message = format!("{failed} tasks failed, {max} may");
             let error = TaskError::new(ErrorClass::User, Reason::TooManyFailures.name(), message);
             self.end_graph(no, error);
         }

@@ -62,6 +62,8 @@ impl Machine {
             worker.heard = now;
             worker.announcing = Some(Announce::default());
             worker.knows.clear();
+            worker.strays.clear();
+
             worker.outbox.open();
         }
         effects.push(Effect::WorkerJoined { conn, worker: id });
@@ -133,6 +135,10 @@ impl Machine {
                 self.take_back(task);
                 self.wait_for_inputs(task);
             }
+        }
+        let strays = self.workers.get_mut(id).map(|worker| std::mem::take(&mut worker.strays));
+        for stray in strays.into_iter().flatten() {
+            self.drop_stray(id, stray);
         }
     }
 
@@ -263,6 +269,7 @@ impl Machine {
             ));
         }
         if started {
+            record.count_run();
             record.crashes = record.crashes.saturating_add(1);
             let crashes = u32::from(record.crashes);
             if crashes > class.retry.max_crashes {

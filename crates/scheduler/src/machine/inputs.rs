@@ -24,12 +24,10 @@ impl Machine {
             let graph = self.graph(task.graph);
             let edges: SmallVec<[Edge; 4]> =
                 graph.inputs(graph.task(task.index)).iter().copied().collect();
-            let mut missing = 0;
             for edge in &edges {
                 if self.is_ready(task, edge) {
                     continue;
                 }
-                missing += 1;
                 match self.edge_producer(task, edge) {
                     Some(producer) if self.task(producer).phase == Phase::Finished => {
                         if self.revive(producer) {
@@ -50,7 +48,9 @@ impl Machine {
                 }
             }
             if self.task(task).phase == Phase::Waiting {
-                self.task_mut(task).missing = missing;
+                // Counted only now: to have one output made again takes the others of its task away too.
+                let missing = edges.iter().filter(|edge| !self.is_ready(task, edge)).count();
+                self.task_mut(task).missing = u32::try_from(missing).unwrap_or(u32::MAX);
                 if missing == 0 {
                     self.enqueue(task);
                 }
@@ -98,8 +98,8 @@ impl Machine {
                 self.task_mut(TaskRef { graph: task.graph, index: edge.producer }).consumers += 1;
             }
         }
-        // Whoever had this input, and has not been sent, waits for it again.
-        for dependent in self.dependents_of(task) {
+        // Whoever had this input, and has not been sent to run, waits for it again.
+        for dependent in self.dependents_of(task).into_iter().chain(self.takers_of(task)) {
             match self.task(dependent).phase {
                 Phase::Ready => {
                     self.set_phase(dependent, Phase::Waiting);
@@ -128,7 +128,7 @@ impl Machine {
         if object.is_stored() {
             return;
         }
-        let (id, takers) = (object.id, object.takers.clone());
+        let (id, takers) = (object.id, object.takers().to_vec());
         if let Some(producer) = self.producer_of(id) {
             let graph = self.graph(producer.graph);
             let record = graph.task(producer.index);
@@ -140,10 +140,12 @@ impl Machine {
             self.objects.remove(no);
         }
         for taker in takers {
-            if matches!(self.task(taker).phase, Phase::Ready | Phase::Waiting) {
-                self.set_phase(taker, Phase::Waiting);
-                self.wait_for_inputs(taker);
+            match self.task(taker).phase {
+                Phase::Ready | Phase::Waiting => self.set_phase(taker, Phase::Waiting),
+                Phase::Ahead if self.producer_of(id).is_none() => self.call_off(taker),
+                _ => continue,
             }
+            self.wait_for_inputs(taker);
         }
     }
 
@@ -155,7 +157,7 @@ impl Machine {
             if let Some(no) = no {
                 self.lose_replica(*holder, no);
             }
-            self.errand(*holder, Errand::Release(id));
+            self.drop_stray(*holder, id);
         }
         let stored = no.and_then(|no| self.objects.get(no)).is_some_and(Object::is_stored);
         if stored {
@@ -198,7 +200,7 @@ impl Machine {
                     object.holders.push(worker);
                 }
             }
-            _ => self.errand(worker, Errand::Release(id)),
+            _ => self.drop_stray(worker, id),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Takes chunks of graphs in: judges them, copies them into dense tables, and finds what can run at once.
 
-use bireme_core::graph::{GraphChunk, TaskClass, TaskSpec};
+use bireme_core::graph::{ArrayInput, GraphChunk, TaskArray, TaskClass, TaskSpec};
 use bireme_core::id::{GraphId, SessionId};
 use bireme_core::object::ObjectId;
 use bireme_core::reason::{Reason, Refusal};
@@ -90,13 +90,6 @@ impl Machine {
                 "options belong into the first chunk of a graph",
             ));
         }
-        if !chunk.arrays.is_empty() {
-            return Err(Refusal::at(
-                Reason::Unsupported,
-                "arrays",
-                "task arrays are not supported yet",
-            ));
-        }
         if self.unfinished + chunk.task_count() > limits::TASKS {
             let message =
                 format!("{} tasks are unfinished, the limit is {}", self.unfinished, limits::TASKS);
@@ -122,6 +115,7 @@ impl Machine {
         }
         let first = chunk.first_index;
         let first_edge = self.graph(no).edges.len();
+        let plain = first..first + u32::try_from(chunk.tasks.len()).unwrap_or(NONE);
         self.append_tasks(no, &chunk.tasks);
         self.unfinished += chunk.tasks.len() as u64;
         let graph = self
@@ -130,7 +124,7 @@ impl Machine {
             .and_then(Option::as_deref_mut)
             .expect("the graph was found");
         graph.externals.extend(chunk.externals);
-        for index in first..graph.len() {
+        for index in plain {
             if graph.task(index).key_len > 0
                 && let Err(other) = graph.enter_key(&self.hasher, index)
             {
@@ -143,12 +137,15 @@ impl Machine {
                 ));
             }
         }
+        let mut waiting: Vec<u32> = (first..self.graph(no).len()).collect();
+        for (n, array) in chunk.arrays.into_iter().enumerate() {
+            waiting.extend(self.append_array(no, n, array)?.into_iter().flatten());
+        }
         for index in chunk.outputs {
-            graph.task_mut(index).set(flag::LISTED);
+            self.graph_mut(no).task_mut(index).set(flag::LISTED);
         }
         self.link(no, u32::try_from(first_edge).unwrap_or(NONE));
-        let end = self.graph(no).len();
-        for index in first..end {
+        for index in waiting {
             self.begin(TaskRef { graph: no, index });
         }
         if chunk.last {
@@ -209,6 +206,67 @@ impl Machine {
         graph.texts.push(text.into());
     }
 
+    /// Appends the rows of an array. Rows without inputs are ready at once; those with inputs are returned, to begin once
+    /// they are linked.
+    fn append_array(
+        &mut self,
+        no: GraphNo,
+        n: usize,
+        array: TaskArray,
+    ) -> Result<Option<std::ops::Range<u32>>, Refusal> {
+        let TaskArray { key_prefix, count, class, payload, rows, inputs, priority, order } = array;
+        let graph = self.graph_mut(no);
+        if graph.tasks.has_prefix(&key_prefix) {
+            let message = format!("prefix {key_prefix:?} is taken by another array of the graph");
+            return Err(Refusal::at(
+                Reason::KeyDuplicate,
+                format!("arrays[{n}].key_prefix"),
+                message,
+            ));
+        }
+        let chunk = u32::try_from(graph.texts.len()).unwrap_or(NONE);
+        let (class, outputs) =
+            graph.classes.get(class as usize).copied().expect("classes are checked at the door");
+        let spec = TaskSpec { key: key_prefix, payload, priority, order, ..TaskSpec::default() };
+        let mut fresh = new_task(&spec, chunk, 0, class, outputs, (0, 0));
+        let mut text = spec.key.as_bytes().to_vec();
+        text.extend_from_slice(&spec.payload);
+        graph.texts.push(text.into());
+        let is_ready = inputs.is_empty();
+        if is_ready {
+            fresh.phase = Phase::Ready;
+        }
+        *graph.counts.of_mut(fresh.state()) += count;
+        let first = graph.len();
+        graph.tasks.push_array(&spec.key, count, rows, fresh);
+        self.unfinished += u64::from(count);
+        if is_ready {
+            let task = TaskRef { graph: no, index: first };
+            self.enqueue_rows(task, count);
+            return Ok(None);
+        }
+        for row in 0..count {
+            self.append_row_inputs(no, first, row, &inputs);
+        }
+        Ok(Some(first..first + count))
+    }
+
+    /// Gives a row its inputs, which are not linked yet.
+    fn append_row_inputs(&mut self, no: GraphNo, first: u32, row: u32, inputs: &[ArrayInput]) {
+        let graph = self.graph_mut(no);
+        let first_edge = u32::try_from(graph.edges.len()).unwrap_or(NONE);
+        graph.edges.extend(inputs.iter().map(|input| Edge {
+            producer: input.first + row * input.stride,
+            consumer: first + row,
+            next: NONE,
+            output: input.output,
+            external: false,
+        }));
+        let record = graph.task_mut(first + row);
+        record.first_edge = first_edge;
+        record.edges = u32::try_from(inputs.len()).expect("limits::TASK_INPUTS is below 2^32");
+    }
+
     /// Links the edges from `first` on into their producers' chains.
     fn link(&mut self, no: GraphNo, first: u32) {
         let end = u32::try_from(self.graph(no).edges.len()).unwrap_or(NONE);
@@ -238,7 +296,7 @@ impl Machine {
             .expect("externals are checked at the door");
         let object = self.object_for(id);
         if let Some(object) = self.objects.get_mut(object) {
-            object.takers.push(TaskRef { graph: no, index: edge.consumer });
+            object.add_taker(TaskRef { graph: no, index: edge.consumer });
         }
         if let Some(producer) = self.producer_of(id) {
             self.task_mut(producer).consumers += 1;
@@ -342,6 +400,7 @@ fn new_task(
         retries: 0,
         crashes: 0,
         outputs,
+        ran: 0,
         key_len: u16::try_from(spec.key.len()).expect("limits::KEY_BYTES is below 2^16"),
         payload_len: u32::try_from(spec.payload.len())
             .expect("limits::PAYLOAD_BYTES is below 2^32"),

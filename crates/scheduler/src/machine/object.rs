@@ -60,13 +60,46 @@ pub(super) struct Object {
     /// Workers that have it.
     pub(super) holders: SmallVec<[WorkerId; 2]>,
     pub(super) small: Small,
-    /// Tasks of other graphs that take it and have not ended.
-    pub(super) takers: Vec<TaskRef>,
+    /// Which of the cache's entries is this value's.
+    pub(super) stamp: u32,
+    /// The small value was passed on since the cache last looked.
+    pub(super) used: bool,
+    /// Tasks of other graphs that take it and have not ended; hardly any object has some.
+    #[expect(clippy::box_collection, reason = "a word in each of millions of records, not three")]
+    takers: Option<Box<Vec<TaskRef>>>,
 }
 
 impl Object {
     pub(super) fn new(id: ObjectId) -> Self {
-        Self { id, size: 0, holders: SmallVec::new(), small: Small::Absent, takers: Vec::new() }
+        Self {
+            id,
+            size: 0,
+            holders: SmallVec::new(),
+            small: Small::Absent,
+            stamp: 0,
+            used: false,
+            takers: None,
+        }
+    }
+
+    /// Tasks of other graphs that take it and have not ended.
+    pub(super) fn takers(&self) -> &[TaskRef] {
+        self.takers.as_deref().map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn add_taker(&mut self, task: TaskRef) {
+        self.takers.get_or_insert_default().push(task);
+    }
+
+    pub(super) fn remove_taker(&mut self, task: TaskRef) {
+        if let Some(takers) = &mut self.takers
+            && let Some(place) = takers.iter().position(|taker| *taker == task)
+        {
+            takers.swap_remove(place);
+            if takers.is_empty() {
+                self.takers = None;
+            }
+        }
     }
 
     /// Whether its bytes can be had.

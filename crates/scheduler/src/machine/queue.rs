@@ -2,7 +2,7 @@
 
 use bireme_core::Time;
 
-use super::class::{ClassNo, Rank};
+use super::class::{ClassNo, Lane, Rank};
 use super::session::News;
 use super::task::{GraphNo, Phase, TaskRef, flag};
 use super::{Machine, Peer, Timer};
@@ -58,6 +58,27 @@ impl Machine {
             Rank::new(task, record.priority.saturating_add(graph.options.priority), record.order);
         let class = record.class;
         self.set_phase(task, Phase::Ready);
+        self.lane(class, session).push(rank);
+    }
+
+    /// Puts the rows of an array, which are ready and have no records, into the queue of their class.
+    pub(super) fn enqueue_rows(&mut self, first: TaskRef, count: u32) {
+        if count == 0 {
+            return;
+        }
+        let graph = self.graph(first.graph);
+        let (session, record) = (graph.session, graph.task(first.index));
+        let rank =
+            Rank::new(first, record.priority.saturating_add(graph.options.priority), record.order);
+        let class = record.class;
+        let queue = self.classes.get_mut(class);
+        queue.ready += count;
+        self.active.insert(class);
+        self.lane(class, session).push_rows(rank, count);
+    }
+
+    /// The lane of a session in the queue of a class.
+    fn lane(&mut self, class: ClassNo, session: SessionId) -> &mut Lane {
         let lane = self.classes.get_mut(class).lanes.entry(session).or_default();
         if lane.is_empty()
             && let Some(session) = self.sessions.get_mut(&session)
@@ -65,7 +86,7 @@ impl Machine {
             // A session that asked for nothing has saved nothing up.
             session.served = session.served.max(self.served);
         }
-        lane.push(rank);
+        lane
     }
 
     /// How a worker ranks a task among those it has.
@@ -182,6 +203,15 @@ impl Machine {
             if !self.tell_session(session, News::Task(task)) {
                 self.task_mut(task).clear(flag::NOTICE);
             }
+        }
+    }
+
+    /// A task may have nothing to say that its array does not.
+    pub(super) fn fold(&mut self, task: TaskRef) {
+        if let Some(graph) =
+            self.graphs.get_mut(task.graph.0 as usize).and_then(Option::as_deref_mut)
+        {
+            graph.tasks.fold(task.index);
         }
     }
 

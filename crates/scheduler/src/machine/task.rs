@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use super::class::ClassNo;
 use super::object::ObjectNo;
+use super::table::Tasks;
 
 /// No task, edge, object or worker.
 pub(super) const NONE: u32 = u32::MAX;
@@ -88,6 +89,8 @@ pub(super) struct Task {
     /// Workers and processes that died while it ran.
     pub(super) crashes: u8,
     pub(super) outputs: u16,
+    /// Attempts that ran: those that ended by themselves, or had started when their worker was lost.
+    pub(super) ran: u16,
     pub(super) key_len: u16,
     pub(super) payload_len: u32,
     /// The chunk whose text holds key and payload, one after the other from `text` on.
@@ -128,6 +131,11 @@ impl Task {
 
     pub(super) fn clear(&mut self, bit: u8) {
         self.flags &= !bit;
+    }
+
+    /// One more attempt has run.
+    pub(super) fn count_run(&mut self) {
+        self.ran = self.ran.saturating_add(1);
     }
 
     /// What people are shown.
@@ -174,7 +182,7 @@ pub(super) struct Graph {
     pub(super) id: GraphId,
     pub(super) session: SessionId,
     pub(super) options: GraphOptions,
-    pub(super) tasks: Vec<Task>,
+    pub(super) tasks: Tasks,
     pub(super) edges: Vec<Edge>,
     /// Keys and payloads of each chunk's tasks.
     pub(super) texts: Vec<Bytes>,
@@ -185,6 +193,8 @@ pub(super) struct Graph {
     /// Object numbers of tasks with several outputs.
     pub(super) several: BTreeMap<u32, Box<[ObjectNo]>>,
     pub(super) failures: BTreeMap<u32, Failure>,
+    /// How many of them are tasks' own.
+    pub(super) own_failures: u32,
     pub(super) counts: GraphCounts,
     /// No further chunk is taken.
     pub(super) closed: bool,
@@ -206,7 +216,7 @@ impl Graph {
             id,
             session,
             options,
-            tasks: Vec::new(),
+            tasks: Tasks::default(),
             edges: Vec::new(),
             texts: Vec::new(),
             classes: Vec::new(),
@@ -214,6 +224,7 @@ impl Graph {
             keys: HashTable::new(),
             several: BTreeMap::new(),
             failures: BTreeMap::new(),
+            own_failures: 0,
             counts: GraphCounts::default(),
             closed: false,
             error: None,
@@ -225,17 +236,16 @@ impl Graph {
     }
 
     /// How many tasks there are.
-    #[expect(clippy::cast_possible_truncation, reason = "limits::GRAPH_TASKS is below 2^32")]
     pub(super) fn len(&self) -> u32 {
-        self.tasks.len() as u32
+        self.tasks.len()
     }
 
     pub(super) fn task(&self, index: u32) -> &Task {
-        self.tasks.get(index as usize).expect("task indexes are checked at the door")
+        self.tasks.get(index).expect("task indexes are checked at the door")
     }
 
     pub(super) fn task_mut(&mut self, index: u32) -> &mut Task {
-        self.tasks.get_mut(index as usize).expect("task indexes are checked at the door")
+        self.tasks.get_mut(index).expect("task indexes are checked at the door")
     }
 
     pub(super) fn edge(&self, edge: u32) -> &Edge {
@@ -266,6 +276,9 @@ impl Graph {
 
     /// The key, or the index where none was given.
     pub(super) fn name(&self, index: u32) -> String {
+        if let Some((prefix, row)) = self.tasks.row(index) {
+            return format!("{prefix}[{row}]");
+        }
         match self.key(self.task(index)) {
             "" => index.to_string(),
             key => key.to_owned(),
@@ -283,7 +296,7 @@ impl Graph {
         if task.outputs > 1 {
             return self.several.get(&index)?.get(usize::from(output)).copied();
         }
-        (task.object.0 != NONE).then_some(task.object)
+        self.tasks.object(index)
     }
 
     /// Whether the session wants the outputs of a task to stay.
@@ -310,9 +323,22 @@ impl Graph {
         self.closed && self.counts.ended() == self.counts.total()
     }
 
+    pub(super) fn note_failure(&mut self, index: u32, failure: Failure) {
+        self.forget_failure(index);
+        self.own_failures += u32::from(matches!(failure, Failure::Own(_)));
+        self.failures.insert(index, failure);
+    }
+
+    pub(super) fn forget_failure(&mut self, index: u32) {
+        if let Some(Failure::Own(_)) = self.failures.remove(&index) {
+            self.own_failures -= 1;
+        }
+    }
+
     /// Finds a task by the key that was given for it.
     pub(super) fn find(&self, hasher: &Seeded, key: &str) -> Option<u32> {
-        self.keys.find(hasher.hash(key), |&index| self.key(self.task(index)) == key).copied()
+        let entered = self.keys.find(hasher.hash(key), |&index| self.key(self.task(index)) == key);
+        entered.copied().or_else(|| self.tasks.find_row(key))
     }
 
     /// Enters the key of the task with this index, which is in the table of tasks. Returns whoever has it already.
@@ -322,9 +348,12 @@ impl Graph {
         if let Some(&other) = self.keys.find(hash, |&other| self.key(self.task(other)) == key) {
             return Err(other);
         }
+        if let Some(row) = self.tasks.find_row(key) {
+            return Err(row);
+        }
         let (tasks, texts) = (&self.tasks, &self.texts);
         let hash_of = |&other: &u32| {
-            let task = tasks.get(other as usize).expect("only tasks that exist are entered");
+            let task = tasks.get(other).expect("only tasks that exist are entered");
             let text = texts.get(task.chunk as usize).expect("texts are kept with their tasks");
             let bytes =
                 text.get(task.text as usize..task.text as usize + usize::from(task.key_len));

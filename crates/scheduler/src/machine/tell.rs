@@ -87,7 +87,7 @@ impl Machine {
             outputs: record.outputs,
             key: graph.name(task.index),
             timeout: class.timeout,
-            row: bytes::Bytes::new(),
+            row: graph.tasks.row_argument(task.index),
             rank: self.worker_rank(task),
             runtime: class.runtime.clone(),
         };
@@ -103,9 +103,11 @@ impl Machine {
         if input.value.is_some()
             && let Some(no) = self.find_object(input.object)
             && let Some(object) = self.objects.get_mut(no)
-            && !object.holders.contains(&worker)
         {
-            object.holders.push(worker);
+            object.used = true;
+            if !object.holders.contains(&worker) {
+                object.holders.push(worker);
+            }
         }
     }
 
@@ -242,6 +244,7 @@ impl Machine {
             .sum::<usize>()
             + update.error.as_deref().map_or(0, texts);
         out.push(Notice::Task { graph: graph.id, update });
+        self.fold(task);
         size
     }
 

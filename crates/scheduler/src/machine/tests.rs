@@ -156,3 +156,36 @@ fn a_worker_that_lies_about_an_attempt_changes_nothing() {
         "]],
     );
 }
+
+#[test]
+fn rows_of_an_array_run_in_order_with_their_own_arguments() {
+    check(
+        "join 1 1 | array 3 | finish 1 r[0] | cancel r[2] | finish 1 r[1]",
+        &expect![[r"
+            join 1 1      ->
+            array 3       -> 1: start r[0].1 row 10 | 1: start r[1].1 row 15 | 1: start r[2].1 row 20
+            finish 1 r[0] -> client: finished r[0]
+            cancel r[2]   -> 1: cancel r[2].1 | client: cancelled r[2]
+            finish 1 r[1] -> client: finished r[1] | client: done
+        "]],
+    );
+}
+
+#[test]
+fn rows_may_take_the_outputs_of_rows() {
+    check(
+        "join 1 1 | array 2 twice | finish 1 r[0] | finish 1 r[1] | lose 1 | join 2 1 | finish 2 r[0] | finish 2 r[1] | finish 2 s[0] | finish 2 s[1]",
+        &expect![[r"
+            join 1 1      ->
+            array 2 twice -> 1: start r[0].1 row 10 | 1: start s[0].1 row 10 ahead | 1: start r[1].1 row 15 | 1: start s[1].1 row 15 ahead
+            finish 1 r[0] ->
+            finish 1 r[1] ->
+            lose 1        ->
+            join 2 1      -> 2: start r[0].2 row 10 | 2: start s[0].2 row 10 ahead | 2: start r[1].2 row 15 | 2: start s[1].2 row 15 ahead
+            finish 2 r[0] ->
+            finish 2 r[1] ->
+            finish 2 s[0] -> 2: release r[0] | client: finished s[0]
+            finish 2 s[1] -> 2: release r[1] | client: finished s[1] | client: done
+        "]],
+    );
+}

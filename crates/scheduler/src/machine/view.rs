@@ -105,6 +105,8 @@ pub struct TaskView {
     pub state: TaskState,
     /// Its newest attempt, if there was one.
     pub attempt: Option<AttemptId>,
+    /// How many of its attempts ran.
+    pub ran: u32,
     /// The worker it was last sent to.
     pub worker: Option<WorkerId>,
     /// Inputs it waits for.
@@ -233,7 +235,8 @@ impl Machine {
             key: graph.name(task.index),
             state: record.state(),
             attempt: (record.attempt > 0).then_some(AttemptId { task: id, no }),
-            worker: (record.attempt > 0).then_some(WorkerId(record.worker)),
+            ran: u32::from(record.ran),
+            worker: (record.attempt > 0 && record.worker > 0).then_some(WorkerId(record.worker)),
             missing: if record.phase == Phase::Waiting { record.missing } else { 0 },
             resources: self.classes.get(record.class).spec.resources.clone(),
             outputs: (0..record.outputs)

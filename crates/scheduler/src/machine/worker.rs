@@ -52,6 +52,8 @@ pub(super) struct Worker {
     /// Tasks sent here whose dependents could follow once fewer are ahead.
     pub(super) frontier: VecDeque<(TaskRef, u32)>,
     pub(super) outbox: Outbox<Errand>,
+    /// Objects that earlier attempts left here while later ones are to make them anew.
+    pub(super) strays: BTreeSet<ObjectId>,
     /// Peers whose address the worker was told on this stream.
     pub(super) knows: BTreeSet<WorkerId>,
     /// How long attempts ran of late, in nanoseconds; 0 is not known.
@@ -82,6 +84,7 @@ impl Worker {
             retracting: 0,
             frontier: VecDeque::new(),
             outbox: Outbox::default(),
+            strays: BTreeSet::new(),
             knows: BTreeSet::new(),
             run_ns: 0,
             heartbeat: Heartbeat::default(),

@@ -3,6 +3,7 @@
 use std::path::{Component, Path};
 use std::sync::Arc;
 
+use bireme_core::graph::Row;
 use bireme_core::reason::Refusal;
 use bireme_core::{TaskError, Value};
 use bireme_proto::pb;
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use crate::executor::payload::{Capture, Command, InputFile, Payload, Template, Work, malformed};
+use crate::registry::IntoValue as _;
 
 /// Reads an encoded `Payload`.
 pub(crate) fn decode(payload: &Bytes) -> Result<Payload, Box<TaskError>> {
@@ -28,14 +30,19 @@ pub(crate) fn decode(payload: &Bytes) -> Result<Payload, Box<TaskError>> {
     Ok(Payload { work, args: templates(args, "payload.args")?, named: named_args.len() })
 }
 
-/// Reads the encoded `Value` that is a row's own argument.
-pub(crate) fn decode_row(row: &Bytes) -> Result<Value, Box<TaskError>> {
-    if row.is_empty() {
-        return Err(malformed("payload.args: the row's argument is named, but the task is no row"));
+/// The value that is a row's own argument.
+pub(crate) fn decode_row(row: &Row) -> Result<Value, Box<TaskError>> {
+    match row {
+        Row::None => {
+            Err(malformed("payload.args: the row's argument is named, but the task is no row"))
+        }
+        Row::Number(number) => number.into_value(),
+        Row::Value(encoded) => {
+            let message = pb::Value::decode(encoded.clone())
+                .map_err(|error| malformed(format!("row: {error}")))?;
+            message.try_into().map_err(|refusal| refused("row", refusal))
+        }
     }
-    let message =
-        pb::Value::decode(row.clone()).map_err(|error| malformed(format!("row: {error}")))?;
-    message.try_into().map_err(|refusal| refused("row", refusal))
 }
 
 fn refused(field: &str, refusal: Refusal) -> Box<TaskError> {
@@ -204,8 +211,8 @@ mod tests {
 
     #[test]
     fn a_row_is_wanted_only_from_rows() {
-        assert!(decode_row(&Bytes::new()).unwrap_err().message.contains("the task is no row"));
-        let row = pb::Value::from(Value::text("x")).encode_to_vec().into();
+        assert!(decode_row(&Row::None).unwrap_err().message.contains("the task is no row"));
+        let row = Row::Value(pb::Value::from(Value::text("x")).encode_to_vec().into());
         assert_eq!(decode_row(&row), Ok(Value::text("x")));
     }
 }

@@ -326,6 +326,17 @@ fn names_and_references_are_judged_as_a_whole() {
 }
 
 #[test]
+fn a_tree_is_merged_as_it_grows() {
+    let plan = expand(COUNT, &origin(&[("n", "9")]), &Fixed).unwrap();
+    let chunks = plan.graph.into_chunks(None, || SubmissionId(0));
+    let tasks = chunks.iter().flat_map(|chunk| &chunk.tasks);
+    let mut keys: Vec<_> = tasks.map(|task| (task.order, task.key.as_str())).collect();
+    keys.sort_unstable();
+    let keys: Vec<_> = keys.into_iter().map(|(_, key)| key).collect();
+    expect!["count[0] count[1] count[2] merge[0] count[3] count[4] count[5] merge[1] count[6] count[7] count[8] merge[2] merge[3]"].assert_eq(&keys.join(" "));
+}
+
+#[test]
 fn parameters_must_exist_and_fit() {
     let refused = |name, value| {
         let job = with(r#"command = ["x"]"#);

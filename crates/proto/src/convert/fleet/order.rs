@@ -1,8 +1,10 @@
 //! What the scheduler tells a worker.
 
 use bireme_core::Span;
+use bireme_core::graph::Row;
 use bireme_core::protocol::{Input, Order, Peer, Start};
 use bireme_core::reason::Refusal;
+use bytes::Bytes;
 use pb::fleet_order::Order as Wire;
 
 use crate::convert::common::{holder_numbers, holders, resources, resources_sent};
@@ -118,6 +120,7 @@ impl TryFrom<pb::StartAttempt> for Start {
             rank,
             ahead,
             runtime: kind,
+            row_number,
         } = message;
         let mut inputs = smallvec::SmallVec::with_capacity(from.len());
         for (n, input) in from.into_iter().enumerate() {
@@ -131,7 +134,11 @@ impl TryFrom<pb::StartAttempt> for Start {
             outputs: output_count(outputs)?,
             key,
             timeout: span(timeout_us),
-            row,
+            row: match row_number {
+                Some(number) => Row::Number(number),
+                None if row.is_empty() => Row::None,
+                None => Row::Value(row),
+            },
             rank,
             ahead,
             runtime: runtime(kind).within("runtime")?,
@@ -154,6 +161,11 @@ impl From<Start> for pb::StartAttempt {
             ahead,
             runtime,
         } = start;
+        let (row, row_number) = match row {
+            Row::None => (Bytes::new(), None),
+            Row::Number(number) => (Bytes::new(), Some(number)),
+            Row::Value(value) => (value, None),
+        };
         Self {
             attempt: Some(attempt.into()),
             payload,
@@ -166,6 +178,7 @@ impl From<Start> for pb::StartAttempt {
             rank,
             ahead,
             runtime: runtime_sent(runtime),
+            row_number,
         }
     }
 }

@@ -4,8 +4,8 @@ use std::iter::successors;
 
 use bireme_core::error::{ErrorClass, Exit, TaskError};
 use bireme_core::graph::{
-    ArrayInput, Dep, GraphChunk, GraphCounts, GraphOptions, OnWorkerLost, Outputs, Rows, Runtime,
-    TaskArray, TaskClass, TaskSpec, TaskState, Watch,
+    ArrayInput, Dep, GraphChunk, GraphCounts, GraphOptions, OnWorkerLost, Outputs, Row, Rows,
+    Runtime, TaskArray, TaskClass, TaskSpec, TaskState, Watch,
 };
 use bireme_core::id::{
     ActorId, AttemptId, AttemptNo, Digest, Epoch, GraphId, HolderId, SessionId, SessionToken,
@@ -331,7 +331,7 @@ pub(super) fn start() -> Start {
         outputs: 2,
         key: "key".into(),
         timeout: Some(Span::secs(4)),
-        row: Bytes::from_static(b"row"),
+        row: Row::Value(Bytes::from_static(b"row")),
         rank: 1 << 50,
         ahead: true,
         runtime: Runtime::Command,
@@ -359,7 +359,7 @@ pub(super) fn orders() -> Vec<Order> {
         resources: Resources::one_cpu(),
         outputs: 1,
         timeout: None,
-        row: Bytes::new(),
+        row: Row::Number(-7),
         ahead: false,
         runtime: Runtime::Native,
         ..start()

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use bireme_core::graph::{GraphChunk, GraphOptions, TaskClass, TaskSpec, TaskState, Watch};
+use bireme_core::graph::{
+    ArrayInput, GraphChunk, GraphOptions, Row, Rows, TaskArray, TaskClass, TaskSpec, TaskState,
+    Watch,
+};
 use bireme_core::id::{
     AttemptId, AttemptNo, Epoch, GraphId, SessionId, SessionToken, SubmissionId, TaskId, WorkerId,
     WorkerLife, WorkerUid,
@@ -44,7 +47,12 @@ struct Run {
 
 impl Run {
     fn new() -> Self {
-        let machine = Machine::new(Config { epoch: Epoch(1), seed: 1, first_session: 1 });
+        let machine = Machine::new(Config {
+            epoch: Epoch(1),
+            seed: 1,
+            first_session: 1,
+            small_bytes: bireme_core::limits::SMALL_VALUES_BYTES,
+        });
         let class = TaskClass::default();
         let mut run = Self {
             machine,
@@ -99,6 +107,8 @@ impl Run {
                 self.class = TaskClass { retry, ..TaskClass::default() };
             }
             ["submit", tasks @ ..] => self.submit(tasks),
+            ["array", count] => self.array(number(count), false),
+            ["array", count, "twice"] => self.array(number(count), true),
             ["cancel", key] => {
                 let (graph, index) = (self.task(key).graph, self.task(key).index);
                 let tasks = vec![IndexRange { first: index, count: 1 }];
@@ -179,6 +189,43 @@ impl Run {
         self.command(Command::Chunk(Box::new(chunk)));
     }
 
+    /// Submits `count` rows without inputs, and after them as many that take one of those each where `twice`.
+    fn array(&mut self, count: u32, twice: bool) {
+        self.graph += 1;
+        let graph = GraphId::new(SESSION, self.graph);
+        for index in 0..2 * count {
+            let name = if index < count { "r" } else { "s" };
+            self.keys.insert(TaskId { graph, index }, format!("{name}[{}]", index % count));
+        }
+        let rows = |prefix: &str, inputs| TaskArray {
+            key_prefix: prefix.to_owned(),
+            count,
+            class: 0,
+            payload: bytes::Bytes::from_static(b"work"),
+            rows: Rows::Range { start: 10, step: 5 },
+            inputs,
+            priority: 0,
+            order: 0,
+        };
+        let mut arrays = vec![rows("r", Vec::new())];
+        if twice {
+            arrays.push(rows("s", vec![ArrayInput { first: 0, stride: 1, output: 0 }]));
+        }
+        let chunk = GraphChunk {
+            submission: self.submission(),
+            graph: Some(graph),
+            first_index: 0,
+            tasks: Vec::new(),
+            arrays,
+            classes: vec![self.class.clone()],
+            externals: Vec::new(),
+            outputs: Vec::new(),
+            options: Some(GraphOptions { watch: Watch::Values, ..GraphOptions::default() }),
+            last: true,
+        };
+        self.command(Command::Chunk(Box::new(chunk)));
+    }
+
     fn submission(&mut self) -> SubmissionId {
         self.commands += 1;
         SubmissionId(self.commands)
@@ -249,11 +296,13 @@ impl Run {
                 let key = self.keys[&start.attempt.task].clone();
                 self.attempts.insert(format!("{}{key}", worker.0), start.attempt.no.n);
                 self.attempts.insert(key, start.attempt.no.n);
-                format!(
-                    "start {}{}",
-                    name(self, &start.attempt),
-                    if start.ahead { " ahead" } else { "" }
-                )
+                let row = match start.row {
+                    Row::Number(number) => format!(" row {number}"),
+                    Row::None | Row::Value(_) => String::new(),
+                };
+                assert_eq!(start.key, self.keys[&start.attempt.task]);
+                let ahead = if start.ahead { " ahead" } else { "" };
+                format!("start {}{row}{ahead}", name(self, &start.attempt))
             }
             Order::Cancel { attempt, .. } => format!("cancel {}", name(self, attempt)),
             Order::Retract(attempt) => format!("retract {}", name(self, attempt)),

@@ -112,7 +112,7 @@ pub(super) fn task(machine: &Machine, task: TaskView) -> pb::TaskSummary {
         state: state(task.state),
         worker: task.worker.map(Into::into),
         worker_name: name.map_or_else(String::new, |worker| worker.join.name),
-        attempts: task.attempt.map_or(0, |attempt| attempt.no.n),
+        attempts: task.ran,
         bytes: task.outputs.iter().map(|place| place.size).sum(),
         error_class: error.map_or(0, |error| pb::TaskError::from(error.clone()).class),
         error: error.map_or_else(String::new, ToString::to_string),

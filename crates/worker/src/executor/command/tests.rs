@@ -71,7 +71,7 @@ fn job(command: pb::Command, outputs: u16) -> Job {
         resources: Resources::one_cpu(),
         outputs,
         timeout: None,
-        row: bytes::Bytes::new(),
+        row: bireme_core::graph::Row::None,
         runtime: Runtime::Command,
     };
     let inputs = SmallVec::from_iter([Arc::new(Value::text("from an input"))]);

@@ -89,7 +89,7 @@ fn job(n: u32, payload: Bytes) -> Job {
         resources: Resources::one_cpu(),
         outputs: 1,
         timeout: None,
-        row: Bytes::new(),
+        row: bireme_core::graph::Row::None,
         runtime: Runtime::Native,
     };
     Job { execution: Box::new(execution), inputs: SmallVec::new(), handed: Time(0) }

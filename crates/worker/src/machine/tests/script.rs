@@ -146,7 +146,7 @@ pub(super) fn start(attempt: AttemptId) -> Start {
         outputs: 1,
         key: String::new(),
         timeout: None,
-        row: Bytes::new(),
+        row: bireme_core::graph::Row::None,
         rank: 0,
         ahead: false,
         runtime: Runtime::Native,

@@ -1,0 +1,193 @@
+//! What a client hears from the scheduler.
+
+use bireme_core::TaskError;
+use bireme_core::graph::GraphCounts;
+use bireme_core::id::{GraphId, SubmissionId};
+use bireme_core::reason::Refusal;
+use bireme_core::session::{Command, Notice, TaskUpdate};
+use bireme_scheduler::machine::ConnId;
+
+use super::{Client, GraphStage, Stage, Ticket};
+use crate::worker::life_at;
+use crate::world::{Down, Up, World};
+
+impl Client {
+    pub(crate) fn on_down(&mut self, world: &mut World, conn: ConnId, message: Down) {
+        if self.conn != Some(conn) {
+            return;
+        }
+        match message {
+            Down::Opened(opened) => {
+                if self.session.is_some_and(|session| session != opened.session) {
+                    world.fail(format!("session {} became {}", self.place, opened.session.0));
+                }
+                self.session = Some(opened.session);
+                self.opened = true;
+                // A wish may have been lost with the stream.
+                self.graphs.iter_mut().for_each(|graph| graph.wanted = false);
+                let again: Vec<Command> =
+                    self.unanswered.iter().map(|(_, command)| command.clone()).collect();
+                if !again.is_empty() {
+                    world.send_up(conn, Up::Commands(again));
+                }
+            }
+            Down::Notices(notices) => {
+                for notice in notices {
+                    self.on_notice(world, notice);
+                }
+            }
+            Down::End => self.on_severed(world, conn),
+            Down::AnnounceReply { .. } | Down::Joined(_) | Down::Orders(_) => {
+                world.fail("a client was taken for a worker");
+            }
+        }
+    }
+
+    fn on_notice(&mut self, world: &mut World, notice: Notice) {
+        match notice {
+            Notice::Accepted { submission, graph, tasks } => {
+                self.on_accepted(world, submission, graph, tasks);
+            }
+            Notice::Refused { submission, refusal } => self.on_refused(world, submission, &refusal),
+            Notice::Graph { graph, .. } | Notice::Task { graph, .. } if !self.knows(graph) => {
+                // It may come before the answer that names the graph.
+                self.early.push((graph, notice));
+            }
+            Notice::Graph { graph, counts, done, error } => {
+                self.on_graph(graph, counts, done, error);
+            }
+            Notice::Places { request, places } => {
+                if self.answered(Ticket::Request(request)).is_some() {
+                    self.on_places(world, places);
+                }
+            }
+            Notice::Pong(request) => {
+                self.answered(Ticket::Request(request));
+            }
+            Notice::Task { graph, update } => self.on_update(graph, update),
+            Notice::Warning { refusal, .. } => world.coverage.saw_refusal(refusal.reason),
+            Notice::Workers(workers) => {
+                for (peer, _) in workers {
+                    match peer.addresses.first() {
+                        Some(address) => self.workers.insert(peer.worker, life_at(address)),
+                        None => self.workers.remove(&peer.worker),
+                    };
+                }
+            }
+            Notice::Closing(_) => {}
+        }
+    }
+
+    fn knows(&self, id: GraphId) -> bool {
+        self.graphs.iter().any(|graph| graph.id == Some(id))
+    }
+
+    /// Takes a command off the list of those without an answer; `None` if it was answered before.
+    fn answered(&mut self, ticket: Ticket) -> Option<Command> {
+        let at = self.unanswered.iter().position(|(other, _)| *other == ticket)?;
+        Some(self.unanswered.remove(at).1)
+    }
+
+    fn on_accepted(
+        &mut self,
+        world: &mut World,
+        submission: SubmissionId,
+        id: Option<GraphId>,
+        tasks: u32,
+    ) {
+        let Some(command) = self.answered(Ticket::Submission(submission)) else { return };
+        if let Some(reason) = self.rudeness.remove(&submission) {
+            world.fail(format!("{command:?} was accepted, it must be refused as {reason}"));
+        }
+        match command {
+            Command::Chunk(chunk) => {
+                self.on_chunk_accepted(world, chunk.last, submission, id, tasks);
+            }
+
+            Command::Forget { graph, .. } => {
+                if let Some(state) = self.graphs.iter_mut().find(|state| state.id == Some(graph)) {
+                    state.stage = GraphStage::Forgotten;
+                }
+            }
+            Command::Close { .. } => {
+                self.stage = Stage::Gone;
+                if let Some(conn) = self.conn.take() {
+                    world.send_up(conn, Up::End);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_chunk_accepted(
+        &mut self,
+        world: &mut World,
+        last: bool,
+        submission: SubmissionId,
+        id: Option<GraphId>,
+        tasks: u32,
+    ) {
+        let Some(&graph) = self.chunks.get(&submission) else { return };
+        let place = (self.place, graph);
+        let state = self.graph_mut(graph);
+        if id.is_none() || state.id.is_some_and(|known| Some(known) != id) {
+            world.fail(format!("graph {graph} of session {} became {id:?}", place.0));
+            return;
+        }
+        state.id = id;
+        state.accepted = state.accepted.max(tasks);
+        state.all_accepted |= last;
+        if let Some(id) = id {
+            world.accepted.insert(place, (id, state.accepted));
+            let (early, others) =
+                std::mem::take(&mut self.early).into_iter().partition(|(graph, _)| *graph == id);
+            self.early = others;
+            let early: Vec<(GraphId, Notice)> = early;
+            for (_, notice) in early {
+                self.on_notice(world, notice);
+            }
+        }
+    }
+
+    fn on_refused(&mut self, world: &mut World, submission: SubmissionId, refusal: &Refusal) {
+        world.coverage.saw_refusal(refusal.reason);
+        let Some(command) = self.answered(Ticket::Submission(submission)) else { return };
+        match self.rudeness.remove(&submission) {
+            Some(reason) if reason == refusal.reason => return,
+            Some(reason) => {
+                world.fail(format!("{command:?} was refused as {refusal}, not as {reason}"));
+            }
+            None => {}
+        }
+        let own = self.chunks.get(&submission).copied();
+        match (&command, own) {
+            // The graph was cancelled, or had too many failures, before all of it had come.
+            (Command::Chunk(_), Some(graph))
+                if refusal.reason == bireme_core::Reason::GraphClosed =>
+            {
+                self.graph_mut(graph).cut_short = true;
+            }
+            _ => world.fail(format!("{command:?} was refused: {refusal}")),
+        }
+    }
+
+    fn on_graph(
+        &mut self,
+        id: GraphId,
+        counts: GraphCounts,
+        done: bool,
+        error: Option<Box<TaskError>>,
+    ) {
+        if let Some(graph) = self.graphs.iter_mut().find(|graph| graph.id == Some(id)) {
+            graph.counts = counts;
+            graph.done = done;
+            graph.error = error.map(|error| error.reason);
+        }
+    }
+
+    fn on_update(&mut self, id: GraphId, update: TaskUpdate) {
+        if let Some(graph) = self.graphs.iter_mut().find(|graph| graph.id == Some(id)) {
+            graph.updates.insert(update.index, update);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Lets faults happen.
+
+use bireme_core::id::{WorkerLife, WorkerUid};
+use bireme_core::protocol::Join;
+
+use super::{Cluster, Stage};
+use crate::faults::Fault;
+use crate::world::{Item, LifeId, Side, Up};
+
+impl Cluster {
+    /// The fault with this number happens, unless the work is done.
+    pub(super) fn strike(&mut self, number: usize) {
+        let Some((_, fault)) = self.faults.get(number).copied() else { return };
+        if self.stage == Stage::Closing {
+            return;
+        }
+        let now = self.world.now();
+        self.world.coverage.saw(&fault);
+        self.world.trace.line(now, || format!("fault {fault:?}"));
+        match fault {
+            Fault::Crash { worker, back } => {
+                if let Some(life) = self.workers.get_mut(worker).and_then(Option::take) {
+                    life.conn.into_iter().for_each(|conn| self.world.sever(conn));
+                    self.world.agenda.after(back, Item::Begin(worker));
+                }
+            }
+            Fault::CutWorker { worker, away } => self.with_place(worker, |worker, world| {
+                worker.away = now + away;
+                worker.conn.into_iter().for_each(|conn| world.sever(conn));
+            }),
+            Fault::CutSession { session, away } => {
+                if let Some(client) = self.clients.get_mut(session) {
+                    client.away = now + away;
+                    client.conn.into_iter().for_each(|conn| self.world.sever(conn));
+                }
+            }
+            Fault::Drain { worker, .. } => {
+                self.with_place(worker, super::super::worker::Worker::drain);
+            }
+            Fault::Abandon { session } => self.abandon(session),
+            Fault::Isolate { worker, span } => {
+                self.world.isolated.insert(worker, now + span);
+            }
+            Fault::Impostor { worker } => self.send_impostor(worker),
+            Fault::Pause { worker, span } => {
+                self.with_place(worker, |worker, world| worker.pause(world, span));
+            }
+            Fault::StallWorker { worker, span } => self.with_place(worker, |worker, world| {
+                worker.conn.into_iter().for_each(|conn| world.network.stall(conn, now + span));
+            }),
+            Fault::StallSession { session, span } => {
+                let conn = self.clients.get(session).and_then(|client| client.conn);
+                if let Some(conn) = conn {
+                    self.world.network.stall(conn, now + span);
+                }
+            }
+        }
+    }
+
+    fn with_place(
+        &mut self,
+        place: usize,
+        act: impl FnOnce(&mut crate::worker::Worker, &mut crate::world::World),
+    ) {
+        if let Some(me) = self.workers.get(place).and_then(Option::as_ref).map(|worker| worker.me) {
+            self.with(me, act);
+        }
+    }
+
+    /// A session's client is never heard of again, unless other sessions build upon what it has.
+    fn abandon(&mut self, session: usize) {
+        let mut graphs = self.world.load.sessions.iter().flat_map(|plan| &plan.graphs);
+        let others =
+            graphs.any(|graph| graph.externals.iter().any(|external| external.session == session));
+        if let Some(client) = self.clients.get_mut(session).filter(|_| !others) {
+            client.conn.into_iter().for_each(|conn| self.world.sever(conn));
+            client.vanish();
+        }
+    }
+
+    /// Somebody joins under the name of a worker, and is never heard of again.
+    fn send_impostor(&mut self, worker: usize) {
+        let Some(plan) = self.world.load.workers.get(worker) else { return };
+        let join = Join {
+            uid: WorkerUid(u128::MAX),
+            life: WorkerLife(1),
+            name: plan.name.clone(),
+            resources: plan.resources.clone(),
+            labels: Vec::new(),
+            addresses: Vec::new(),
+            machine: String::new(),
+            pid: 1,
+            functions: Vec::new(),
+            runtimes: Vec::new(),
+        };
+        let nobody = Side::Worker(LifeId { worker, life: 0 });
+        let conn = self.world.network.open(&mut self.world.rng, nobody);
+        self.world.send_up(conn, Up::Join(Box::new(join)));
+    }
+}

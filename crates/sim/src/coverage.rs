@@ -1,0 +1,143 @@
+//! Which kinds of things a run has seen.
+//!
+//! A kind that no seed reaches is not tested: the test over the fixed seeds fails and names it, unless [`NOT_YET`] says why.
+
+use std::collections::BTreeMap;
+
+use bireme_core::protocol::{Order, Report};
+use bireme_core::reason::Reason;
+use bireme_core::session::{Command, Notice};
+use bireme_scheduler::machine::{Effect as SchedulerEffect, Event as SchedulerEvent};
+use bireme_worker::machine::{Effect as WorkerEffect, Event as WorkerEvent};
+
+use crate::faults::Fault;
+
+/// Something of which there are several kinds.
+pub(crate) trait Kind {
+    /// All of them.
+    const KINDS: &'static [&'static str];
+
+    /// Which this is.
+    fn kind(&self) -> &'static str;
+}
+
+macro_rules! kinds {
+    ($($Type:ident { $($Variant:ident)* })*) => {
+        $(impl Kind for $Type {
+            const KINDS: &'static [&'static str] = &[$(concat!(stringify!($Type), "::", stringify!($Variant))),*];
+
+            fn kind(&self) -> &'static str {
+                match self { $(Self::$Variant { .. } => concat!(stringify!($Type), "::", stringify!($Variant)),)* }
+            }
+        })*
+
+        /// Every kind of everything.
+        const ALL: &[&[&str]] = &[$(<$Type as Kind>::KINDS),*];
+    };
+}
+
+kinds! {
+    SchedulerEvent {
+        Commanded Disconnected SessionOpened TimerDue WorkerAnnounced WorkerBeat WorkerJoined WorkerReported
+    }
+    SchedulerEffect { Answered Disconnect SessionGone SessionOpened Wake WorkerJoined }
+    WorkerEvent {
+        AnnounceReplied Connected Disconnected DrainAsked Ended FetchFailed Fetched Ordered Paused Recalled TimerDue
+    }
+    WorkerEffect { Fetch Drop Execute Promote Keep Kill Leave Recall Wake Peers }
+    Order { Cancel Drain Peers Places Release Replicate Retract Settle Start Stop }
+    Report { Draining Failed Finished InputMissing ReplicaAdded ReplicaLost Retracted Started }
+    Command { Cancel Chunk Close Forget Locate Ping Put Release Retry Want }
+    Notice { Accepted Closing Graph Places Pong Refused Task Warning Workers }
+    Fault { Abandon Crash CutSession CutWorker Drain Impostor Isolate Pause StallSession StallWorker }
+}
+
+/// Reasons with which something must have been refused.
+const REFUSALS: &[Reason] = &[
+    Reason::ChunkOrder,
+    Reason::ClassUnknown,
+    Reason::DependencySelf,
+    Reason::DependencyUnknown,
+    Reason::GraphClosed,
+    Reason::GraphCycle,
+    Reason::GraphNumber,
+    Reason::GraphUnknown,
+    Reason::KeyDuplicate,
+    Reason::KeyInvalid,
+    Reason::Malformed,
+    Reason::NoWorker,
+    Reason::ObjectUnknown,
+    Reason::OutputUnknown,
+    Reason::Superseded,
+    Reason::WorkerLost,
+    Reason::WorkerNameTaken,
+];
+
+/// What cannot be seen yet, and why.
+const NOT_YET: &[(&str, &str)] = &[
+    ("Command::Put", "a worker has no way to hear of a value that a client put into its store"),
+    ("Notice::Closing", "sent by the driver, not by the machine"),
+    ("Order::Drain", "the scheduler has no command to drain a worker"),
+    ("Order::Replicate", "the scheduler makes no copies"),
+    ("Order::Stop", "sent by the driver, not by the machine"),
+    ("Report::ReplicaLost", "a worker's store loses nothing: there is no spilling"),
+];
+
+/// How often each kind was seen.
+#[derive(Clone, Debug, Default)]
+pub struct Coverage {
+    seen: BTreeMap<&'static str, u64>,
+    refusals: BTreeMap<Reason, u64>,
+}
+
+impl Coverage {
+    pub(crate) fn saw(&mut self, thing: &impl Kind) {
+        *self.seen.entry(thing.kind()).or_default() += 1;
+    }
+
+    pub(crate) fn saw_refusal(&mut self, reason: Reason) {
+        *self.refusals.entry(reason).or_default() += 1;
+    }
+
+    /// Adds what another run has seen.
+    pub fn add(&mut self, other: &Self) {
+        for (kind, count) in &other.seen {
+            *self.seen.entry(kind).or_default() += count;
+        }
+        for (reason, count) in &other.refusals {
+            *self.refusals.entry(*reason).or_default() += count;
+        }
+    }
+
+    /// Kinds that were never seen and could have been.
+    pub fn missing(&self) -> Vec<String> {
+        let is_excused = |kind: &&&str| NOT_YET.iter().any(|(other, _)| other == *kind);
+        let kinds = ALL
+            .iter()
+            .copied()
+            .flatten()
+            .filter(|kind| !is_excused(kind) && !self.seen.contains_key(**kind));
+        let refusals = REFUSALS.iter().filter(|reason| !self.refusals.contains_key(reason));
+        kinds
+            .map(|kind| (*kind).to_owned())
+            .chain(refusals.map(|reason| format!("refusal {reason}")))
+            .collect()
+    }
+
+    /// Kinds that were seen although it is said that they cannot be.
+    pub fn surprises(&self) -> Vec<&'static str> {
+        NOT_YET.iter().map(|(kind, _)| *kind).filter(|kind| self.seen.contains_key(kind)).collect()
+    }
+
+    /// Each kind and how often it was seen.
+    pub fn counts(&self) -> impl Iterator<Item = (String, u64)> {
+        let kinds = ALL
+            .iter()
+            .copied()
+            .flatten()
+            .map(|kind| ((*kind).to_owned(), self.seen.get(kind).copied().unwrap_or(0)));
+        kinds.chain(
+            self.refusals.iter().map(|(reason, count)| (format!("refusal {reason}"), *count)),
+        )
+    }
+}

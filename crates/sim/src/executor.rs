@@ -1,0 +1,186 @@
+//! What runs attempts: code that takes its time, ends or is ended, and is followed by other code without anybody asking.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bireme_core::graph::Runtime;
+use bireme_core::protocol::{Output, Timing};
+use bireme_core::{AttemptId, ErrorClass, ObjectId, Reason, Span, TaskError, Time, Value, limits};
+use bireme_worker::machine::{Event, Execution};
+use smallvec::SmallVec;
+
+use crate::load::{Act, Job, Size};
+use crate::world::{Item, LifeId, Stored, World};
+
+/// The executors of one life of a worker.
+#[derive(Debug)]
+pub(crate) struct Executor {
+    whose: LifeId,
+    last_run: u64,
+    running: BTreeMap<u64, Run>,
+    /// First come, first served among those with the same resources.
+    followers: VecDeque<Run>,
+}
+
+/// An attempt that was handed over.
+#[derive(Debug)]
+struct Run {
+    execution: Box<Execution>,
+    job: Job,
+    inputs: Vec<u64>,
+    started: Time,
+    /// It was told to end; with what.
+    killed: Option<ErrorClass>,
+}
+
+impl Executor {
+    pub(crate) fn new(whose: LifeId) -> Self {
+        Self { whose, last_run: 0, running: BTreeMap::new(), followers: VecDeque::new() }
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.followers.is_empty()
+    }
+
+    /// Runs an attempt with the values of its inputs, at once or in the place of another.
+    pub(crate) fn execute(
+        &mut self,
+        world: &mut World,
+        execution: Box<Execution>,
+        inputs: Vec<u64>,
+        follow: bool,
+    ) {
+        let Some(job) = Job::decode(&execution.payload) else {
+            world.fail(format!("attempt {} has another payload than its task", execution.attempt));
+            return;
+        };
+        let job = job.of_row(&execution.row);
+        let run = Run { execution, job, inputs, started: world.now(), killed: None };
+        if follow {
+            self.followers.push_back(run);
+        } else {
+            self.start(world, run);
+        }
+    }
+
+    fn start(&mut self, world: &mut World, mut run: Run) {
+        run.started = world.now();
+        *world.executions.entry(run.execution.attempt.task).or_default() += 1;
+        self.last_run += 1;
+        if run.job.act != Act::Hang {
+            world.agenda.after(run.job.run, Item::CodeEnds(self.whose, self.last_run));
+        }
+        self.running.insert(self.last_run, run);
+    }
+
+    /// Runs a follower at once, unless it runs already.
+    pub(crate) fn promote(&mut self, world: &mut World, attempt: AttemptId) {
+        if let Some(run) = self.take_follower(attempt) {
+            self.start(world, run);
+        }
+    }
+
+    /// Takes a follower back. Returns whether it had not started.
+    pub(crate) fn recall(&mut self, attempt: AttemptId) -> bool {
+        self.take_follower(attempt).is_some()
+    }
+
+    fn take_follower(&mut self, attempt: AttemptId) -> Option<Run> {
+        let at = self.followers.iter().position(|run| run.execution.attempt == attempt)?;
+        self.followers.remove(at)
+    }
+
+    /// Has an attempt end. Code that does not listen goes on as long as it likes.
+    pub(crate) fn kill(
+        &mut self,
+        world: &mut World,
+        attempt: AttemptId,
+        grace: Span,
+        timed_out: bool,
+    ) -> Option<Event> {
+        let class = if timed_out { ErrorClass::Timeout } else { ErrorClass::Cancelled };
+        if let Some(run) = self.take_follower(attempt) {
+            let outcome = Err(Box::new(error(class, run.execution.attempt)));
+            return Some(Event::Ended { attempt, outcome, timing: Timing::default(), next: None });
+        }
+        let (&number, run) =
+            self.running.iter_mut().find(|(_, run)| run.execution.attempt == attempt)?;
+        run.killed = Some(class);
+        if run.job.act == Act::Hang || world.rng.chance(70) {
+            let late = world.rng.below(500);
+            let span = if grace == Span::ZERO { Span(late) } else { world.rng.span(0, grace.0) };
+            world.agenda.after(span, Item::CodeEnds(self.whose, number));
+        }
+        None
+    }
+
+    /// The code of an attempt has ended: its outputs are stored, and a follower may take its place.
+    pub(crate) fn ended(
+        &mut self,
+        world: &mut World,
+        number: u64,
+        store: &mut BTreeMap<ObjectId, Stored>,
+    ) -> Option<Event> {
+        let run = self.running.remove(&number)?;
+        let attempt = run.execution.attempt;
+        let verdict = match run.killed {
+            Some(class) => Err(class),
+            None => run.job.verdict(attempt.no.n),
+        };
+        let outcome = match verdict {
+            Ok(()) => Ok(keep(&run, store)),
+            Err(class) => Err(Box::new(error(class, attempt))),
+        };
+        let ran = world.now().since(run.started);
+        let timing = Timing { run: ran, ..Timing::default() };
+        let next = self.follow(world, &run.execution);
+        Some(Event::Ended { attempt, outcome, timing, next })
+    }
+
+    /// Starts the first follower that takes just what an attempt has given up.
+    fn follow(&mut self, world: &mut World, ended: &Execution) -> Option<AttemptId> {
+        if ended.runtime != Runtime::Native {
+            return None;
+        }
+        let fits = |run: &Run| run.execution.resources == ended.resources;
+        let at = self.followers.iter().position(fits)?;
+        let run = self.followers.remove(at)?;
+        let attempt = run.execution.attempt;
+        self.start(world, run);
+        Some(attempt)
+    }
+}
+
+/// Stores what an attempt made, and returns what is told of it.
+fn keep(run: &Run, store: &mut BTreeMap<ObjectId, Stored>) -> SmallVec<[Output; 1]> {
+    let outputs = (0..run.execution.outputs).map(|n| {
+        let value = run.job.output(n, &run.inputs);
+        let (told, size) = match run.job.size {
+            Size::Large(bytes) => (None, u64::from(bytes)),
+            Size::Nothing => (Some(Value::none()), 0),
+            Size::Small => (Some(Value::raw(value.to_be_bytes().to_vec())), 8),
+        };
+        debug_assert!(told.is_some() == (size <= limits::INLINE_BYTES), "small values are told");
+        let object = ObjectId::output(run.execution.attempt.task, n);
+        store.insert(object, Stored { value, size });
+        Output { size, value: told.map(Box::new) }
+    });
+    outputs.collect()
+}
+
+/// What a value that travelled in a message says; `None` if it is none of ours.
+pub(crate) fn read(value: &Value) -> Option<u64> {
+    let bytes = value.bytes()?;
+    if bytes.is_empty() {
+        return Some(0);
+    }
+    Some(u64::from_be_bytes(bytes.as_ref().try_into().ok()?))
+}
+
+fn error(class: ErrorClass, attempt: AttemptId) -> TaskError {
+    let reason = match class {
+        ErrorClass::Cancelled => Reason::Cancelled,
+        ErrorClass::Timeout => Reason::TimedOut,
+        _ => Reason::UserError,
+    };
+    TaskError::new(class, reason.name(), format!("attempt {attempt} was to fail"))
+}

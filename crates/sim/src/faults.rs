@@ -1,0 +1,64 @@
+//! What goes wrong, and when: a plan made before the run starts.
+
+use bireme_core::{Span, Time};
+
+use crate::load::Load;
+use crate::rng::Rng;
+
+/// Something that goes wrong.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Fault {
+    /// A worker's daemon dies with everything it holds; its next life starts after a while.
+    Crash { worker: usize, back: Span },
+    /// A session's client never comes back.
+    Abandon { session: usize },
+    /// The stream of a worker breaks, and the worker stays away for a while.
+    CutWorker { worker: usize, away: Span },
+    /// The same for a session.
+    CutSession { session: usize, away: Span },
+    /// Somebody on its machine asks a worker to leave; its next life starts after a while.
+    Drain { worker: usize, back: Span },
+    /// Another worker comes with the name of one that may be there.
+    Impostor { worker: usize },
+    /// Nobody can fetch anything from a worker for a while.
+    Isolate { worker: usize, span: Span },
+    /// A worker's memory is full for a while.
+    Pause { worker: usize, span: Span },
+    /// Nothing gets through a worker's stream for a while, and then everything does.
+    StallWorker { worker: usize, span: Span },
+    /// The same for a session.
+    StallSession { session: usize, span: Span },
+}
+
+/// Faults and their times.
+pub(crate) fn plan(rng: &mut Rng, load: &Load) -> Vec<(Time, Fault)> {
+    let count = rng.between(1, 6);
+    let until = *rng.pick(&[20_000, 100_000, 1_000_000]);
+    let mut plan: Vec<_> =
+        (0..count).map(|_| (Time(rng.between(1_000, until)), fault(rng, load))).collect();
+    plan.sort_by_key(|(time, _)| *time);
+    plan
+}
+
+fn fault(rng: &mut Rng, load: &Load) -> Fault {
+    let worker = rng.place(load.workers.len());
+    let session = rng.place(load.sessions.len());
+    // Rarely so long that the other side gives up.
+    let long = |rng: &mut Rng, limit: u64| {
+        if rng.chance(25) { rng.span(limit, limit + 3_000_000) } else { rng.span(0, 400_000) }
+    };
+    match rng.below(15) {
+        0 | 1 => Fault::Crash { worker, back: long(rng, 5_000_000) },
+        2..=4 => Fault::CutWorker { worker, away: long(rng, 4_000_000) },
+        5 | 6 => Fault::CutSession { session, away: rng.span(0, 2_000_000) },
+        7 => Fault::Drain { worker, back: rng.span(0, 1_000_000) },
+        8 => Fault::Pause { worker, span: rng.span(100, 500_000) },
+        9 => match rng.below(3) {
+            0 => Fault::Impostor { worker },
+            1 if rng.chance(50) => Fault::Abandon { session },
+            _ => Fault::StallSession { session, span: rng.span(100, 500_000) },
+        },
+        10..=12 => Fault::Isolate { worker, span: rng.span(1_000, 1_000_000) },
+        _ => Fault::StallWorker { worker, span: long(rng, 14_000_000) },
+    }
+}

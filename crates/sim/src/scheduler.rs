@@ -1,0 +1,246 @@
+//! The scheduler's driver: hands what comes over streams to the machine, and carries out what it asks for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bireme_core::id::Epoch;
+use bireme_core::{Time, limits};
+use bireme_scheduler::machine::{Config, ConnId, Effect, Event, Machine, Peer};
+
+use crate::brief;
+use crate::world::{Down, Item, Up, World};
+
+/// The scheduler.
+#[derive(Debug)]
+pub(crate) struct Scheduler {
+    pub(crate) machine: Machine,
+    /// Open streams, and whose each is once the machine has said so.
+    streams: BTreeMap<ConnId, Option<Peer>>,
+    by_peer: BTreeMap<Peer, ConnId>,
+    /// Streams that are about to be flushed.
+    flushes: BTreeSet<ConnId>,
+    /// The earliest look at the timers that is on the agenda.
+    timer: Option<Time>,
+    effects: Vec<Effect>,
+}
+
+impl Scheduler {
+    /// `small_bytes` is how much room the scheduler has for small values.
+    pub(crate) fn new(seed: u64, small_bytes: u64) -> Self {
+        Self {
+            machine: Machine::new(Config { epoch: Epoch(1), seed, first_session: 1, small_bytes }),
+            streams: BTreeMap::new(),
+            by_peer: BTreeMap::new(),
+            flushes: BTreeSet::new(),
+            timer: None,
+            effects: Vec::new(),
+        }
+    }
+
+    pub(crate) fn on_up(&mut self, world: &mut World, conn: ConnId, message: Up) {
+        match (message, self.streams.get(&conn).copied()) {
+            (Up::Join(join), None) => {
+                self.streams.insert(conn, None);
+                self.handle(world, Event::WorkerJoined { conn, join: *join });
+            }
+            (Up::Open(open), None) => {
+                self.streams.insert(conn, None);
+                self.handle(world, Event::SessionOpened { conn: Some(conn), open });
+            }
+            (message, Some(Some(peer))) => self.on_peer(world, conn, peer, message),
+            // Superseded: the stream was refused, or a newer one has taken its place.
+            _ => {}
+        }
+        self.rest(world);
+    }
+
+    fn on_peer(&mut self, world: &mut World, conn: ConnId, peer: Peer, message: Up) {
+        match (message, peer) {
+            (Up::End, _) => self.end(world, conn),
+            (Up::Commands(commands), Peer::Session(session)) => {
+                let events =
+                    commands.into_iter().map(|command| Event::Commanded { session, command });
+                self.handle_all(world, events.collect());
+            }
+            (Up::Reports(reports), Peer::Worker(worker)) => {
+                let events =
+                    reports.into_iter().map(|report| Event::WorkerReported { worker, report });
+                self.handle_all(world, events.collect());
+            }
+            (Up::Announce(announce), Peer::Worker(worker)) => {
+                self.handle(world, Event::WorkerAnnounced { worker, announce });
+            }
+            (Up::Beat(heartbeat), Peer::Worker(worker)) => {
+                self.handle(world, Event::WorkerBeat { worker, heartbeat });
+            }
+            (Up::AsksDigest, Peer::Worker(_)) => {
+                world.send_down(conn, Down::AnnounceReply { equal: false });
+            }
+            (message, _) => world.fail(format!("the wrong peer sent {message:?}")),
+        }
+    }
+
+    /// A stream has broken, or its peer has ended it.
+    pub(crate) fn on_severed(&mut self, world: &mut World, conn: ConnId) {
+        self.end(world, conn);
+        self.rest(world);
+    }
+
+    fn end(&mut self, world: &mut World, conn: ConnId) {
+        if let Some(peer) = self.unbind(conn) {
+            self.handle(world, Event::Disconnected { conn, peer });
+        }
+    }
+
+    /// Forgets a stream. Returns whose it was.
+    fn unbind(&mut self, conn: ConnId) -> Option<Peer> {
+        let peer = self.streams.remove(&conn)??;
+        if self.by_peer.get(&peer) == Some(&conn) {
+            self.by_peer.remove(&peer);
+        }
+        Some(peer)
+    }
+
+    pub(crate) fn on_timer(&mut self, world: &mut World, set: Time) {
+        if self.timer != Some(set) {
+            return; // An earlier look took its place.
+        }
+        self.timer = None;
+        if self.machine.next_timer().is_some_and(|due| due <= world.now()) {
+            self.handle(world, Event::TimerDue);
+        }
+        self.rest(world);
+    }
+
+    /// Moves what the machine has to tell into a stream, as much as there is room for.
+    pub(crate) fn on_flush(&mut self, world: &mut World, conn: ConnId) {
+        if !self.flushes.remove(&conn) {
+            return;
+        }
+        let Some(Some(peer)) = self.streams.get(&conn).copied() else { return };
+        if self.flush(world, conn, peer) {
+            self.wake(world, peer);
+        }
+        self.rest(world);
+    }
+
+    /// Sends one message. Returns whether there is more to tell.
+    fn flush(&mut self, world: &mut World, conn: ConnId, peer: Peer) -> bool {
+        let budget = *world.rng.pick(&[1, 300, 3_000, limits::BATCH_BYTES]);
+        let now = world.now();
+        match peer {
+            Peer::Session(session) => {
+                let mut notices = Vec::new();
+                let more = self.machine.take_notices(session, budget, &mut notices);
+                for notice in &notices {
+                    world.coverage.saw(notice);
+                    world.trace.line(now, || {
+                        format!("scheduler tells session {}: {}", session.0, brief::notice(notice))
+                    });
+                }
+                if !notices.is_empty() {
+                    world.send_down(conn, Down::Notices(notices));
+                }
+                more
+            }
+            Peer::Worker(worker) => {
+                let mut orders = Vec::new();
+                let more = self.machine.take_orders(worker, budget, &mut orders);
+                for order in &orders {
+                    world.coverage.saw(order);
+                    world
+                        .trace
+                        .line(now, || format!("scheduler tells {worker}: {}", brief::order(order)));
+                }
+                if !orders.is_empty() {
+                    world.send_down(conn, Down::Orders(orders));
+                }
+                more
+            }
+        }
+    }
+
+    fn handle(&mut self, world: &mut World, event: Event) {
+        self.handle_all(world, vec![event]);
+    }
+
+    fn handle_all(&mut self, world: &mut World, events: Vec<Event>) {
+        let now = world.now();
+        for event in &events {
+            world.coverage.saw(event);
+            brief::parts(&mut world.coverage, event);
+            world.trace.line(now, || format!("scheduler hears {}", brief::scheduler_event(event)));
+        }
+        world.trace.note(now.0);
+        world.trace.note(events.len() as u64);
+        self.machine.handle_all(now, events, &mut self.effects);
+        self.carry_out(world);
+    }
+
+    fn carry_out(&mut self, world: &mut World) {
+        for effect in std::mem::take(&mut self.effects) {
+            world.coverage.saw(&effect);
+            let now = world.now();
+            world
+                .trace
+                .line(now, || format!("scheduler does {}", brief::scheduler_effect(&effect)));
+            match effect {
+                Effect::Answered { outcome, .. } => {
+                    if let Err(refusal) = outcome {
+                        world.coverage.saw_refusal(refusal.reason);
+                    }
+                }
+                Effect::Disconnect { conn, refusal } => {
+                    world.coverage.saw_refusal(refusal.reason);
+                    self.unbind(conn);
+                    world.send_down(conn, Down::End);
+                }
+                Effect::SessionGone(session) => {
+                    if let Some(conn) = self.by_peer.get(&Peer::Session(session)).copied() {
+                        self.unbind(conn);
+                        world.send_down(conn, Down::End);
+                    }
+                }
+                Effect::SessionOpened { conn, opened } => {
+                    if let Some(conn) = conn {
+                        world.send_down(conn, Down::Opened(opened));
+                        self.bind(world, conn, Peer::Session(opened.session));
+                    }
+                }
+                Effect::Wake(peer) => self.wake(world, peer),
+                Effect::WorkerJoined { conn, worker } => {
+                    world.send_down(conn, Down::Joined(worker));
+                    self.bind(world, conn, Peer::Worker(worker));
+                }
+            }
+        }
+    }
+
+    /// A stream is a peer's from now on; an older one of that peer is forgotten.
+    fn bind(&mut self, world: &mut World, conn: ConnId, peer: Peer) {
+        if let Some(old) = self.by_peer.insert(peer, conn).filter(|old| *old != conn) {
+            self.streams.remove(&old);
+        }
+        self.streams.insert(conn, Some(peer));
+        self.wake(world, peer);
+    }
+
+    fn wake(&mut self, world: &mut World, peer: Peer) {
+        if let Some(conn) = self.by_peer.get(&peer).copied()
+            && self.flushes.insert(conn)
+        {
+            world.promptly(Item::Flush(conn));
+        }
+    }
+
+    /// Ends a turn: everything must be in order, and the next timer is on the agenda.
+    fn rest(&mut self, world: &mut World) {
+        world.expect(self.machine.check(), "scheduler");
+        if let Some(due) = self.machine.next_timer()
+            && self.timer.is_none_or(|timer| due < timer)
+        {
+            let due = due.max(world.now());
+            self.timer = Some(due);
+            world.agenda.at(due, Item::SchedulerTimer(due));
+        }
+    }
+}
