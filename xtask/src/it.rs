@@ -16,6 +16,8 @@ mod loss;
 #[cfg(feature = "cluster")]
 mod runner;
 #[cfg(feature = "cluster")]
+mod shapes;
+#[cfg(feature = "cluster")]
 mod wordcount;
 
 use anyhow::Result;

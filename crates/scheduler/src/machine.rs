@@ -5,7 +5,7 @@
 //! peer has not seen ([`bireme_core::link::Outbox`]), and says [`Effect::Wake`] when that set stops being empty; the driver
 //! then asks for messages ([`Machine::take_orders`], [`Machine::take_notices`]) whenever the peer's stream has room.
 //!
-//! Where to look: [`task`], [`table`] and [`object`] hold the records, `intake` takes chunks in, `queue`, `room` and `place` decide
+//! Where to look: `task`, `table` and `object` hold the records, `intake` takes chunks in, `queue`, `room` and `place` decide
 //! what goes where, `ended` hears how attempts ended, `fleet` how workers come and go, `client` what sessions ask, `tell` makes the
 //! messages, `check` recounts every invariant, and [`view`] shows all this to people.
 

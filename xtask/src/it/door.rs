@@ -135,12 +135,12 @@ async fn works(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-async fn channel(site: &Site) -> Result<Channel> {
+pub(super) async fn channel(site: &Site) -> Result<Channel> {
     let access = access::read(&site.access_file())?;
     Ok(Endpoint::from_shared(access.address)?.connect().await?)
 }
 
-fn authorize<T>(site: &Site, request: &mut Request<T>) -> Result<()> {
+pub(super) fn authorize<T>(site: &Site, request: &mut Request<T>) -> Result<()> {
     let access = access::read(&site.access_file())?;
     let bearer = format!("Bearer {}", access.token).parse()?;
     request.metadata_mut().insert("authorization", bearer);
