@@ -1,6 +1,6 @@
 //! Job files: work written down as TOML, and what becomes of it.
 //!
-//! [`file`] is the format as it is written, [`template`] the placeholders in its texts, [`expand()`] turns it into a graph.
+//! [`mod@file`] is the format as it is written, [`template`] the placeholders in its texts, [`expand()`] turns it into a graph.
 //! Expansion is pure: what must be looked up, such as the files that a glob matches, comes in through [`Files`]. All of a
 //! job is judged before any of it is submitted.
 
