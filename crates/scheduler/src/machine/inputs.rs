@@ -105,7 +105,7 @@ impl Machine {
                     self.set_phase(dependent, Phase::Waiting);
                     self.task_mut(dependent).missing = 1;
                 }
-                                Phase::Waiting => self.task_mut(dependent).missing += 1,
+                Phase::Waiting => self.task_mut(dependent).missing += 1,
                 // Its worker would not be told where the input is once it was made elsewhere.
                 Phase::Ahead => {
                     let worker = WorkerId(self.task(dependent).worker);

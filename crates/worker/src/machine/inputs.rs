@@ -61,15 +61,16 @@ impl Machine {
         }
     }
 
-    /// Tells that nobody is known to have an object, unless it is being fetched or that was told.
+    /// Tells that nobody is known to have an object, unless it is being fetched. It may have been told before: what the
+    /// scheduler then knew is no answer for those who want the object since.
     fn miss(&mut self, object: ObjectId, effects: &mut Vec<Effect>) {
         let on_its_way =
             self.objects.fetching.contains(&object) || self.objects.queue.contains(&object);
         if let Some(sought) = self.objects.sought.get_mut(&object)
-            && sought.missing.is_none()
             && !on_its_way
         {
-            sought.missing = Some(SmallVec::new());
+            sought.missing.get_or_insert_default();
+
             self.mark(Mark::Missing(object), effects);
         }
     }
@@ -121,7 +122,6 @@ impl Machine {
             }
             self.objects.sought.entry(object).or_default().replicate = true;
             self.find_at(input, effects);
-            self.miss(object, effects);
         }
     }
 
@@ -131,7 +131,7 @@ impl Machine {
             Some(Input { holders, size, .. }) if !holders.is_empty() => {
                 self.objects.seek(object, holders, size, effects);
             }
-            Some(_) => {}
+            Some(_) => self.miss(object, effects),
             None => self.mark(Mark::Replica(object), effects),
         }
     }
