@@ -5,7 +5,7 @@
 //! peer has not seen ([`bireme_core::link::Outbox`]), and says [`Effect::Wake`] when that set stops being empty; the driver
 //! then asks for messages ([`Machine::take_orders`], [`Machine::take_notices`]) whenever the peer's stream has room.
 //!
-//! Where to look: `task`, `table` and `object` hold the records, `intake` takes chunks in, `queue`, `room` and `place` decide
+//! Where to look: `graph`, `task`, `table` and `object` hold the records, `intake` takes chunks in, `queue`, `room` and `place` decide
 //! what goes where, `ended` hears how attempts ended, `fleet` how workers come and go, `client` what sessions ask, `tell` makes the
 //! messages, `check` recounts every invariant, and [`view`] shows all this to people.
 
@@ -15,8 +15,10 @@ mod class;
 mod client;
 mod ended;
 mod fleet;
+mod graph;
 mod inputs;
 mod intake;
+mod number;
 mod object;
 mod place;
 mod queue;
@@ -38,11 +40,13 @@ use bireme_core::session::{Command, Open, Opened};
 use bireme_core::{ObjectId, Time};
 
 use self::cache::Cache;
-use self::class::{ClassNo, Classes};
-use self::object::{ObjectNo, Objects};
+use self::class::Classes;
+use self::graph::Graph;
+use self::number::{ClassNo, GraphNo, ObjectNo, TaskRef};
+use self::object::Objects;
 use self::room::Kinds;
 use self::session::Session;
-use self::task::{Graph, GraphNo, Task, TaskRef};
+use self::task::Task;
 use self::worker::Workers;
 
 /// A connection, as numbered by the driver. A newer one of the same peer has a greater number.

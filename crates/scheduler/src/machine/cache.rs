@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 use bireme_core::Value;
 
 use super::Machine;
-use super::object::{ObjectNo, Small};
+use super::number::ObjectNo;
+use super::object::Small;
 
 /// Values looked at in one step for some that may go.
 const LOOK: usize = 256;

@@ -6,7 +6,9 @@ use bireme_core::graph::{GraphCounts, TaskState};
 use bireme_core::id::WorkerId;
 
 use super::Machine;
-use super::task::{Edge, Graph, GraphNo, NONE, Phase, TaskRef, flag};
+use super::graph::Graph;
+use super::number::{GraphNo, NONE, TaskRef};
+use super::task::{Edge, Phase, flag};
 
 impl Machine {
     /// The first invariant that does not hold, in words.

@@ -11,12 +11,8 @@ use std::sync::Arc;
 use bireme_core::TaskClass;
 use bireme_core::id::SessionId;
 
-use super::room::{KindNo, Kinds};
-use super::task::{GraphNo, TaskRef};
-
-/// A class by its place in the table.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(super) struct ClassNo(pub(super) u32);
+use super::number::{ClassNo, GraphNo, KindNo, TaskRef};
+use super::room::Kinds;
 
 /// Where a ready task stands in its lane: smaller runs earlier. From the most significant bits down: priority, graph, order
 /// in the graph, index.

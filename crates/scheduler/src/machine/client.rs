@@ -7,9 +7,10 @@ use bireme_core::reason::{Reason, Refusal};
 use bireme_core::session::{Command, IndexRange, Known, Open, Opened, Put};
 use bireme_core::{Span, limits};
 
+use super::number::{GraphNo, TaskRef};
 use super::object::Object;
 use super::session::{News, Outcome, Session};
-use super::task::{GraphNo, Phase, TaskRef, flag};
+use super::task::{Phase, flag};
 use super::{ConnId, Effect, Machine, Timer};
 
 impl Machine {

@@ -8,8 +8,9 @@ use bireme_core::reason::Reason;
 use bireme_core::{Span, limits};
 use smallvec::SmallVec;
 
-use super::object::{Object, ObjectNo};
-use super::task::{Edge, Failure, GraphNo, NONE, Phase, TaskRef, flag};
+use super::number::{GraphNo, NONE, ObjectNo, TaskRef};
+use super::object::Object;
+use super::task::{Edge, Failure, Phase, flag};
 use super::worker::Errand;
 use super::{Machine, Peer, Timer};
 

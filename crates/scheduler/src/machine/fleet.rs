@@ -8,9 +8,9 @@ use bireme_core::reason::{Reason, Refusal};
 use bireme_core::{AttemptId, limits};
 use std::collections::BTreeSet;
 
-use super::object::ObjectNo;
+use super::number::{ObjectNo, TaskRef};
 use super::session::News;
-use super::task::{Failure, Phase, TaskRef, flag};
+use super::task::{Failure, Phase, flag};
 use super::worker::{Errand, Worker};
 use super::{ConnId, Effect, Machine, Timer};
 

@@ -8,8 +8,9 @@ use bireme_core::reason::Reason;
 use smallvec::SmallVec;
 
 use super::Machine;
-use super::object::{Object, ObjectNo};
-use super::task::{Edge, Failure, Phase, TaskRef};
+use super::number::{ObjectNo, TaskRef};
+use super::object::Object;
+use super::task::{Edge, Failure, Phase};
 use super::worker::Errand;
 
 impl Machine {

@@ -7,10 +7,10 @@ use bireme_core::reason::{Reason, Refusal};
 use bireme_core::{ErrorClass, TaskError, limits};
 
 use super::Machine;
-use super::class::ClassNo;
-use super::object::ObjectNo;
+use super::graph::Graph;
+use super::number::{ClassNo, GraphNo, NONE, ObjectNo, TaskRef};
 use super::session::{News, Outcome};
-use super::task::{Edge, Failure, Graph, GraphNo, NONE, Phase, Task, TaskRef, flag};
+use super::task::{Edge, Failure, Phase, Task, flag};
 
 impl Machine {
     /// Takes a chunk in. A refused first chunk leaves nothing behind; a refused later one fails its graph.

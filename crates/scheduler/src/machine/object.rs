@@ -4,15 +4,7 @@ use bireme_core::id::WorkerId;
 use bireme_core::{Codec, ObjectId, Value};
 use smallvec::SmallVec;
 
-use super::task::{NONE, TaskRef};
-
-/// An object by its place in the table.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(super) struct ObjectNo(pub(super) u32);
-
-impl ObjectNo {
-    pub(super) const NONE: Self = Self(NONE);
-}
+use super::number::{ObjectNo, TaskRef};
 
 /// A value small enough to live with the scheduler. The machine passes it on and never looks inside.
 #[derive(Clone, Debug, Default)]

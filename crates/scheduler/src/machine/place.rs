@@ -10,9 +10,9 @@ use bireme_core::id::{AttemptId, AttemptNo, SessionId, WorkerId};
 use bireme_core::limits;
 use smallvec::SmallVec;
 
-use super::class::ClassNo;
+use super::number::{ClassNo, NONE, TaskRef};
 use super::room::could_run;
-use super::task::{NONE, Phase, TaskRef, flag};
+use super::task::{Phase, flag};
 use super::worker::{Errand, Worker};
 use super::{Machine, Peer};
 

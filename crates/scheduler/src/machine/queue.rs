@@ -2,9 +2,10 @@
 
 use bireme_core::Time;
 
-use super::class::{ClassNo, Lane, Rank};
+use super::class::{Lane, Rank};
+use super::number::{ClassNo, GraphNo, TaskRef};
 use super::session::News;
-use super::task::{GraphNo, Phase, TaskRef, flag};
+use super::task::{Phase, flag};
 use super::{Machine, Peer, Timer};
 use bireme_core::graph::Watch;
 use bireme_core::id::SessionId;

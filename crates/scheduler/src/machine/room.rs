@@ -12,16 +12,12 @@ use bireme_core::limits;
 use bireme_core::protocol::Join;
 
 use super::Machine;
-use super::class::ClassNo;
+use super::number::{ClassNo, KindNo};
 use super::task::Phase;
 use super::worker::Worker;
 
 /// Workers of a kind that are looked at, in order of load, for one that would run a task at once.
 const LOOK: usize = 16;
-
-/// A kind by its place in the table.
-#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct KindNo(u32);
 
 /// What a class can tell of a worker, but for its name and memory: cpus, other resources, labels.
 type Traits = (u64, Vec<(String, u64)>, Vec<(String, String)>);

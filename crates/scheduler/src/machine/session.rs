@@ -8,7 +8,7 @@ use bireme_core::reason::Refusal;
 use bireme_core::{ObjectId, Span, Time, limits};
 
 use super::ConnId;
-use super::task::{GraphNo, TaskRef};
+use super::number::{GraphNo, TaskRef};
 
 /// What became of a command: the graph it was about and how many tasks that has, or why it was refused.
 pub(super) type Outcome = Result<(Option<GraphId>, u32), Refusal>;

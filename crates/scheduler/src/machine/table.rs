@@ -7,8 +7,8 @@
 
 use bireme_core::graph::{Row, Rows};
 
-use super::object::ObjectNo;
-use super::task::{NONE, Phase, Task, flag};
+use super::number::{NONE, ObjectNo};
+use super::task::{Phase, Task, flag};
 
 /// A row that was never sent.
 const FRESH: u32 = u32::MAX;
@@ -249,7 +249,7 @@ impl Array {
 
 #[cfg(test)]
 mod tests {
-    use super::super::class::ClassNo;
+    use super::super::number::ClassNo;
     use super::*;
 
     fn task() -> Task {

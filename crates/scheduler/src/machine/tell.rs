@@ -9,9 +9,11 @@ use bireme_core::{ErrorClass, Reason, TaskError};
 use smallvec::SmallVec;
 
 use super::Machine;
+use super::graph::Graph;
+use super::number::TaskRef;
 use super::object::Object;
 use super::session::News;
-use super::task::{Failure, Graph, TaskRef, flag};
+use super::task::{Failure, flag};
 use super::worker::Errand;
 
 /// Holders that are named for one object: enough to try others when one fails.

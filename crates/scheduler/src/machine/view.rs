@@ -8,7 +8,9 @@ use bireme_core::session::Place;
 use bireme_core::{Resources, Span, TaskError};
 
 use super::Machine;
-use super::task::{Graph, Phase, TaskRef};
+use super::graph::Graph;
+use super::number::TaskRef;
+use super::task::Phase;
 
 /// The cluster at a glance.
 #[derive(Clone, Debug, PartialEq)]

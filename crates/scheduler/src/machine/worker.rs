@@ -10,8 +10,7 @@ use bireme_core::resources::UNITS;
 use bireme_core::{ObjectId, Resources, Span, Time, limits};
 
 use super::ConnId;
-use super::room::KindNo;
-use super::task::TaskRef;
+use super::number::{KindNo, TaskRef};
 
 /// Something a worker has still to be told.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

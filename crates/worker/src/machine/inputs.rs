@@ -70,8 +70,9 @@ impl Machine {
             && !on_its_way
         {
             sought.missing.get_or_insert_default();
-
-            self.mark(Mark::Missing(object), effects);
+            if !std::mem::replace(&mut sought.marked, true) {
+                self.mark(Mark::Missing(object), effects);
+            }
         }
     }
 

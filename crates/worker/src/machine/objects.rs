@@ -36,6 +36,8 @@ pub(super) struct Sought {
     pub(super) size: u64,
     /// Nobody named could give it; these were asked.
     pub(super) missing: Option<SmallVec<[WorkerId; 2]>>,
+    /// That is marked, and not told yet.
+    pub(super) marked: bool,
 }
 
 /// All objects. None is both stored and sought.

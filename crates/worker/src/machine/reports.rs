@@ -51,6 +51,9 @@ impl Machine {
         let mut objects: Vec<_> = sought.map(|(object, _)| *object).collect();
         objects.sort_unstable();
         for object in objects {
+            if let Some(sought) = self.objects.sought.get_mut(&object) {
+                sought.marked = true;
+            }
             self.mark(Mark::Missing(object), effects);
         }
     }
@@ -79,6 +82,7 @@ impl Machine {
             Mark::Finished(report) => Some(report),
             Mark::Missing(object) => {
                 let sought = self.objects.sought.get_mut(&object)?;
+                sought.marked = false;
                 let asked = sought.missing.clone()?;
                 // A replica that cannot be made is for the scheduler to think about again.
                 sought.replicate = false;

@@ -177,7 +177,7 @@ fn replicas_are_made_and_told() {
 fn a_missing_input_is_told_and_found_elsewhere() {
     check(
         "up | start 1 in=5@2 | lacking 5@2 | told | places 5 | places 5@2@3 | lacking 5@2 | places 5@3 | fetched 5 | told",
-        expect![[r#"
+        expect![[r"
             up                       ->
             start 1 in=5@2           -> fetch 5@2
             lacking 5@2              -> wake
@@ -188,7 +188,7 @@ fn a_missing_input_is_told_and_found_elsewhere() {
             places 5@3               -> fetch 5@3
             fetched 5                -> run 1
             told                     -> replica 5 of 8, started 1
-        "#]],
+        "]],
     );
 }
 
@@ -212,15 +212,15 @@ fn a_failed_fetch_tries_the_holders_named_since() {
 fn an_input_that_nobody_has_is_told_at_once() {
     check(
         "up | start 1 in=5 | start 2 in=5 | start 3 in=6 ahead | told | places 5! | told",
-        expect![[r#"
+        expect![[r"
             up                       ->
             start 1 in=5             -> wake
             start 2 in=5             ->
             start 3 in=6 ahead       ->
-            told                     -> missing 5, missing 5
+            told                     -> missing 5
             places 5!                -> keep 5, wake, run 1, run 2
             told                     -> replica 5 of 5, started 1, started 2
-        "#]],
+        "]],
     );
 }
 
