@@ -255,6 +255,10 @@ impl Driver {
     }
 
     fn on_bad_command(&mut self, conn: ConnId, bad: BadCommand) {
+        if let (Some(graph), Some(Peer::Session(session))) = (bad.chunk_of, self.streams.peer(conn))
+        {
+            self.handle(Event::ChunkUnreadable { session, graph, refusal: bad.refusal.clone() });
+        }
         let Some(pipe) = self.streams.pipe_mut(conn) else { return };
         if pipe.refuse(bad) {
             self.streams.wake_conn(conn);

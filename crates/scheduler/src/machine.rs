@@ -65,6 +65,15 @@ pub enum Peer {
 /// Everything that can happen to the scheduler.
 #[derive(Clone, Debug)]
 pub enum Event {
+    /// A chunk came that cannot be decoded, and was refused at the door: its graph will never be whole.
+    ChunkUnreadable {
+        /// Whose.
+        session: SessionId,
+        /// The graph it was for.
+        graph: GraphId,
+        /// Why it was refused.
+        refusal: Refusal,
+    },
     /// A client asks for something. Commands for a session that is gone are dropped.
     Commanded {
         /// Who.
@@ -276,6 +285,9 @@ impl Machine {
     fn apply(&mut self, now: Time, event: Event, effects: &mut Vec<Effect>) {
         self.now = self.now.max(now);
         match event {
+            Event::ChunkUnreadable { session, graph, refusal } => {
+                self.on_chunk_unreadable(session, graph, &refusal);
+            }
             Event::Commanded { session, command } => self.on_commanded(session, command, effects),
             Event::Disconnected { conn, peer } => self.on_disconnected(conn, peer),
             Event::SessionOpened { conn, open } => self.on_session_opened(conn, open, effects),

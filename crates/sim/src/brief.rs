@@ -17,6 +17,9 @@ pub(crate) fn parts(coverage: &mut Coverage, event: &SchedulerEvent) {
 
 pub(crate) fn scheduler_event(event: &SchedulerEvent) -> String {
     match event {
+        SchedulerEvent::ChunkUnreadable { session, graph, refusal } => {
+            format!("session {}: unreadable chunk of {graph}: {refusal}", session.0)
+        }
         SchedulerEvent::Commanded { session, command } => {
             format!("session {}: {}", session.0, self::command(command))
         }

@@ -38,7 +38,7 @@ macro_rules! kinds {
 
 kinds! {
     SchedulerEvent {
-        Commanded Disconnected SessionOpened TimerDue WorkerAnnounced WorkerBeat WorkerJoined WorkerReported
+        ChunkUnreadable Commanded Disconnected SessionOpened TimerDue WorkerAnnounced WorkerBeat WorkerJoined WorkerReported
     }
     SchedulerEffect { Answered Disconnect SessionGone SessionOpened Wake WorkerJoined }
     WorkerEvent {
@@ -75,6 +75,10 @@ const REFUSALS: &[Reason] = &[
 
 /// What cannot be seen yet, and why.
 const NOT_YET: &[(&str, &str)] = &[
+    (
+        "SchedulerEvent::ChunkUnreadable",
+        "told by the door, which reads messages; there are none here",
+    ),
     ("Command::Put", "a worker has no way to hear of a value that a client put into its store"),
     ("Notice::Closing", "sent by the driver, not by the machine"),
     ("Order::Drain", "the scheduler has no command to drain a worker"),

@@ -109,7 +109,7 @@ impl Accounts {
 impl From<&Event> for Step {
     fn from(event: &Event) -> Self {
         match event {
-            Event::Commanded { .. } => Self::Commanded,
+            Event::ChunkUnreadable { .. } | Event::Commanded { .. } => Self::Commanded,
             Event::Disconnected { .. } => Self::Disconnected,
             Event::SessionOpened { .. } => Self::SessionOpened,
             Event::TimerDue => Self::TimerDue,

@@ -52,6 +52,8 @@ pub(crate) type Answer = Result<(Option<GraphId>, u32), Refusal>;
 pub(crate) struct BadCommand {
     /// The command's, where it carried one.
     pub(crate) submission: Option<SubmissionId>,
+    /// The graph that it was a chunk of, if it was one.
+    pub(crate) chunk_of: Option<GraphId>,
     /// What is wrong with it.
     pub(crate) refusal: Refusal,
 }

@@ -408,6 +408,20 @@ impl Machine {
         Ok((None, 0))
     }
 
+    /// A chunk that nobody can read was refused: its graph fails if an earlier one has made it.
+    pub(super) fn on_chunk_unreadable(
+        &mut self,
+        session: SessionId,
+        graph: GraphId,
+        refusal: &Refusal,
+    ) {
+        if let Ok(no) = self.own_graph(session, graph)
+            && !self.graph(no).closed
+        {
+            self.fail_graph(no, refusal);
+        }
+    }
+
     /// A later chunk of a graph was refused: what ran is cancelled.
     pub(super) fn fail_graph(&mut self, no: GraphNo, refusal: &Refusal) {
         if self.graph(no).error.is_none() {

@@ -321,7 +321,11 @@ impl Machine {
         let mut room = to.free.clone();
         let waiting: Vec<(TaskRef, u32)> =
             from.prefill.iter().rev().take(SHARE_LOOK).copied().collect();
-        for (task, attempt) in waiting {
+        // Those that nothing was sent ahead of come first: with the others, all that follows them must come back too.
+        let (leading, alone): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(task, _)| {
+            self.find_task(*task).is_some_and(|task| task.dependents != NONE)
+        });
+        for (task, attempt) in alone.into_iter().chain(leading) {
             if want == 0 {
                 break;
             }

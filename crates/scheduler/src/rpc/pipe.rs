@@ -78,7 +78,7 @@ impl Pipe {
     /// Has a command refused that the machine never saw. Returns whether there was room for that.
     pub(crate) fn refuse(&mut self, bad: BadCommand) -> bool {
         let Self::Session { next, .. } = self else { return true };
-        let BadCommand { submission, refusal } = bad;
+        let BadCommand { submission, chunk_of: _, refusal } = bad;
         let submission = submission.unwrap_or(SubmissionId(0));
         next.reports.push(Notice::Refused { submission, refusal }.into());
         next.reports.len() <= limits::REFUSALS_UNREAD

@@ -72,6 +72,8 @@ async fn read(
 
 /// Reads one command; a bad one costs its sender a refusal.
 fn decode(command: pb::SessionCommand) -> Result<Command, BadCommand> {
-    let Subject { submission, graph: _ } = Subject::of(&command);
-    Command::try_from(command).map_err(|refusal| BadCommand { submission, refusal })
+    let Subject { submission, graph } = Subject::of(&command);
+    let is_chunk = matches!(command.command, Some(pb::session_command::Command::Chunk(_)));
+    let chunk_of = graph.filter(|_| is_chunk);
+    Command::try_from(command).map_err(|refusal| BadCommand { submission, chunk_of, refusal })
 }

@@ -14,7 +14,7 @@ use bireme_proto::pb::cluster_client::ClusterClient;
 use bireme_proto::pb::session_command::Command;
 use bireme_proto::pb::session_report::Report;
 
-use crate::support::{Scheduler, joining, open, reason, soon};
+use crate::support::{Scheduler, joining, one_task, open, reason, soon};
 
 #[tokio::test]
 async fn a_peer_that_cannot_be_talked_to_hears_why() {
@@ -115,6 +115,34 @@ async fn a_bad_command_costs_a_refusal_and_no_more() {
 }
 
 #[tokio::test]
+async fn a_graph_with_an_unreadable_chunk_fails_rather_than_waits() {
+    let scheduler = Scheduler::start().await;
+    let mut session = scheduler.session(1).await;
+    let opened = session.next().await.unwrap().opened.unwrap().session.unwrap();
+    let graph = u64::from(opened.number) << 32 | 1;
+    let first = pb::GraphChunk { graph, last: false, ..one_task(4) };
+    session.send(Command::Chunk(first)).await;
+    // The last chunk, and unreadable: its task names a class of another kind than there are.
+    let class = pb::TaskClass { gang_size: 2, ..pb::TaskClass::default() };
+    let last = pb::GraphChunk {
+        graph,
+        first_index: 1,
+        classes: vec![class],
+        options: None,
+        ..one_task(5)
+    };
+    session.send(Command::Chunk(last)).await;
+    let over = session.report(|report| match report {
+        Report::Graph(update) if update.done => Some(update),
+        _ => None,
+    });
+    let over = over.await;
+    assert_eq!(over.graph, graph);
+    assert_eq!(over.error.unwrap().reason, Reason::Unsupported.name());
+    assert_eq!(over.counts.unwrap().cancelled, 1);
+}
+
+#[tokio::test]
 async fn a_worker_that_sends_nonsense_is_hung_up_on() {
     let scheduler = Scheduler::start().await;
     let mut worker = scheduler.worker("liar").await;
@@ -132,7 +160,7 @@ async fn a_worker_that_sends_nonsense_is_hung_up_on() {
 async fn a_message_beyond_the_limit_ends_its_stream() {
     let scheduler = Scheduler::start().await;
     let mut session = scheduler.session(1).await;
-    let mut chunk = crate::support::one_task(1);
+    let mut chunk = one_task(1);
     chunk.tasks =
         vec![pb::TaskSpec { payload: vec![0; 300 << 10].into(), ..chunk.tasks[0].clone() }];
     session.send(Command::Chunk(chunk)).await;
