@@ -97,7 +97,7 @@ async fn a_worker_is_asked_for_what_it_holds() {
 }
 
 #[tokio::test]
-async fn closing_ends_the_stream_after_the_answer() {
+async fn closing_is_answered() {
     let scheduler = Scheduler::start().await;
     let mut session = scheduler.session(1).await;
     let submission_id: bytes::Bytes = vec![9; 16].into();
