@@ -119,11 +119,21 @@ impl Streams {
     pub(crate) fn flush(&mut self, machine: &mut Machine) -> bool {
         let any = !self.woken.is_empty();
         let mut woken = std::mem::take(&mut self.woken);
-        for conn in woken.drain(..) {
-            self.flush_conn(conn, machine);
+        // Workers first: what they are told is work, and a session loses nothing by hearing of it a little later.
+        for sessions in [false, true] {
+            for &conn in &woken {
+                if self.is_session(conn) == sessions {
+                    self.flush_conn(conn, machine);
+                }
+            }
         }
+        woken.clear();
         self.woken = woken;
         any
+    }
+
+    fn is_session(&self, conn: ConnId) -> bool {
+        self.peer(conn).is_some_and(|peer| matches!(peer, Peer::Session(_)))
     }
 
     /// Moves what the machine has to tell a peer into its stream, now.
