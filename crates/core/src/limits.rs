@@ -88,8 +88,6 @@ pub const AHEAD_INPUTS: u32 = 8;
 pub const PASSES: u32 = 64;
 /// How long code that ran over its time may go on after it was told to end.
 pub const TIMEOUT_GRACE: Span = Span::secs(1);
-/// Transitions kept for each task's story.
-pub const STORY: usize = 16;
 
 /// Commands of a client waiting for room in its stream before further ones wait for them; each may be a batch.
 pub const SESSION_COMMANDS: usize = 32;

@@ -246,7 +246,7 @@ impl Machine {
         effects.push(Effect::Answered { session: id, submission, outcome });
     }
 
-    fn count_answer(&mut self, id: SessionId) {
+    pub(super) fn count_answer(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(&id)
             && session.outbox.is_up()
         {

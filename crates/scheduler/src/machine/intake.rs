@@ -168,6 +168,8 @@ impl Machine {
             format!("none of {count} workers can run tasks that take {takes}: {name} {reason}");
         let (session, id) = (self.graph(no).session, self.graph(no).id);
         let refusal = Refusal::new(Reason::NoWorker, message);
+        // Each class may bring one, so they are bounded as answers are.
+        self.count_answer(session);
         self.tell_session(session, News::Warning(Some(id), None, refusal));
     }
 

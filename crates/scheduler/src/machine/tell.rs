@@ -169,8 +169,10 @@ impl Machine {
                 return false;
             };
             used += OVERHEAD;
-            if matches!(news, News::Answer(..) | News::Places(..) | News::Pong(_))
-                && let Some(session) = self.sessions.get_mut(&session)
+            if matches!(
+                news,
+                News::Answer(..) | News::Places(..) | News::Pong(_) | News::Warning(..)
+            ) && let Some(session) = self.sessions.get_mut(&session)
             {
                 session.answers = session.answers.saturating_sub(1);
             }
