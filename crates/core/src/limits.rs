@@ -62,6 +62,8 @@ pub const CLASS_WORKERS: usize = 1_024;
 pub const FEATURES: usize = 64;
 /// Addresses that a worker may give; with more of them it is refused.
 pub const ADDRESSES: usize = 16;
+/// Attempts that a worker's black box tells of; with more of them the worker is refused.
+pub const BLACK_BOX: usize = 8_192;
 /// Functions that a worker announces.
 pub const FUNCTIONS: usize = 16_384;
 

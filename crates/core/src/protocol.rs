@@ -8,7 +8,7 @@ mod announce;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::error::TaskError;
+use crate::error::{Exit, TaskError};
 use crate::graph::{Row, Runtime};
 use crate::id::{AttemptId, WorkerId, WorkerLife, WorkerUid};
 use crate::object::ObjectId;
@@ -39,6 +39,19 @@ pub struct Join {
     pub functions: Vec<String>,
     /// Names of the language runtimes it can start, sorted.
     pub runtimes: Vec<String>,
+    /// How the daemon's last life ended, where its supervisor saw that.
+    pub previous: Option<PreviousLife>,
+}
+
+/// How an earlier life of a worker's daemon ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PreviousLife {
+    /// Which.
+    pub life: WorkerLife,
+    /// How its process ended.
+    pub exit: Exit,
+    /// Attempts whose user code had started and not ended, sorted: only they can be to blame.
+    pub started: Vec<AttemptId>,
 }
 
 /// The answer to [`Join`].

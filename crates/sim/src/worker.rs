@@ -85,6 +85,7 @@ impl Worker {
             pid: 1,
             functions: Vec::new(),
             runtimes: Vec::new(),
+            previous: None,
         };
         world.send_up(conn, Up::Join(Box::new(join)));
     }

@@ -358,7 +358,7 @@ impl Driver {
         let parts = &self.parts;
         let handed = parts.clock.now();
         let found = execution.inputs.iter().map(|input| parts.store.get(*input).ok_or(*input));
-        match found.map(|stored| stored.map(|stored| stored.value)).collect() {
+        match found.collect() {
             Ok(inputs) => parts.executors.execute(Job { execution, inputs, handed }, follow),
             Err(missing) => {
                 let message = format!("input {missing} has left the store");

@@ -16,10 +16,12 @@ use bireme_core::{AttemptId, ErrorClass, Reason, Span, TaskError, Time, Value};
 use smallvec::SmallVec;
 
 use self::command::Commands;
+use self::payload::malformed;
 use self::pool::Pool;
 use self::relay::{End, Relay};
 use crate::failure::failure;
 use crate::machine::Execution;
+use crate::store::Stored;
 
 /// An attempt on its way to an executor, with everything that it needs.
 #[derive(Debug)]
@@ -27,7 +29,7 @@ pub(crate) struct Job {
     /// What to run.
     pub(crate) execution: Box<Execution>,
     /// The values of its inputs, in the payload's order.
-    pub(crate) inputs: SmallVec<[Arc<Value>; 2]>,
+    pub(crate) inputs: SmallVec<[Stored; 2]>,
     /// When the machine let go of it.
     pub(crate) handed: Time,
 }
@@ -35,6 +37,17 @@ pub(crate) struct Job {
 impl Job {
     pub(crate) fn attempt(&self) -> AttemptId {
         self.execution.attempt
+    }
+
+    /// The value of an input, every byte of it in memory.
+    pub(crate) fn input(&self, n: usize) -> Result<Arc<Value>, Box<TaskError>> {
+        let stored = self.inputs.get(n).ok_or_else(|| {
+            malformed(format!("payload.args: input {n} of {} is named", self.inputs.len()))
+        })?;
+        stored.load().map_err(|error| {
+            let message = format!("input {n} cannot be read: {error}");
+            failure(ErrorClass::InputLost, Reason::InputLost, message)
+        })
     }
 }
 

@@ -157,6 +157,7 @@ fn introduce(config: &Config, listens: SocketAddr) -> Result<Join, ServeError> {
         pid: std::process::id(),
         functions: functions.names().map(str::to_owned).collect(),
         runtimes: Vec::new(),
+        previous: None,
     })
 }
 

@@ -31,6 +31,20 @@ pub(crate) struct Stored {
     pub(crate) made_by: Option<AttemptId>,
 }
 
+impl Stored {
+    /// A value that is in no store.
+    #[cfg(test)]
+    pub(crate) fn of(value: Value) -> Self {
+        Self { value: Arc::new(value), made_by: None }
+    }
+
+    /// The value with every byte in memory. Reads files where they are there: nothing for the driver's thread.
+    #[expect(clippy::unnecessary_wraps, reason = "files cannot always be read")]
+    pub(crate) fn load(&self) -> std::io::Result<Arc<Value>> {
+        Ok(Arc::clone(&self.value))
+    }
+}
+
 /// How full a store is.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Totals {

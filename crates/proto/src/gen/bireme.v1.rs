@@ -3981,6 +3981,22 @@ pub struct JoinFleet {
     /// 16 bytes, new with each start of the daemon: tells a lost life from a lost connection.
     #[prost(bytes = "bytes", tag = "11")]
     pub incarnation: ::prost::bytes::Bytes,
+    /// How the daemon's last life ended, where its supervisor saw that; absent on a first start.
+    #[prost(message, optional, tag = "12")]
+    pub previous: ::core::option::Option<PreviousLife>,
+}
+/// How an earlier life of a worker's daemon ended.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PreviousLife {
+    /// Which, as its `incarnation`.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub incarnation: ::prost::bytes::Bytes,
+    /// How its process ended.
+    #[prost(message, optional, tag = "2")]
+    pub exit: ::core::option::Option<Exit>,
+    /// Attempts whose user code had started and not ended: only they can be to blame. At most 8,192.
+    #[prost(message, repeated, tag = "3")]
+    pub started: ::prost::alloc::vec::Vec<AttemptId>,
 }
 /// The answer to `JoinFleet`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -10267,6 +10283,325 @@ pub mod executor_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "bireme.v1.Executor";
     impl<T> tonic::server::NamedService for ExecutorServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Asks for what a task's attempts printed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadLogsRequest {
+    /// The task.
+    #[prost(message, optional, tag = "1")]
+    pub task: ::core::option::Option<TaskId>,
+    /// Only this attempt; absent is all that ran here.
+    #[prost(message, optional, tag = "2")]
+    pub attempt: ::core::option::Option<AttemptId>,
+    /// Only what was printed there; `LOG_STREAM_UNSPECIFIED` is everything.
+    #[prost(enumeration = "LogStream", tag = "3")]
+    pub stream: i32,
+    /// Only the last so many lines of what is there; 0 is all.
+    #[prost(uint32, tag = "4")]
+    pub tail_lines: u32,
+    /// Go on until no attempt of the task is left on this worker.
+    #[prost(bool, tag = "5")]
+    pub follow: bool,
+    /// From the last message that was received; 0 begins with the first that is kept.
+    #[prost(uint64, tag = "6")]
+    pub cursor: u64,
+}
+/// Some of what was printed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadLogsResponse {
+    /// Which attempt.
+    #[prost(message, optional, tag = "1")]
+    pub attempt: ::core::option::Option<AttemptId>,
+    /// Where it was printed.
+    #[prost(enumeration = "LogStream", tag = "2")]
+    pub stream: i32,
+    /// The bytes as printed, at most 64 KiB; they need not be whole lines.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub text: ::prost::bytes::Bytes,
+    /// How long after the attempt's start.
+    #[prost(uint64, tag = "4")]
+    pub since_start_us: u64,
+    /// To go on from here after a lost stream.
+    #[prost(uint64, tag = "5")]
+    pub cursor: u64,
+    /// Something before this is not kept.
+    #[prost(bool, tag = "6")]
+    pub lagged: bool,
+}
+/// Generated client implementations.
+pub mod logs_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value
+    )]
+    use tonic::codegen::http::Uri;
+    use tonic::codegen::*;
+    /// Served by every worker for what ran on it.
+    #[derive(Debug, Clone)]
+    pub struct LogsClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl LogsClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> LogsClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> LogsClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                    http::Request<tonic::body::Body>,
+                    Response = http::Response<
+                        <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                    >,
+                >,
+            <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
+                Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            LogsClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Reads what a task's attempts printed here, in the order of printing.
+        pub async fn read_logs(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReadLogsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ReadLogsResponse>>,
+            tonic::Status,
+        > {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/bireme.v1.Logs/ReadLogs");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("bireme.v1.Logs", "ReadLogs"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod logs_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with LogsServer.
+    #[async_trait]
+    pub trait Logs: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the ReadLogs method.
+        type ReadLogsStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ReadLogsResponse, tonic::Status>,
+            > + std::marker::Send
+            + 'static;
+        /// Reads what a task's attempts printed here, in the order of printing.
+        async fn read_logs(
+            &self,
+            request: tonic::Request<super::ReadLogsRequest>,
+        ) -> std::result::Result<tonic::Response<Self::ReadLogsStream>, tonic::Status>;
+    }
+    /// Served by every worker for what ran on it.
+    #[derive(Debug)]
+    pub struct LogsServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> LogsServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for LogsServer<T>
+    where
+        T: Logs,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/bireme.v1.Logs/ReadLogs" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReadLogsSvc<T: Logs>(pub Arc<T>);
+                    impl<T: Logs> tonic::server::ServerStreamingService<super::ReadLogsRequest> for ReadLogsSvc<T> {
+                        type Response = super::ReadLogsResponse;
+                        type ResponseStream = T::ReadLogsStream;
+                        type Future =
+                            BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReadLogsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as Logs>::read_logs(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReadLogsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => Box::pin(async move {
+                    let mut response = http::Response::new(tonic::body::Body::default());
+                    let headers = response.headers_mut();
+                    headers.insert(
+                        tonic::Status::GRPC_STATUS,
+                        (tonic::Code::Unimplemented as i32).into(),
+                    );
+                    headers.insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
+                    Ok(response)
+                }),
+            }
+        }
+    }
+    impl<T> Clone for LogsServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "bireme.v1.Logs";
+    impl<T> tonic::server::NamedService for LogsServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -143,7 +143,7 @@ travellers! {
     ListWorkersRequest ListWorkersResponse LocateObjectsRequest LocateObjectsResponse MoveActorRequest
     MoveActorResponse OpenSessionRequest OpenSessionResponse Payload PoolFilesRequest PoolFilesResponse
     PutBlobRequest PutBlobResponse PutObjectsRequest PutObjectsResponse PutRequest PutResponse PutTicketRequest
-    PutTicketResponse ReleaseObjectsRequest ReleaseObjectsResponse ReleasePoolRequest ReleasePoolResponse
+    PreviousLife PutTicketResponse ReadLogsRequest ReadLogsResponse ReleaseObjectsRequest ReleaseObjectsResponse ReleasePoolRequest ReleasePoolResponse
     ResolveActorRequest ResolveActorResponse RetryTasksRequest RetryTasksResponse SessionDown SessionUp
     ShutdownRequest ShutdownResponse StatRequest StatResponse StopWorkerRequest StopWorkerResponse
     SubmitGraphRequest SubmitGraphResponse TaskLogsRequest TaskLogsResponse TaskStoryRequest TaskStoryResponse

@@ -92,6 +92,7 @@ impl Cluster {
             pid: 1,
             functions: Vec::new(),
             runtimes: Vec::new(),
+            previous: None,
         };
         let nobody = Side::Worker(LifeId { worker, life: 0 });
         let conn = self.world.network.open(&mut self.world.rng, nobody);

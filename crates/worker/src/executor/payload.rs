@@ -108,9 +108,7 @@ impl Template {
     /// Fills in the attempt's inputs and row.
     pub(crate) fn fill(&self, job: &Job) -> Result<Arg, Box<TaskError>> {
         Ok(match self {
-            Self::Input(n) => Arg::Value(job.inputs.get(*n).cloned().ok_or_else(|| {
-                malformed(format!("payload.args: input {n} of {} is named", job.inputs.len()))
-            })?),
+            Self::Input(n) => Arg::Value(job.input(*n)?),
             Self::List(items) => {
                 Arg::List(items.iter().map(|item| item.fill(job)).collect::<Result<_, _>>()?)
             }

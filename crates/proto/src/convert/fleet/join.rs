@@ -1,12 +1,12 @@
 //! How a worker joins, and how it is.
 
 use bireme_core::id::{WorkerLife, WorkerUid};
-use bireme_core::protocol::{Heartbeat, Join, Joined};
+use bireme_core::protocol::{Heartbeat, Join, Joined, PreviousLife};
 use bireme_core::reason::Refusal;
 use bireme_core::{Span, limits};
 
 use crate::convert::field::{
-    at_most, id, id_bytes, list, malformed, missing, name, names, not_yet, required, sent,
+    at_most, id, id_bytes, list, malformed, missing, name, names, not_yet, optional, required, sent,
 };
 use crate::pb;
 
@@ -26,6 +26,7 @@ impl TryFrom<pb::JoinFleet> for Join {
             runtimes,
             topology,
             incarnation,
+            previous,
         } = message;
         not_yet(!topology.is_empty(), "topology")?;
         if text.is_empty() {
@@ -42,6 +43,7 @@ impl TryFrom<pb::JoinFleet> for Join {
             pid,
             functions: sorted(names(functions, limits::FUNCTIONS, "functions")?),
             runtimes: sorted(names(runtimes, limits::FUNCTIONS, "runtimes")?),
+            previous: optional(previous, "previous")?,
         })
     }
 }
@@ -76,6 +78,7 @@ impl From<Join> for pb::JoinFleet {
             pid,
             functions,
             runtimes,
+            previous,
         } = join;
         Self {
             uid: id_bytes(uid.to_bytes()),
@@ -89,6 +92,30 @@ impl From<Join> for pb::JoinFleet {
             runtimes,
             topology: Vec::new(),
             incarnation: id_bytes(life.to_bytes()),
+            previous: previous.map(Into::into),
+        }
+    }
+}
+
+impl TryFrom<pb::PreviousLife> for PreviousLife {
+    type Error = Refusal;
+
+    fn try_from(message: pb::PreviousLife) -> Result<Self, Refusal> {
+        let pb::PreviousLife { incarnation, exit, started } = message;
+        let mut started: Vec<_> = list(at_most(started, limits::BLACK_BOX, "started")?, "started")?;
+        started.sort_unstable();
+        started.dedup();
+        let life = id(&incarnation, WorkerLife::from_slice, "incarnation")?;
+        Ok(Self { life, exit: exit.ok_or_else(|| missing("exit"))?.into(), started })
+    }
+}
+
+impl From<PreviousLife> for pb::PreviousLife {
+    fn from(PreviousLife { life, exit, started }: PreviousLife) -> Self {
+        Self {
+            incarnation: id_bytes(life.to_bytes()),
+            exit: Some(exit.into()),
+            started: sent(started),
         }
     }
 }

@@ -11,7 +11,9 @@ use bireme_core::id::{
     ActorId, AttemptId, AttemptNo, Digest, Epoch, GraphId, HolderId, SessionId, SessionToken,
     SubmissionId, TaskId, WorkerId, WorkerLife, WorkerUid,
 };
-use bireme_core::protocol::{Address, Input, Join, Order, Output, Peer, Report, Start, Timing};
+use bireme_core::protocol::{
+    Address, Input, Join, Order, Output, Peer, PreviousLife, Report, Start, Timing,
+};
 use bireme_core::reason::{Reason, Refusal};
 use bireme_core::retry::RetryPolicy;
 use bireme_core::session::{Command, IndexRange, Known, Notice, Open, Place, Put, TaskUpdate};
@@ -423,5 +425,10 @@ pub(super) fn join() -> Join {
         pid: 77,
         functions: vec!["builtin/echo".into(), "builtin/noop".into()],
         runtimes: vec!["python".into()],
+        previous: Some(PreviousLife {
+            life: WorkerLife(1),
+            exit: Exit { code: 0, signal: 9 },
+            started: vec![attempt(1)],
+        }),
     }
 }

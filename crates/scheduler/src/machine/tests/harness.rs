@@ -144,6 +144,7 @@ impl Run {
             pid: 0,
             functions: Vec::new(),
             runtimes: Vec::new(),
+            previous: None,
         };
         self.handle(Event::WorkerJoined { conn: ConnId(100 + u64::from(worker)), join });
         let announce = Announce { last: true, ..Announce::default() };

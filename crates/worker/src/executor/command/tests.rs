@@ -14,6 +14,7 @@ use crate::inbox::{Inbox, Told};
 use crate::machine::{Event, Execution};
 use crate::rpc::payload::make;
 use crate::store::Store;
+use crate::store::Stored;
 
 const GUARD: Duration = Duration::from_mins(1);
 
@@ -74,7 +75,7 @@ fn job(command: pb::Command, outputs: u16) -> Job {
         row: bireme_core::graph::Row::None,
         runtime: Runtime::Command,
     };
-    let inputs = SmallVec::from_iter([Arc::new(Value::text("from an input"))]);
+    let inputs = SmallVec::from_iter([Stored::of(Value::text("from an input"))]);
     Job { execution: Box::new(execution), inputs, handed: Time(0) }
 }
 
