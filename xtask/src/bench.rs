@@ -5,6 +5,8 @@
 //! measured becomes a `record`; `parts` are the programs that some rows measure against.
 
 #[cfg(feature = "cluster")]
+mod faults;
+#[cfg(feature = "cluster")]
 mod floor;
 #[cfg(feature = "cluster")]
 mod graphs;
@@ -15,13 +17,19 @@ mod memory;
 #[cfg(feature = "cluster")]
 mod parts;
 #[cfg(feature = "cluster")]
+mod process;
+#[cfg(feature = "cluster")]
 mod record;
 #[cfg(feature = "cluster")]
 mod rows;
 #[cfg(feature = "cluster")]
+mod sendfile;
+#[cfg(feature = "cluster")]
 mod startup;
 #[cfg(feature = "cluster")]
 mod timed;
+#[cfg(feature = "cluster")]
+mod transfer;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -85,6 +93,14 @@ enum Part {
         /// Hand each message to another thread and back
         #[arg(long)]
         hand_over: bool,
+    },
+    /// Start processes and hear them out, and tell what that cost
+    #[command(hide = true)]
+    Spawner {
+        /// How many
+        processes: u32,
+        /// On so many threads
+        threads: u32,
     },
     /// Submit tasks that nobody runs, and tell what they cost
     #[command(hide = true)]

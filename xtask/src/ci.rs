@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 
 use crate::workspace::{EVERYTHING, cargo, has_cargo_command, run as run_command};
-use crate::{bench, codegen, it, proto, refusals, test, tidy};
+use crate::{bench, codegen, it, proto, reference, refusals, systemd, test, tidy, units};
 
 /// Run every check that CI runs, in the same order
 #[derive(clap::Args)]
@@ -40,17 +40,20 @@ const fn slow(name: &'static str, run: fn() -> Result<Outcome>) -> Step {
     Step { name, slow: true, run }
 }
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 14] = [
     step("fmt", || passed(run_command(&mut cargo(["fmt", "--all", "--check"])))),
     step("clippy", || passed(clippy())),
     step("codegen", || passed(codegen::check())),
     step("proto", || passed(proto::check())),
     step("refusals", || passed(refusals::check())),
     step("tidy", || passed(tidy::check())),
+    step("units", || possible(units::check())),
     slow("doc", || passed(doc())),
     slow("test", || passed(test::run_all())),
+    slow("reference", || passed(reference::check())),
     slow("it", || passed(it::check())),
     slow("bench", || passed(bench::smoke())),
+    slow("systemd", || possible(systemd::check(None))),
     slow("deny", deny),
 ];
 
@@ -101,6 +104,11 @@ fn print_table(rows: &[(&str, &str, Option<Duration>)]) {
 
 fn passed(result: Result<()>) -> Result<Outcome> {
     result.map(|()| Outcome::Passed)
+}
+
+/// For a step that tells why this machine cannot run it.
+fn possible(result: Result<Option<&'static str>>) -> Result<Outcome> {
+    result.map(|reason| reason.map_or(Outcome::Passed, Outcome::Skipped))
 }
 
 fn clippy() -> Result<()> {

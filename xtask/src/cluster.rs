@@ -5,6 +5,7 @@
 
 mod child;
 pub(crate) mod cores;
+pub(crate) mod family;
 pub(crate) mod usage;
 
 use std::env;
@@ -17,7 +18,7 @@ use bireme_client::{Client, ConnectOptions};
 use bireme_proto::access;
 use tempfile::TempDir;
 
-pub(crate) use child::{Child, GUARD, guarded, within};
+pub(crate) use child::{Child, GUARD, guarded, until, within};
 
 use crate::workspace::{cargo, run};
 
@@ -29,6 +30,35 @@ pub(crate) struct Shape {
     pub(crate) cpus: u32,
     /// The core that all daemons share; `None` leaves them to the kernel.
     pub(crate) core: Option<usize>,
+    pub(crate) native: Native,
+    /// What each worker is told besides.
+    pub(crate) flags: &'static [&'static str],
+}
+
+/// Where workers run native functions.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Native {
+    /// On threads of the daemon itself.
+    InProcess,
+    /// In processes of their own.
+    Isolated,
+}
+
+impl Native {
+    /// As a worker is told.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::InProcess => "in-process",
+            Self::Isolated => "isolated",
+        }
+    }
+}
+
+impl Shape {
+    /// So many workers with so many cpus each, that run native functions as they do unless told otherwise.
+    pub(crate) fn new(workers: u32, cpus: u32) -> Self {
+        Self { workers, cpus, core: None, native: Native::Isolated, flags: &[] }
+    }
 }
 
 /// A running cluster.
@@ -54,7 +84,7 @@ impl Cluster {
         let mut scheduler = site.start(site.scheduler(), "scheduler", shape.core)?;
         scheduler.ready().await?;
         let mut workers = (1..=shape.workers)
-            .map(|n| site.start_worker(&format!("w{n}"), shape.cpus, shape.core))
+            .map(|n| site.start_worker(&format!("w{n}"), shape))
             .collect::<Result<Vec<_>>>()?;
         let client = site.connect().await?;
         // A worker is ready when it has joined.
@@ -62,6 +92,14 @@ impl Cluster {
             worker.ready().await?;
         }
         Ok(Self { client, workers, scheduler, site })
+    }
+
+    /// Adds a worker that was made by [`Site::worker`], and waits until it has joined.
+    pub(crate) async fn add(&mut self, command: Command, name: &str) -> Result<()> {
+        let mut worker = self.site.start(command, name, None)?;
+        worker.ready().await?;
+        self.workers.push(worker);
+        Ok(())
     }
 
     /// Where it runs.
@@ -96,14 +134,20 @@ impl Site {
         self.dir().join("access.toml")
     }
 
-    /// A program of ours that finds the cluster here, and nothing else of what surrounds us.
-    pub(crate) fn program(&self, name: &str) -> Command {
+    /// A program of ours that knows nothing of what surrounds us.
+    pub(crate) fn bare(name: &str) -> Command {
         let mut command = Command::new(bin_dir().join(name));
         for (name, _) in env::vars_os() {
             if name.to_string_lossy().starts_with("BIREME_") {
                 command.env_remove(name);
             }
         }
+        command
+    }
+
+    /// A program of ours that finds the cluster here, and nothing else of what surrounds us.
+    pub(crate) fn program(&self, name: &str) -> Command {
+        let mut command = Self::bare(name);
         command.current_dir(self.dir()).arg("--access-file").arg(self.access_file());
         command
     }
@@ -115,12 +159,11 @@ impl Site {
         command
     }
 
-    /// A worker of the scheduler here.
+    /// A worker of the scheduler here; [`Self::start_worker`] tells it more.
     pub(crate) fn worker(&self, name: &str, cpus: u32) -> Command {
         let mut command = self.program("bireme-worker");
         command.args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--log", "warn"]);
-        command.args(["--native", "in-process", "--name", name]);
-        command.args(["--cpus", &cpus.to_string()]);
+        command.args(["--name", name, "--cpus", &cpus.to_string()]);
         command
     }
 
@@ -129,9 +172,11 @@ impl Site {
         Child::spawn(name, command, self.dir(), core)
     }
 
-    /// Starts a worker and does not wait for it.
-    pub(crate) fn start_worker(&self, name: &str, cpus: u32, core: Option<usize>) -> Result<Child> {
-        self.start(self.worker(name, cpus), name, core)
+    /// Starts a worker of this shape and does not wait for it.
+    pub(crate) fn start_worker(&self, name: &str, shape: Shape) -> Result<Child> {
+        let mut command = self.worker(name, shape.cpus);
+        command.args(["--native", shape.native.name()]).args(shape.flags);
+        self.start(command, name, shape.core)
     }
 
     /// Opens a session with the scheduler here.
@@ -181,8 +226,21 @@ impl std::fmt::Display for Interrupted {
     }
 }
 
+/// Leaves no process behind, whatever happens.
+struct Orphans;
+
+impl Drop for Orphans {
+    fn drop(&mut self) {
+        for orphan in family::end_orphans() {
+            eprintln!("left behind, and ended: {orphan}");
+        }
+    }
+}
+
 /// Runs something on a runtime of one thread, until it is done or somebody interrupts. Processes are gone either way.
 pub(crate) fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
+    family::adopt_orphans()?;
+    let _orphans = Orphans;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         tokio::select! {

@@ -4,7 +4,15 @@
 //! the checks themselves are grouped by what they are about.
 
 #[cfg(feature = "cluster")]
+mod ahead;
+#[cfg(feature = "cluster")]
+mod beside;
+#[cfg(feature = "cluster")]
 mod checks;
+#[cfg(feature = "cluster")]
+mod commands;
+#[cfg(feature = "cluster")]
+mod cut;
 #[cfg(feature = "cluster")]
 mod daemons;
 #[cfg(feature = "cluster")]
@@ -12,11 +20,27 @@ mod door;
 #[cfg(feature = "cluster")]
 mod graphs;
 #[cfg(feature = "cluster")]
+mod isolated;
+#[cfg(feature = "cluster")]
+mod liars;
+#[cfg(feature = "cluster")]
 mod loss;
+#[cfg(feature = "cluster")]
+mod python;
+#[cfg(feature = "cluster")]
+mod refused;
 #[cfg(feature = "cluster")]
 mod runner;
 #[cfg(feature = "cluster")]
+mod scarcity;
+#[cfg(feature = "cluster")]
 mod shapes;
+#[cfg(feature = "cluster")]
+mod store;
+#[cfg(feature = "cluster")]
+mod supervise;
+#[cfg(feature = "cluster")]
+mod wire;
 #[cfg(feature = "cluster")]
 mod wordcount;
 

@@ -12,11 +12,16 @@ mod ci;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod codegen;
+mod dist;
 mod it;
+mod mutants;
 mod proto;
+mod reference;
 mod refusals;
+mod systemd;
 mod test;
 mod tidy;
+mod units;
 mod workspace;
 
 use std::process::ExitCode;
@@ -36,11 +41,16 @@ enum Command {
     Bench(bench::Args),
     Ci(ci::Args),
     Codegen(codegen::Args),
+    Dist(dist::Args),
     It(it::Args),
+    Mutants(mutants::Args),
     Proto(proto::Args),
+    Reference(reference::Args),
     Refusals(refusals::Args),
+    Systemd(systemd::Args),
     Test(test::Args),
     Tidy(tidy::Args),
+    Units(units::Args),
 }
 
 fn main() -> ExitCode {
@@ -59,10 +69,15 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Bench(args) => bench::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::Codegen(args) => codegen::run(&args),
+        Command::Dist(args) => dist::run(&args),
         Command::It(args) => it::run(&args),
+        Command::Mutants(args) => mutants::run(&args),
         Command::Proto(args) => proto::run(&args),
+        Command::Reference(args) => reference::run(&args),
         Command::Refusals(args) => refusals::run(&args),
+        Command::Systemd(args) => systemd::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Tidy(args) => tidy::run(&args),
+        Command::Units(args) => units::run(&args),
     }
 }

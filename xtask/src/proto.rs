@@ -82,12 +82,12 @@ fn fail_on(problems: &[String], hint: &str) -> Result<()> {
 }
 
 /// Whether a file is one of ours, by its package: what we import from Google is not ours to judge.
-fn is_ours(package: &str) -> bool {
+pub(crate) fn is_ours(package: &str) -> bool {
     !package.starts_with("google.")
 }
 
 /// The role that a method states, by name; `None` where it states none.
-fn role(method: &MethodDescriptor) -> Option<String> {
+pub(crate) fn role(method: &MethodDescriptor) -> Option<String> {
     let option: ExtensionDescriptor =
         method.parent_pool().get_extension_by_name("bireme.v1.role")?;
     let options = method.options();
@@ -100,7 +100,7 @@ fn role(method: &MethodDescriptor) -> Option<String> {
 }
 
 /// How a method streams, in words.
-fn streaming(method: &MethodDescriptor) -> &'static str {
+pub(crate) fn streaming(method: &MethodDescriptor) -> &'static str {
     match (method.is_client_streaming(), method.is_server_streaming()) {
         (false, false) => "unary",
         (true, false) => "client stream",

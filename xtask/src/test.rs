@@ -14,18 +14,19 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     // nextest runs each test in a process of its own, so one that aborts or hangs is named.
-    let mut tests = if has_cargo_command("nextest") {
-        cargo(["nextest", "run"])
-    } else {
+    let has_nextest = has_cargo_command("nextest");
+    let tests = || if has_nextest { cargo(["nextest", "run"]) } else { cargo(["test"]) };
+    if !has_nextest {
         println!("cargo-nextest is not installed: tests run under cargo test");
-        cargo(["test"])
-    };
-    if args.rest.is_empty() {
-        run_command(tests.args(EVERYTHING).arg("--no-fail-fast"))?;
-        run_command(cargo(["test", "--doc"]).args(EVERYTHING))
-    } else {
-        run_command(tests.args(&args.rest))
     }
+    if !args.rest.is_empty() {
+        return run_command(tests().args(&args.rest));
+    }
+    run_command(tests().args(EVERYTHING).args(["--exclude", "bireme-sim", "--no-fail-fast"]))?;
+    // Hundreds of seeds: unoptimized they would take longer than all other tests together.
+    let profile = if has_nextest { "--cargo-profile" } else { "--profile" };
+    run_command(tests().args([profile, "sim", "--package", "bireme-sim"]))?;
+    run_command(cargo(["test", "--doc"]).args(EVERYTHING))
 }
 
 /// The whole suite, as CI wants it.

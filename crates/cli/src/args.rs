@@ -1,6 +1,12 @@
 //! What can be typed.
 
+mod array;
+mod cluster;
+mod graph;
 mod param;
+mod selector;
+mod submit;
+mod task;
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -9,7 +15,13 @@ use bireme_daemon::logging::Directives;
 use bireme_daemon::units;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+pub(crate) use array::Array;
+pub(crate) use cluster::{Shutdown, Token, Worker, Workers};
+pub(crate) use graph::{Graph, GraphCancel, GraphWait};
 pub(crate) use param::Param;
+pub(crate) use selector::{TaskArg, WorkerArg};
+pub(crate) use submit::{Needs, RowsArgs, Setting, Submit};
+pub(crate) use task::{ResultGet, Results, Task, TaskLogs, Tasks};
 
 /// Runs graphs of tasks on a cluster, and looks at both
 ///
@@ -24,22 +36,29 @@ pub(crate) struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 the work failed, 2 bad usage or input, \
-    3 the cluster cannot be reached or was lost, 130 interrupted";
+    3 the cluster cannot be reached, was lost, or was not ready in time, 130 interrupted";
 
 /// What every command understands.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Global {
     /// Address of the scheduler; without it, the one in the access file
-    #[arg(long, global = true, value_name = "URL", env = "BIREME_SCHEDULER", value_hint = ValueHint::Url)]
+    #[arg(long, global = true, help_heading = "Everywhere", value_name = "URL", env = "BIREME_SCHEDULER", value_hint = ValueHint::Url)]
     pub(crate) scheduler: Option<String>,
-    /// Access file that the scheduler wrote, if not in its usual place
-    #[arg(long, global = true, value_name = "FILE", env = "BIREME_ACCESS_FILE", value_hint = ValueHint::FilePath)]
+    /// Access file of the scheduler, if not in its usual place
+    #[arg(long, global = true, help_heading = "Everywhere", value_name = "FILE", env = "BIREME_ACCESS_FILE", value_hint = ValueHint::FilePath)]
     pub(crate) access_file: Option<PathBuf>,
     /// Form of what goes to standard output
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    #[arg(long, global = true, help_heading = "Everywhere", value_enum, default_value_t = Format::Text)]
     pub(crate) output: Format,
     /// What is logged to standard error: a level, or levels by module
-    #[arg(long, global = true, value_name = "LEVEL", env = "BIREME_LOG", default_value = "error")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Everywhere",
+        value_name = "LEVEL",
+        env = "BIREME_LOG",
+        default_value = "error"
+    )]
     pub(crate) log: Directives,
 }
 
@@ -55,39 +74,85 @@ pub(crate) enum Format {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Print a script that completes commands in a shell
+    #[command(after_help = "Example: bireme completions bash > /etc/bash_completion.d/bireme")]
     Completions {
         /// For which shell
         shell: clap_complete::Shell,
     },
-    /// Look at graphs
+    /// Look at graphs, wait for them, and end them
     #[command(subcommand)]
     Graph(Graph),
-    /// Work without a cluster: one is started in this process and ends with it
-    #[command(subcommand)]
+    /// Start a cluster in this process, which others can use too, or run a job on one of its own
+    ///
+    /// The cluster ends with this process, at Ctrl-C or by `bireme shutdown`. Where it is and its access file are printed once
+    /// it is ready.
+    #[command(
+        after_help = "Examples:\n  bireme local --workers 4\n  bireme local run wordcount.toml"
+    )]
     Local(Local),
+    /// Read outputs of tasks
+    #[command(subcommand)]
+    Result(Results),
     /// Run a job on the cluster, and print its results
+    #[command(after_help = "Example: bireme run wordcount.toml --param files='docs/*.md'")]
     Run(Run),
+    /// End the scheduler, and the workers if asked
+    #[command(after_help = "Example: bireme shutdown --workers")]
+    Shutdown(Shutdown),
     /// Show how the cluster is
+    #[command(after_help = "Example: bireme status --output json")]
     Status,
-    /// List the workers
-    Workers,
+    /// Run a command on the cluster, once or for each of many rows
+    ///
+    /// Prints the number of the graph at once; the tasks go on without this command. In the words of the command, in values of
+    /// `--env` and in `--stdout`, `{row}` is the number of the task: that of `--array`, else counted from 0. With `--each-line`,
+    /// `{line}` is the line; with `--each-file`, `{file}` is the absolute path, `{file.name}` its last part and `{file.stem}`
+    /// that without its extension. Other braces stay as they are. The same are the variables `BIREME_ROW`, `BIREME_LINE` and
+    /// `BIREME_FILE` of the command's environment. Tasks are called `NAME`, or `NAME[ROW]` where there are rows.
+    #[command(after_help = SUBMIT_EXAMPLES)]
+    Submit(Box<Submit>),
+    /// Look at tasks, and cancel or retry them
+    #[command(subcommand)]
+    Task(Task),
+    /// List tasks
+    #[command(after_help = "Example: bireme tasks --graph 7.1 --state failed")]
+    Tasks(Tasks),
+    /// Look at tokens, and make them
+    #[command(subcommand)]
+    Token(Token),
+    /// Look at workers, and send them away
+    #[command(subcommand)]
+    Worker(Worker),
+    /// List the workers, or wait for them
+    #[command(after_help = "Example: bireme workers --wait 4 --timeout 1m")]
+    Workers(Workers),
+}
+
+const SUBMIT_EXAMPLES: &str = "Examples:
+  bireme submit --cpus 4 -- make -C /shared/src
+  bireme submit --array 1-100 --name sim -- ./simulate --seed {row}
+  bireme submit --each-file 'in/*.txt' --stdout out/{file.stem}.sorted -- sort {file}";
+
+/// A cluster in this process.
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Local {
+    #[command(flatten)]
+    pub(crate) size: LocalSize,
+    #[command(subcommand)]
+    pub(crate) command: Option<LocalCommand>,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Graph {
-    /// List the graphs, the latest first
-    List,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Local {
-    /// Run a job on a cluster in this process, and print its results
+pub(crate) enum LocalCommand {
+    /// Run a job on a cluster in this process that nobody else can use, and print its results
+    #[command(after_help = "Example: bireme local run wordcount.toml --workers 4")]
     Run(LocalRun),
 }
 
 /// A job to be run.
 #[derive(Args, Debug)]
-pub(crate) struct Run {
+pub(crate) struct Job {
     /// The job file; docs/guides/job-files.md tells how to write one
     #[arg(value_name = "JOB.toml", value_hint = ValueHint::FilePath)]
     pub(crate) job: PathBuf,
@@ -96,11 +161,28 @@ pub(crate) struct Run {
     pub(crate) params: Vec<Param>,
 }
 
+/// A job to be run on the cluster.
+#[derive(Args, Debug)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) job: Job,
+    /// Print the number of the graph and come back at once; the job goes on without this command
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
+
 /// A job to be run, and the cluster to run it on.
 #[derive(Args, Debug)]
 pub(crate) struct LocalRun {
     #[command(flatten)]
-    pub(crate) run: Run,
+    pub(crate) job: Job,
+    #[command(flatten)]
+    pub(crate) size: LocalSize,
+}
+
+/// How large a cluster in this process is.
+#[derive(Args, Debug)]
+pub(crate) struct LocalSize {
     /// How many workers to start
     #[arg(long, value_name = "N", default_value = "2")]
     pub(crate) workers: NonZeroU32,
@@ -113,31 +195,4 @@ pub(crate) struct LocalRun {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::*;
-
-    #[test]
-    fn the_grammar_is_sound() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_local_run_has_two_workers_unless_told_otherwise() {
-        let words = ["bireme", "local", "run", "j.toml", "--param", "a=b=c", "--output", "json"];
-        let cli = Cli::try_parse_from(words).unwrap();
-        assert_eq!(cli.global.output, Format::Json);
-        let Command::Local(Local::Run(local)) = cli.command else { panic!("another command") };
-        assert_eq!((local.workers.get(), local.cpus), (2, None));
-        assert_eq!(local.run.params, [Param { name: "a".into(), value: "b=c".into() }]);
-    }
-
-    #[test]
-    fn what_cannot_be_is_refused_by_name() {
-        let refused = |words: &[&str]| Cli::try_parse_from(words).unwrap_err().to_string();
-        assert!(refused(&["bireme", "run", "j", "--param", "a"]).contains("NAME=VALUE"));
-        assert!(refused(&["bireme", "local", "run", "j", "--workers", "0"]).contains("--workers"));
-        assert!(refused(&["bireme", "frobnicate"]).contains("frobnicate"));
-    }
-}
+mod tests;

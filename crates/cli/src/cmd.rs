@@ -2,17 +2,27 @@
 
 mod completions;
 mod graph;
+mod interrupt;
 mod local;
+mod progress;
+mod result;
 mod run;
+mod shutdown;
 mod status;
+mod submit;
+mod task;
+mod tasks;
+mod token;
+mod value;
+mod worker;
 mod workers;
 
-use bireme_client::ConnectOptions;
+use bireme_client::{Admin, ConnectOptions};
 use bireme_core::graph::{GraphCounts, TaskState};
 use bireme_daemon::logging;
 use serde_json::Value as Json;
 
-use crate::args::{Cli, Command, Global, Graph, Local};
+use crate::args::{Cli, Command, Global};
 use crate::exit::{Exit, Failure};
 use crate::output;
 
@@ -24,11 +34,18 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
     }
     match command {
         Command::Completions { shell } => completions::run(shell),
-        Command::Graph(Graph::List) => graph::list(&global).await,
-        Command::Local(Local::Run(args)) => local::run(&global, args).await,
+        Command::Graph(command) => graph::run(&global, command).await,
+        Command::Local(args) => Box::pin(local::run(&global, args)).await,
+        Command::Result(command) => result::run(&global, command).await,
         Command::Run(args) => run::run(&global, args).await,
+        Command::Shutdown(args) => shutdown::run(&global, args).await,
         Command::Status => status::run(&global).await,
-        Command::Workers => workers::run(&global).await,
+        Command::Submit(args) => submit::run(&global, *args).await,
+        Command::Task(command) => task::run(&global, command).await,
+        Command::Tasks(args) => tasks::run(&global, args).await,
+        Command::Token(command) => token::run(&global, command).await,
+        Command::Worker(command) => worker::run(&global, command).await,
+        Command::Workers(args) => workers::run(&global, args).await,
     }
 }
 
@@ -40,6 +57,19 @@ fn connect_options(global: &Global) -> ConnectOptions {
         name: "bireme".to_owned(),
         ..ConnectOptions::default()
     }
+}
+
+/// The way to look at the cluster that was named, and to run it.
+async fn admin(global: &Global) -> Result<Admin, Failure> {
+    Ok(Admin::connect(&connect_options(global)).await?)
+}
+
+/// A JSON object with the fields of another besides its own.
+fn with(mut json: Json, more: Json) -> Json {
+    if let (Json::Object(json), Json::Object(more)) = (&mut json, more) {
+        json.extend(more);
+    }
+    json
 }
 
 /// How many tasks are in which state, by name.

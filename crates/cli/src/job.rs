@@ -4,12 +4,15 @@
 //! Expansion is pure: what must be looked up, such as the files that a glob matches, comes in through [`Files`]. All of a
 //! job is judged before any of it is submitted.
 
+mod class;
 mod disk;
 mod expand;
 mod file;
 mod input;
+mod item;
 mod order;
 mod payload;
+mod save;
 mod source;
 mod template;
 
@@ -18,13 +21,19 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use disk::Disk;
 pub(crate) use expand::{Plan, Shown, expand};
+pub(crate) use save::Saved;
 
 /// What is looked up while a job is expanded.
 pub(crate) trait Files {
     /// Absolute paths of the regular files that match, sorted.
     fn glob(&self, pattern: &str) -> Result<Vec<String>, String>;
-    /// The lines of a text file.
-    fn lines(&self, path: &str) -> Result<Vec<String>, String>;
+    /// What is in a file.
+    fn read(&self, path: &str) -> Result<Vec<u8>, String>;
+    /// The same as text.
+    fn text(&self, path: &str) -> Result<String, String> {
+        String::from_utf8(self.read(path)?)
+            .map_err(|error| format!("`{path}` is no UTF-8: {error}"))
+    }
 }
 
 /// Where a job comes from, and with which parameters.

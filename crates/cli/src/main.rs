@@ -21,7 +21,9 @@ fn main() -> ExitCode {
         .map_err(exit::Failure::from)
         .and_then(|runtime| runtime.block_on(cmd::run(cli)));
     end.unwrap_or_else(|failure| {
-        output::say(&format!("error: {failure}"));
+        if failure.is_told() {
+            output::say(&format!("error: {failure}"));
+        }
         failure.exit()
     })
     .into()

@@ -12,25 +12,27 @@ pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// Writes data as it is.
+/// Writes data as it is. A reader that has gone is an error that ends the command, quietly.
 pub(crate) fn bytes(data: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    unless_closed(stdout.write_all(data).and_then(|()| stdout.flush()))
+    stdout.write_all(data).and_then(|()| stdout.flush())
+}
+
+/// Writes one JSON document.
+pub(crate) fn json(json: &Json) -> io::Result<()> {
+    bytes(format!("{json:#}\n").as_bytes())
+}
+
+/// Writes one line of JSON, of several.
+pub(crate) fn json_line(json: &Json) -> io::Result<()> {
+    bytes(format!("{json}\n").as_bytes())
 }
 
 /// Writes one JSON document, or a table of the same.
 pub(crate) fn show(format: Format, json: &Json, table: &Table) -> io::Result<()> {
     match format {
-        Format::Json => bytes(format!("{json:#}\n").as_bytes()),
+        Format::Json => self::json(json),
         Format::Text => bytes(table.render().as_bytes()),
-    }
-}
-
-/// A reader that has seen enough, such as `head`, is no error.
-fn unless_closed(written: io::Result<()>) -> io::Result<()> {
-    match written {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
     }
 }
 
@@ -52,7 +54,7 @@ impl Table {
     }
 
     /// Columns are as wide as their widest cell; the last is not filled up.
-    fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));

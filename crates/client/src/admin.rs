@@ -1,25 +1,52 @@
-//! Looks at a cluster from outside, by single calls and without a session.
+//! Looks at a cluster, and runs it, from outside: by single calls, with or without the name of a session.
 
-use bireme_core::graph::GraphCounts;
-use bireme_core::id::{ClusterId, Epoch, GraphId, WorkerId};
+mod daemon;
+mod graphs;
+mod logs;
+mod results;
+mod sessions;
+mod tasks;
+mod workers;
+
+use bireme_core::graph::{GraphCounts, TaskState};
+use bireme_core::id::{ClusterId, Epoch, GraphId, SessionToken};
 use bireme_core::resources::Resources;
 use bireme_core::time::Span;
+use bireme_core::{TaskError, limits};
 use bireme_proto::pb;
 use bireme_proto::pb::cluster_client::ClusterClient;
+use bytes::Bytes;
+use tonic::Request;
 use tonic::transport::Channel;
 
+pub use self::daemon::{IssuedToken, LoopStats, Step, TokenGrant, Use};
+pub use self::graphs::{GraphDetails, GraphStatus, GraphWait, Group};
+pub use self::logs::{LogPiece, LogQuery, TaskLogs};
+pub use self::results::{Found, Location};
+pub use self::sessions::SessionStatus;
+pub use self::tasks::{
+    AttemptStatus, Explanation, OutputStatus, Story, TaskDetails, TaskName, TaskPage, TaskQuery,
+    TaskStatus, Transition, WorkerReason,
+};
+pub use self::workers::{Drain, WorkerChanges, WorkerName, WorkerStatus, Workers};
+use crate::client::fresh_id;
 use crate::connect::{ConnectOptions, Target};
 use crate::error::{ConnectError, Refused};
-use crate::peers::authorized;
+use crate::peers::{Peers, authorized};
 
 /// Items asked for at a time.
 const PAGE: u32 = 1_000;
 
-/// The way to look at a cluster.
+/// The way to look at a cluster and to run it.
+///
+/// What changes somebody's work is done in the name of a session ([`Admin::in_session`]), or else of the work's own
+/// session, which takes the role of an administrator.
 #[derive(Clone, Debug)]
 pub struct Admin {
     cluster: ClusterClient<Channel>,
+    peers: std::sync::Arc<Peers>,
     target: Target,
+    session: Option<SessionToken>,
 }
 
 /// How a cluster is.
@@ -55,46 +82,6 @@ pub struct ClusterStatus {
     pub warnings: Vec<String>,
 }
 
-/// What the scheduler knows of a worker.
-#[derive(Clone, Debug, PartialEq)]
-pub struct WorkerStatus {
-    /// Its number.
-    pub worker: WorkerId,
-    /// Its name.
-    pub name: String,
-    /// How it is, in lower case: `running`.
-    pub state: &'static str,
-    /// All it has.
-    pub resources: Resources,
-    /// What of it is free.
-    pub free: Resources,
-    /// Attempts that run.
-    pub running: u32,
-    /// Values that it holds.
-    pub objects: u64,
-    /// Bytes of values in memory.
-    pub stored_bytes: u64,
-    /// Where it listens.
-    pub addresses: Vec<String>,
-    /// How long ago it joined.
-    pub age: Span,
-}
-
-/// What the scheduler knows of a graph.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GraphStatus {
-    /// The graph.
-    pub graph: GraphId,
-    /// Its name.
-    pub name: String,
-    /// How many tasks are in which state.
-    pub counts: GraphCounts,
-    /// Every task has ended.
-    pub done: bool,
-    /// How long ago its first chunk came.
-    pub age: Span,
-}
-
 /// Who did the work of a graph.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Effort {
@@ -108,13 +95,21 @@ impl Admin {
     /// Connects to the scheduler. A token that is wrong shows with the first call.
     pub async fn connect(options: &ConnectOptions) -> Result<Self, ConnectError> {
         let target = Target::find(options)?;
-        let cluster = ClusterClient::new(target.connect().await?);
-        Ok(Self { cluster, target })
+        let channel = target.connect().await?;
+        let peers = std::sync::Arc::new(Peers::new(channel.clone(), &target));
+        let cluster = ClusterClient::new(channel).max_decoding_message_size(limits::CALL_BYTES);
+        Ok(Self { cluster, peers, target, session: None })
+    }
+
+    /// Makes its calls in the name of a session.
+    #[must_use]
+    pub fn in_session(self, token: SessionToken) -> Self {
+        Self { session: Some(token), ..self }
     }
 
     /// How the cluster is.
     pub async fn status(&self) -> Result<ClusterStatus, Refused> {
-        let request = authorized(pb::GetStatusRequest {}, self.target.bearer());
+        let request = self.request(pb::GetStatusRequest {});
         let status = self.cluster.clone().get_status(request).await?.into_inner();
         Ok(ClusterStatus {
             address: self.target.address().to_owned(),
@@ -134,40 +129,6 @@ impl Admin {
         })
     }
 
-    /// Every worker.
-    pub async fn workers(&self) -> Result<Vec<WorkerStatus>, Refused> {
-        let (mut all, mut token) = (Vec::new(), String::new());
-        loop {
-            let request = pb::ListWorkersRequest { page: Some(page(token)) };
-            let request = authorized(request, self.target.bearer());
-            let answer = self.cluster.clone().list_workers(request).await?.into_inner();
-            for worker in answer.workers {
-                all.push(worker_status(worker)?);
-            }
-            token = answer.next_page_token;
-            if token.is_empty() {
-                return Ok(all);
-            }
-        }
-    }
-
-    /// Every graph, the latest first.
-    pub async fn graphs(&self) -> Result<Vec<GraphStatus>, Refused> {
-        let (mut all, mut token) = (Vec::new(), String::new());
-        loop {
-            let request = pb::ListGraphsRequest { page: Some(page(token)) };
-            let request = authorized(request, self.target.bearer());
-            let answer = self.cluster.clone().list_graphs(request).await?.into_inner();
-            for graph in answer.graphs {
-                all.push(graph_status(graph)?);
-            }
-            token = answer.next_page_token;
-            if token.is_empty() {
-                return Ok(all);
-            }
-        }
-    }
-
     /// Who did the work of a graph. Asks for every task: meant for graphs that a person would look through.
     pub async fn effort(&self, graph: GraphId) -> Result<Effort, Refused> {
         let (mut effort, mut token) = (Effort::default(), String::new());
@@ -177,7 +138,7 @@ impl Admin {
                 page: Some(page(token)),
                 ..pb::ListTasksRequest::default()
             };
-            let request = authorized(request, self.target.bearer());
+            let request = self.request(request);
             let answer = self.cluster.clone().list_tasks(request).await?.into_inner();
             for task in answer.tasks {
                 effort.attempts += u64::from(task.attempts);
@@ -193,53 +154,34 @@ impl Admin {
             }
         }
     }
+
+    /// A call with the token, and with the session's.
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = authorized(message, self.target.bearer());
+        if let Some(SessionToken(token)) = self.session {
+            let value = format!("{token:032x}").parse().expect("hexadecimal digits are printable");
+            request.metadata_mut().insert("bireme-session", value);
+        }
+        request
+    }
 }
 
 fn page(page_token: String) -> pb::PageRequest {
     pb::PageRequest { page_size: PAGE, page_token, filter: String::new() }
 }
 
-fn worker_status(worker: pb::WorkerSummary) -> Result<WorkerStatus, Refused> {
-    let state = state_name(worker.state());
-    let memory = worker.memory.unwrap_or_default();
-    let address = |address: pb::Address| {
-        bireme_core::protocol::Address::try_from(address).ok().map(|address| address.to_string())
-    };
-    Ok(WorkerStatus {
-        worker: WorkerId(worker.worker.unwrap_or_default().number),
-        name: worker.name,
-        state,
-        resources: resources(worker.resources)?,
-        free: resources(worker.free)?,
-        running: worker.running,
-        objects: worker.objects,
-        stored_bytes: memory.stored_bytes,
-        addresses: worker.addresses.into_iter().filter_map(address).collect(),
-        age: Span(worker.age_us),
-    })
+/// An id for a call that changes something.
+fn submission() -> Bytes {
+    Bytes::copy_from_slice(&fresh_id().to_bytes())
 }
 
-fn state_name(state: pb::WorkerState) -> &'static str {
-    match state {
-        pb::WorkerState::Unspecified => "unknown",
-        pb::WorkerState::Joining => "joining",
-        pb::WorkerState::Running => "running",
-        pb::WorkerState::Paused => "paused",
-        pb::WorkerState::Draining => "draining",
-        pb::WorkerState::Silent => "silent",
-        pb::WorkerState::Gone => "gone",
-    }
+/// What a newer scheduler calls by a number that this version does not know is `None`.
+fn state(state: pb::TaskState) -> Option<TaskState> {
+    TaskState::ALL.into_iter().find(|known| pb::TaskState::from(*known) == state)
 }
 
-fn graph_status(graph: pb::GraphSummary) -> Result<GraphStatus, Refused> {
-    let update = graph.update.unwrap_or_default();
-    Ok(GraphStatus {
-        graph: GraphId(update.graph),
-        name: graph.name,
-        counts: counts(update.counts)?,
-        done: update.done,
-        age: Span(graph.age_us),
-    })
+fn error(error: Option<pb::TaskError>) -> Result<Option<Box<TaskError>>, Refused> {
+    Ok(error.map(TaskError::try_from).transpose()?.map(Box::new))
 }
 
 fn counts(counts: Option<pb::GraphCounts>) -> Result<GraphCounts, Refused> {

@@ -1,22 +1,26 @@
 //! The handle of a session, and the commands that go up its stream.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use bireme_core::graph::{GraphBuilder, GraphChunk, GraphOptions, Watch};
+use bireme_core::graph::GraphBuilder;
 use bireme_core::id::{GraphId, SessionId, SubmissionId};
 use bireme_core::limits;
-use bireme_core::session::IndexRange;
+use bireme_core::session::{IndexRange, Put};
 use bireme_core::time::Span;
+use bireme_core::{ObjectId, Value};
 use bireme_proto::pb;
+use bytes::Bytes;
 use pb::session_command::Command;
 use tokio::sync::mpsc;
 
-use crate::connect::{ConnectOptions, Target, attach};
-use crate::error::{CommandError, ConnectError, Lost};
+use crate::connect::{Attached, ConnectOptions, Target, attach};
+use crate::error::{CommandError, ConnectError, Lost, PutError};
 use crate::graph::{Cell, Graph};
+use crate::object::Object;
 use crate::outgoing::Outbound;
 use crate::peers::Peers;
+use crate::put;
 use crate::session::Session;
 use crate::slots::Slots;
 
@@ -26,14 +30,17 @@ use crate::slots::Slots;
 /// after its time to live, the session and what it submitted.
 #[derive(Clone, Debug)]
 pub struct Client {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 /// What clients and graphs share.
 #[derive(Debug)]
 pub(crate) struct Inner {
     number: SessionId,
-    graphs: AtomicU32,
+    pub(crate) token: Bytes,
+    pub(crate) graphs: AtomicU32,
+    /// How many values were numbered; whose turn it is to take the next follows from it.
+    pub(crate) values: AtomicU64,
     commands: mpsc::Sender<Outbound>,
     session: Arc<Session>,
     peers: Peers,
@@ -43,17 +50,24 @@ impl Client {
     /// Opens a session on the caller's runtime.
     pub async fn connect(options: ConnectOptions) -> Result<Self, ConnectError> {
         let target = Target::find(&options)?;
-        let attached = attach(&target, &options).await?;
+        let attached = attach(&target, &options, None).await?;
+        Ok(Self::of(attached, &target))
+    }
+
+    /// The handle of a session whose stream is up.
+    pub(crate) fn of(attached: Attached, target: &Target) -> Self {
         let session = Arc::new(Session::new());
         tokio::spawn(Arc::clone(&session).listen(attached.reports, attached.first));
         let inner = Inner {
             number: attached.session,
+            token: attached.token,
             graphs: AtomicU32::new(0),
+            values: AtomicU64::new(0),
             commands: attached.commands,
             session,
-            peers: Peers::new(attached.channel, &target),
+            peers: Peers::new(attached.channel, target),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     /// The session's number.
@@ -66,18 +80,24 @@ impl Client {
     pub async fn submit(&self, graph: GraphBuilder) -> Result<Graph, Lost> {
         let n = self.inner.graphs.fetch_add(1, Ordering::Relaxed) + 1;
         let id = GraphId::new(self.inner.number, n);
-        let chunks = graph.into_chunks(Some(id), fresh_id);
-        let cell = Arc::new(Cell::new(id, slots(&chunks)));
+        let cell = Arc::new(Cell::new(id, Slots::new(&graph)));
         self.inner.session.register(&cell)?;
-        let graph = Graph::new(Arc::clone(&cell), Arc::clone(&self.inner));
-        for chunk in chunks {
+        let submitted = Graph::new(Arc::clone(&cell), Arc::clone(&self.inner));
+        for chunk in graph.into_chunks(Some(id), fresh_id) {
             if cell.failure().is_some() {
                 break;
             }
             self.inner.session.expect_chunk(chunk.submission, id);
             self.inner.send(Command::Chunk(chunk.into())).await?;
         }
-        Ok(graph)
+        Ok(submitted)
+    }
+
+    /// Puts a value into the store of a worker, where tasks can take it: name its id to [`GraphBuilder::external`]. It stays
+    /// until it is released, or the session ends. Nobody can make it again if its worker is lost: then tasks that need it
+    /// fail as `INPUT_LOST`.
+    pub async fn put(&self, value: Value) -> Result<Object, PutError> {
+        put::put(&self.inner, value).await
     }
 
     /// Ends the session and drops what it submitted, but for detached graphs.
@@ -93,13 +113,6 @@ impl Client {
         self.inner.session.lose(Lost::closed());
         closed
     }
-}
-
-/// The slots of a graph that is about to be sent.
-fn slots(chunks: &[GraphChunk]) -> Slots {
-    let default = GraphOptions::default();
-    let options = chunks.first().and_then(|chunk| chunk.options.as_ref()).unwrap_or(&default);
-    Slots::new(chunks, options.outputs, options.watch != Watch::Graph)
 }
 
 impl Inner {
@@ -147,13 +160,44 @@ impl Inner {
         self.ask(submission, Command::Forget(forget)).await
     }
 
+    /// A number for a value of this session, and how many were given before.
+    pub(crate) fn number_value(&self) -> (ObjectId, u64) {
+        let before = self.values.fetch_add(1, Ordering::Relaxed);
+        (ObjectId::Held { holder: self.number.into(), n: before + 1 }, before)
+    }
+
+    /// What shows that a call outside the stream is this session's.
+    pub(crate) fn token(&self) -> Bytes {
+        self.token.clone()
+    }
+
+    /// Tells the scheduler of a value that a worker has.
+    pub(crate) async fn tell_of(&self, put: Put) -> Result<(), CommandError> {
+        let submission = fresh_id();
+        let objects = vec![put.into()];
+        let told = pb::ObjectsPut { submission_id: wire(submission), objects };
+        self.ask(submission, Command::Put(told)).await
+    }
+
+    /// Gives up a value that was put.
+    pub(crate) async fn release_value(&self, object: ObjectId) -> Result<(), CommandError> {
+        let submission = fresh_id();
+        let objects = vec![object.into()];
+        let release = pb::ReleaseValues { submission_id: wire(submission), objects };
+        self.ask(submission, Command::ReleaseValues(release)).await
+    }
+
     pub(crate) async fn want(&self, graph: GraphId, tasks: Vec<IndexRange>) -> Result<(), Lost> {
         let want = pb::Want { graph: graph.0, tasks: ranges(tasks), values: true };
         self.send(Command::Want(want)).await
     }
 
     /// Sends a command and waits for its answer.
-    async fn ask(&self, submission: SubmissionId, command: Command) -> Result<(), CommandError> {
+    pub(crate) async fn ask(
+        &self,
+        submission: SubmissionId,
+        command: Command,
+    ) -> Result<(), CommandError> {
         let answer = self.session.expect_answer(submission);
         self.send(command).await?;
         match answer.await {
@@ -189,10 +233,10 @@ pub(crate) fn random() -> u128 {
 }
 
 /// An id as messages carry it.
-fn wire(submission: SubmissionId) -> bytes::Bytes {
-    bytes::Bytes::copy_from_slice(&submission.to_bytes())
+pub(crate) fn wire(submission: SubmissionId) -> Bytes {
+    Bytes::copy_from_slice(&submission.to_bytes())
 }
 
-fn ranges(tasks: Vec<IndexRange>) -> Vec<pb::IndexRange> {
+pub(crate) fn ranges(tasks: Vec<IndexRange>) -> Vec<pb::IndexRange> {
     tasks.into_iter().map(|IndexRange { first, count }| pb::IndexRange { first, count }).collect()
 }

@@ -41,6 +41,13 @@ pub struct ConnectOptions {
     pub weight_percent: u32,
 }
 
+impl ConnectOptions {
+    /// Where the access file is, or would be.
+    pub fn access_path(&self) -> PathBuf {
+        named_access_file(self).unwrap_or_else(|| access::default_path(variable))
+    }
+}
+
 /// What is needed to speak to a cluster.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
@@ -52,6 +59,10 @@ pub(crate) struct Target {
 /// An open session.
 pub(crate) struct Attached {
     pub(crate) session: SessionId,
+    /// It was there before.
+    pub(crate) resumed: bool,
+    /// Whoever shows it is the session.
+    pub(crate) token: bytes::Bytes,
     pub(crate) channel: Channel,
     pub(crate) commands: mpsc::Sender<Outbound>,
     pub(crate) reports: Streaming<pb::SessionDown>,
@@ -98,7 +109,7 @@ impl Target {
         })
     }
 
-    fn refused(&self, refused: impl Into<Refused>) -> ConnectError {
+    pub(crate) fn refused(&self, refused: impl Into<Refused>) -> ConnectError {
         ConnectError::Refused { address: self.address.clone(), refused: refused.into() }
     }
 }
@@ -108,15 +119,17 @@ fn access_file(
     options: &ConnectOptions,
     has_address: bool,
 ) -> Result<Option<Access>, ConnectError> {
-    let named = options.access_file.clone().or_else(|| variable(access::VARIABLE).map(Into::into));
-    let is_named = named.is_some();
-    let path = named.unwrap_or_else(|| access::default_path(variable));
-    match access::read(&path) {
+    let is_named = named_access_file(options).is_some();
+    match access::read(&options.access_path()) {
         Ok(file) => Ok(Some(file)),
         Err(AccessError::Missing { .. }) if !is_named => Ok(None),
         Err(_) if !is_named && has_address => Ok(None),
         Err(error) => Err(ConnectError::Access(Arc::new(error))),
     }
+}
+
+fn named_access_file(options: &ConnectOptions) -> Option<PathBuf> {
+    options.access_file.clone().or_else(|| variable(access::VARIABLE).map(Into::into))
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -132,7 +145,12 @@ fn is_same_place(a: &str, b: &str) -> bool {
 }
 
 fn bearer(token: &str, address: &str) -> Result<AsciiMetadataValue, ConnectError> {
-    format!("Bearer {token}").parse().map_err(|_| ConnectError::Refused {
+    let value: Result<AsciiMetadataValue, _> = format!("Bearer {token}").parse();
+    let secret = value.map(|mut value| {
+        value.set_sensitive(true);
+        value
+    });
+    secret.map_err(|_| ConnectError::Refused {
         address: address.to_owned(),
         refused: Refused {
             reason: Reason::Unauthenticated.name().to_owned(),
@@ -151,17 +169,20 @@ fn innermost(error: &dyn std::error::Error) -> String {
     error.to_string()
 }
 
-/// Opens a session's stream: says hello, and hears who this session is.
+/// Opens a session's stream, of a new session or of the one with this token: says hello, and hears who it is.
 pub(crate) async fn attach(
     target: &Target,
     options: &ConnectOptions,
+    token: Option<SessionToken>,
 ) -> Result<Attached, ConnectError> {
     let channel = target.connect().await?;
     let ours = Hello::new(target.cluster, Epoch(0));
+    let token = token.unwrap_or_else(|| SessionToken(random()));
+    let token = bytes::Bytes::from(token.to_bytes().to_vec());
     let first = pb::SessionUp {
         hello: Some(Greeting::new(ours.clone()).into()),
         open: Some(pb::OpenSession {
-            token: SessionToken(random()).to_bytes().to_vec().into(),
+            token: token.clone(),
             name: options.name.clone(),
             ttl_us: options.ttl.map_or(0, |ttl| ttl.0),
             weight_percent: options.weight_percent,
@@ -184,8 +205,9 @@ pub(crate) async fn attach(
         tokio::time::timeout(limits::HELLO_WAIT.to_std(), opening).await.map_err(|_| {
             ConnectError::Silent { address: target.address.clone(), wait: limits::HELLO_WAIT }
         })??;
+    let resumed = first.opened.as_ref().is_some_and(|opened| opened.resumed);
     let session = judge(&ours, &mut first).map_err(|refusal| target.refused(refusal))?;
-    Ok(Attached { session, channel, commands, reports, first })
+    Ok(Attached { session, resumed, token, channel, commands, reports, first })
 }
 
 /// Reads what the scheduler answered to the opening.

@@ -88,6 +88,25 @@ pub enum CommandError {
     Refused(#[from] Refused),
 }
 
+/// Why a value was not put.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum PutError {
+    /// Nobody knows whether the scheduler heard of it.
+    #[error(transparent)]
+    Lost(#[from] Lost),
+    /// Some of its bytes are not in it.
+    #[error("the value refers to bytes that are elsewhere: load them into the value first")]
+    NotInline,
+    /// Neither a worker nor the scheduler took it.
+    #[error("nobody stored the value of {size} bytes: {problem}")]
+    NotStored {
+        /// Its size in bytes.
+        size: u64,
+        /// What each of them answered.
+        problem: String,
+    },
+}
+
 /// Why a graph as a whole came to nothing. Failures of single tasks are no such error.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum GraphError {

@@ -8,14 +8,14 @@ use bireme_core::id::{GraphId, TaskId};
 use bireme_core::limits;
 use bireme_core::session::IndexRange;
 use bireme_core::time::Span;
-use bireme_core::{TaskError, Value};
+use bireme_core::{ObjectId, TaskError, Value};
 use tokio::sync::{Notify, watch};
 
 use crate::client::Inner;
 use crate::error::{CommandError, GraphError, Refused, ResultError};
-use crate::fetch;
+use crate::fetch::{self, Wanted};
 use crate::session::lock;
-use crate::slots::{Look, Place, Slots};
+use crate::slots::{Look, Slots};
 
 /// A submitted graph.
 ///
@@ -99,14 +99,28 @@ impl Graph {
 
     /// Waits for a task to end and returns one of its outputs.
     pub async fn output(&self, task: u32, output: u16) -> Result<Value, ResultError> {
+        match self.locate(task, output).await? {
+            Found::Value(value) => Ok(value),
+            Found::Placed(wanted) => {
+                let fetched = fetch::value(&self.handle.client, wanted).await;
+                fetched.map_err(|problem| ResultError::Fetch { task: self.task(task), problem })
+            }
+        }
+    }
+
+    /// Waits for a task to end and finds one of its outputs.
+    async fn locate(&self, task: u32, output: u16) -> Result<Found, ResultError> {
         loop {
             let mut changed = std::pin::pin!(self.cell().changed.notified());
             // Before the look, so that no change falls between the two.
             changed.as_mut().enable();
-            let id = TaskId { graph: self.id(), index: task };
+            let id = self.task(task);
             match self.cell().look(task, output) {
-                Look::Value(value) => return Ok(value),
-                Look::Placed(place) => return self.fetch(id, output, &place).await,
+                Look::Value(value) => return Ok(Found::Value(value)),
+                Look::Placed(place) => {
+                    let object = ObjectId::output(id, output);
+                    return Ok(Found::Placed(Wanted { object, place }));
+                }
                 Look::Failed(error) => return Err(ResultError::Task { task: id, error }),
                 Look::NotKept => return Err(ResultError::NotKept { task: id, output }),
                 Look::NoTask => return Err(ResultError::NoTask { task: id }),
@@ -126,8 +140,24 @@ impl Graph {
     /// Waits for tasks in order and returns their first outputs, or the first error.
     pub async fn results(&self, tasks: Range<u32>) -> Result<Vec<Value>, ResultError> {
         let mut values = Vec::with_capacity(tasks.len());
+        let mut wanted = Vec::new();
         for task in tasks {
-            values.push(self.result(task).await?);
+            values.push(match self.locate(task, 0).await? {
+                Found::Value(value) => value,
+                Found::Placed(one) => {
+                    wanted.push((values.len(), task, one));
+                    Value::none()
+                }
+            });
+        }
+        let all = wanted.iter().map(|(.., one)| one.clone()).collect();
+        let fetched = fetch::values(&self.handle.client, all).await;
+        for ((at, task, _), value) in wanted.into_iter().zip(fetched) {
+            let task = self.task(task);
+            let value = value.map_err(|problem| ResultError::Fetch { task, problem })?;
+            if let Some(place) = values.get_mut(at) {
+                *place = value;
+            }
         }
         Ok(values)
     }
@@ -158,6 +188,10 @@ impl Graph {
         self.handle.client.forget(self.id()).await
     }
 
+    fn task(&self, index: u32) -> TaskId {
+        TaskId { graph: self.id(), index }
+    }
+
     fn cell(&self) -> &Cell {
         &self.handle.cell
     }
@@ -176,12 +210,12 @@ impl Graph {
         }
         Ok(())
     }
+}
 
-    async fn fetch(&self, task: TaskId, output: u16, place: &Place) -> Result<Value, ResultError> {
-        fetch::output(&self.handle.client, task, output, place)
-            .await
-            .map_err(|problem| ResultError::Fetch { task, problem })
-    }
+/// An output of a task that has ended.
+enum Found {
+    Placed(Wanted),
+    Value(Value),
 }
 
 impl Drop for Handle {

@@ -2,29 +2,42 @@
 //!
 //! [`Client`] is a session with a cluster; [`Client::submit`] takes what
 //! [`GraphBuilder`](bireme_core::graph::GraphBuilder) made and gives a [`Graph`] to wait for and to read results from.
-//! [`Payload`] says what a task is to do. [`Admin`] looks at a cluster without taking part.
+//! [`Payload`] says what a task is to do. [`Admin`] looks at a cluster and runs it, without a session.
 //!
 //! A session is one stream. Commands are pulled from `outgoing` by the connection itself; one task listens to the
 //! scheduler and writes down what it says in `session`; a graph of a million tasks is a million slots of eight bytes in
-//! `slots`. Values too large for the stream are fetched from the workers that hold them, in `fetch`.
+//! `slots`. Values too large for the stream are fetched from the workers that hold them, in `fetch`; values for tasks that
+//! are to come are put into the stores of workers, in `put`.
 //!
 //! What this crate never does: start daemons, know how they work inside, or let a generated type out.
 
 mod admin;
 mod client;
 mod connect;
+mod detach;
 mod error;
 mod fetch;
 mod graph;
+mod object;
 mod outgoing;
 mod payload;
 mod peers;
+mod put;
 mod session;
 mod slots;
 
-pub use admin::{Admin, ClusterStatus, Effort, GraphStatus, WorkerStatus};
+pub use admin::{
+    Admin, AttemptStatus, ClusterStatus, Drain, Effort, Explanation, Found, GraphDetails,
+    GraphStatus, GraphWait, Group, IssuedToken, Location, LogPiece, LogQuery, LoopStats,
+    OutputStatus, SessionStatus, Step, Story, TaskDetails, TaskLogs, TaskName, TaskPage, TaskQuery,
+    TaskStatus, TokenGrant, Transition, Use, WorkerChanges, WorkerName, WorkerReason, WorkerStatus,
+    Workers,
+};
+pub use bireme_proto::role::Role;
 pub use client::Client;
 pub use connect::ConnectOptions;
-pub use error::{CommandError, ConnectError, GraphError, Lost, Refused, ResultError};
+pub use detach::{NotATicket, Ticket};
+pub use error::{CommandError, ConnectError, GraphError, Lost, PutError, Refused, ResultError};
 pub use graph::{Graph, Progress, Summary};
+pub use object::{FetchError, Object};
 pub use payload::{Arg, CommandPayload, NativePayload, Payload};

@@ -116,6 +116,29 @@ impl CommandPayload {
         self
     }
 
+    /// Runs in this directory of the worker's machine, instead of a fresh one of the attempt's own.
+    #[must_use]
+    pub fn working_directory(mut self, path: impl Into<String>) -> Self {
+        self.0.working_directory = path.into();
+        self
+    }
+
+    /// Hands on the whole environment of the worker's daemon, instead of `PATH`, `HOME`, `LANG` and `TMPDIR` alone.
+    #[must_use]
+    pub fn inherit_environment(mut self) -> Self {
+        self.0.inherit_environment = true;
+        self
+    }
+
+    /// Makes files the task's outputs, instead of what is written to standard output, which goes to the log. The globs are
+    /// relative to the working directory, and the class must declare as many outputs as there are files.
+    #[must_use]
+    pub fn output_files(mut self, globs: impl IntoIterator<Item: Into<String>>) -> Self {
+        self.0.output_globs.extend(globs.into_iter().map(Into::into));
+        self.0.stdout = pb::Capture::Log.into();
+        self
+    }
+
     /// The payload as a task carries it.
     pub fn encode(&self) -> Bytes {
         let work = pb::payload::Work::Command(self.0.clone());
@@ -184,14 +207,25 @@ mod tests {
             .file("in/0", Arg::input(1))
             .env("LC_ALL", "C")
             .ok_exit([0, 1])
+            .working_directory("/data")
+            .output_files(["out/*"])
+            .inherit_environment()
             .encode();
         let Some(pb::payload::Work::Command(command)) = decode(payload).work else {
             panic!("not a command")
         };
         assert_eq!(command.argv, ["sort", "in/0"]);
-        assert_eq!(command.stdin.unwrap().kind, Some(pb::arg::Kind::Input(0)));
+        assert_eq!(command.stdin.as_ref().unwrap().kind, Some(pb::arg::Kind::Input(0)));
         assert_eq!(command.files[0].path, "in/0");
         assert_eq!(command.environment[0].name, "LC_ALL");
         assert_eq!(command.ok_exit, [0, 1]);
+        assert_eq!(
+            (command.working_directory.as_str(), command.inherit_environment),
+            ("/data", true)
+        );
+        assert_eq!(
+            (command.output_globs[0].as_str(), command.stdout()),
+            ("out/*", pb::Capture::Log)
+        );
     }
 }

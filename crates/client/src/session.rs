@@ -22,7 +22,8 @@ pub(crate) struct Session {
     graphs: Mutex<BTreeMap<GraphId, Weak<Cell>>>,
     /// Commands that are not answered. Bounded by what callers and unacknowledged chunks there are.
     answers: Mutex<BTreeMap<SubmissionId, Answer>>,
-    places: Mutex<BTreeMap<WorkerId, Vec<Address>>>,
+    /// The addresses of workers, and their machines.
+    places: Mutex<BTreeMap<WorkerId, (Vec<Address>, String)>>,
     lost: watch::Sender<Option<Lost>>,
 }
 
@@ -74,8 +75,17 @@ impl Session {
     }
 
     /// Where a worker listens, as far as the scheduler told.
-    pub(crate) fn addresses(&self, worker: WorkerId) -> Vec<Address> {
+    pub(crate) fn whereabouts(&self, worker: WorkerId) -> (Vec<Address>, String) {
         lock(&self.places).get(&worker).cloned().unwrap_or_default()
+    }
+
+    /// The workers that are known, with where each listens and its machine.
+    pub(crate) fn workers(&self) -> Vec<(WorkerId, Vec<Address>, String)> {
+        let places = lock(&self.places);
+        let workers = places.iter();
+        workers
+            .map(|(id, (addresses, machine))| (*id, addresses.clone(), machine.clone()))
+            .collect()
     }
 
     /// Why the stream ended, if it has.
@@ -103,7 +113,13 @@ impl Session {
             if let Some(lost) = self.on_batch(next) {
                 break lost;
             }
-            next = match reports.message().await {
+            let message = tokio::select! {
+                biased;
+                // This program has had enough: the stream ends with this task.
+                lost = self.until_lost() => break lost,
+                message = reports.message() => message,
+            };
+            next = match message {
                 Ok(Some(batch)) => batch,
                 Ok(None) => break Lost::from_end(None),
                 Err(status) => break Lost::from_end(Some(status)),
@@ -207,7 +223,7 @@ impl Session {
             if addresses.is_empty() {
                 known.remove(&WorkerId(worker.number));
             } else {
-                known.insert(WorkerId(worker.number), addresses);
+                known.insert(WorkerId(worker.number), (addresses, place.machine));
             }
         }
     }
@@ -238,7 +254,7 @@ fn entry(output: pb::OutputPlace) -> Entry {
 }
 
 /// A failure is one even where its description cannot be read.
-fn task_error(error: Option<pb::TaskError>) -> TaskError {
+pub(crate) fn task_error(error: Option<pb::TaskError>) -> TaskError {
     let Some(error) = error else {
         return TaskError::new(ErrorClass::User, "UNKNOWN", "the scheduler did not say why");
     };
@@ -246,7 +262,7 @@ fn task_error(error: Option<pb::TaskError>) -> TaskError {
     error.try_into().unwrap_or_else(|_| TaskError::new(ErrorClass::User, reason, message))
 }
 
-fn counts(counts: pb::GraphCounts) -> GraphCounts {
+pub(crate) fn counts(counts: pb::GraphCounts) -> GraphCounts {
     use bireme_core::graph::TaskState;
     let pb::GraphCounts { total: _, waiting, ready, sent, running, finished, failed, cancelled } =
         counts;

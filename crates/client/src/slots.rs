@@ -1,9 +1,9 @@
 //! What is known of each task of a graph, in as few bytes as will do.
 //!
-//! A graph of a million tasks has a million slots of eight bytes; only what must be remembered of an ended task beyond its
+//! A graph of a million tasks has a million slots of four bytes; only what must be remembered of an ended task beyond its
 //! state has an entry in a side table. Nobody waits on a slot: waiters are woken by graph and look again.
 
-use bireme_core::graph::{GraphChunk, Outputs};
+use bireme_core::graph::{GraphBuilder, Outputs, Watch};
 use bireme_core::id::WorkerId;
 use bireme_core::session::IndexRange;
 use bireme_core::{Codec, ErrorClass, TaskError, Value};
@@ -17,25 +17,24 @@ pub(crate) struct Slots {
     entries: Vec<Entry>,
 }
 
+/// What is known of a task: one of these states, or the place in `entries` of how it ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Slot {
-    state: State,
-    /// Place in `entries`, where the state has an entry.
-    at: u32,
-}
+struct Slot(u32);
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum State {
+impl Slot {
     /// Not ended; the scheduler tells of its end without being asked.
-    Expected,
+    const EXPECTED: Self = Self(u32::MAX);
     /// Not ended; nobody asked to be told.
-    Unasked,
-    /// Ended: see the entry.
-    Ended,
+    const UNASKED: Self = Self(u32::MAX - 1);
     /// Finished with the value of a task that returns nothing.
-    Nothing,
+    const NOTHING: Self = Self(u32::MAX - 2);
     /// Finished; its outputs are not kept.
-    Unkept,
+    const UNKEPT: Self = Self(u32::MAX - 3);
+
+    /// Where the entry of an ended task is. There are never so many that a place could be taken for a state.
+    fn place(self) -> Option<usize> {
+        (self.0 < Self::UNKEPT.0).then_some(self.0 as usize)
+    }
 }
 
 /// How a task ended, where that is more than a state.
@@ -83,42 +82,27 @@ pub(crate) enum Look {
 }
 
 impl Slots {
-    /// The slots of the tasks of these chunks. `told` is whether the session is told of the ends of tasks that keep their
-    /// outputs.
-    pub(crate) fn new(chunks: &[GraphChunk], outputs: Outputs, told: bool) -> Self {
-        let tasks: u64 = chunks.iter().map(GraphChunk::task_count).sum();
-        let tasks = usize::try_from(tasks).unwrap_or(usize::MAX);
-        let expected = told && matches!(outputs, Outputs::All | Outputs::Sinks);
-        let state = if expected { State::Expected } else { State::Unasked };
-        let mut slots = Self { slots: vec![Slot { state, at: 0 }; tasks], entries: Vec::new() };
-        match outputs {
+    /// The slots of a graph that is about to be sent.
+    pub(crate) fn new(graph: &GraphBuilder) -> Self {
+        let options = graph.options();
+        // Whether the session is told of the ends of tasks that keep their outputs.
+        let told = options.watch != Watch::Graph;
+        let expected = told && matches!(options.outputs, Outputs::All | Outputs::Sinks);
+        let slot = if expected { Slot::EXPECTED } else { Slot::UNASKED };
+        let mut slots = Self { slots: vec![slot; graph.len() as usize], entries: Vec::new() };
+        match options.outputs {
             Outputs::Listed if told => {
-                for &task in chunks.iter().flat_map(|chunk| &chunk.outputs) {
-                    slots.set_state(task, State::Expected);
-                }
+                graph.kept().iter().for_each(|&task| slots.set(task, Slot::EXPECTED));
             }
-            Outputs::Sinks if told => slots.unexpect_producers(chunks),
+            Outputs::Sinks if told => graph.taken().for_each(|task| slots.set(task, Slot::UNASKED)),
             _ => {}
         }
         slots
     }
 
-    /// Takes back the expectation of every task that another depends on.
-    fn unexpect_producers(&mut self, chunks: &[GraphChunk]) {
-        for chunk in chunks {
-            for dep in chunk.tasks.iter().flat_map(|task| &task.deps) {
-                self.set_state(dep.task, State::Unasked);
-            }
-            for array in &chunk.arrays {
-                for input in &array.inputs {
-                    let rows = if input.stride == 0 { 1 } else { array.count };
-                    for row in 0..rows {
-                        let task = input.first.saturating_add(row.saturating_mul(input.stride));
-                        self.set_state(task, State::Unasked);
-                    }
-                }
-            }
-        }
+    /// The slots of a graph that is there already: the ends of its tasks are told when asked for.
+    pub(crate) fn unasked(tasks: u32) -> Self {
+        Self { slots: vec![Slot::UNASKED; tasks as usize], entries: Vec::new() }
     }
 
     /// How many tasks there are.
@@ -128,9 +112,9 @@ impl Slots {
 
     /// Notes that the end of a task was asked for. Returns whether it was not, and has not come.
     pub(crate) fn expect(&mut self, task: u32) -> bool {
-        let unasked = self.state(task) == Some(State::Unasked);
+        let unasked = self.slots.get(task as usize) == Some(&Slot::UNASKED);
         if unasked {
-            self.set_state(task, State::Expected);
+            self.set(task, Slot::EXPECTED);
         }
         unasked
     }
@@ -138,9 +122,9 @@ impl Slots {
     /// Notes that a task finished with these outputs; none if they are not kept.
     pub(crate) fn finish(&mut self, task: u32, mut outputs: SmallVec<[Entry; 1]>) {
         match outputs.len() {
-            0 => self.set_state(task, State::Unkept),
+            0 => self.set(task, Slot::UNKEPT),
             1 => match outputs.pop() {
-                Some(Entry::Plain(Codec::None, _)) => self.set_state(task, State::Nothing),
+                Some(Entry::Plain(Codec::None, _)) => self.set(task, Slot::NOTHING),
                 Some(entry) => self.end(task, entry),
                 None => {}
             },
@@ -155,14 +139,12 @@ impl Slots {
 
     /// Every failure that does not merely follow from another, in order of tasks.
     pub(crate) fn failures(&self) -> impl Iterator<Item = (u32, TaskError)> {
-        (0..).zip(&self.slots).filter(|(_, slot)| slot.state == State::Ended).filter_map(
-            |(task, slot)| match self.entries.get(slot.at as usize) {
-                Some(Entry::Failed(error)) if error.class != ErrorClass::Dependency => {
-                    Some((task, (**error).clone()))
-                }
-                _ => None,
-            },
-        )
+        (0..).zip(&self.slots).filter_map(|(task, slot)| match self.entries.get(slot.place()?)? {
+            Entry::Failed(error) if error.class != ErrorClass::Dependency => {
+                Some((task, (**error).clone()))
+            }
+            _ => None,
+        })
     }
 
     /// Forgets the values of tasks, which then count as not kept.
@@ -174,31 +156,27 @@ impl Slots {
 
     fn release_one(&mut self, task: u32) {
         let Some(slot) = self.slots.get_mut(task as usize) else { return };
-        match slot.state {
-            State::Ended => {
-                let at = slot.at as usize;
-                let failed = matches!(self.entries.get(at), Some(Entry::Failed(_)));
-                if !failed {
-                    slot.state = State::Unkept;
-                    if let Some(entry) = self.entries.get_mut(at) {
-                        *entry = Entry::Plain(Codec::None, Bytes::new());
-                    }
-                }
-            }
-            State::Nothing => slot.state = State::Unkept,
-            State::Expected | State::Unasked | State::Unkept => {}
+        if *slot == Slot::NOTHING {
+            *slot = Slot::UNKEPT;
+        }
+        let entry = slot.place().and_then(|place| self.entries.get_mut(place));
+        if let Some(entry) = entry
+            && !matches!(entry, Entry::Failed(_))
+        {
+            *slot = Slot::UNKEPT;
+            *entry = Entry::Plain(Codec::None, Bytes::new());
         }
     }
 
     /// What is known of an output of a task.
     pub(crate) fn look(&self, task: u32, output: u16) -> Look {
         let Some(slot) = self.slots.get(task as usize) else { return Look::NoTask };
-        match slot.state {
-            State::Expected => Look::Pending { expected: true },
-            State::Unasked => Look::Pending { expected: false },
-            State::Nothing if output == 0 => Look::Value(Value::none()),
-            State::Nothing | State::Unkept => Look::NotKept,
-            State::Ended => match self.entries.get(slot.at as usize) {
+        match *slot {
+            Slot::EXPECTED => Look::Pending { expected: true },
+            Slot::UNASKED => Look::Pending { expected: false },
+            Slot::NOTHING if output == 0 => Look::Value(Value::none()),
+            Slot::NOTHING | Slot::UNKEPT => Look::NotKept,
+            ended => match ended.place().and_then(|place| self.entries.get(place)) {
                 Some(Entry::Many(entries)) => {
                     entries.get(usize::from(output)).map_or(Look::NotKept, Entry::look)
                 }
@@ -208,13 +186,9 @@ impl Slots {
         }
     }
 
-    fn state(&self, task: u32) -> Option<State> {
-        self.slots.get(task as usize).map(|slot| slot.state)
-    }
-
-    fn set_state(&mut self, task: u32, state: State) {
+    fn set(&mut self, task: u32, state: Slot) {
         if let Some(slot) = self.slots.get_mut(task as usize) {
-            slot.state = state;
+            *slot = state;
         }
     }
 
@@ -222,12 +196,11 @@ impl Slots {
     fn end(&mut self, task: u32, entry: Entry) {
         let next = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
         let Some(slot) = self.slots.get_mut(task as usize) else { return };
-        if slot.state == State::Ended
-            && let Some(old) = self.entries.get_mut(slot.at as usize)
-        {
+        let old = slot.place().and_then(|place| self.entries.get_mut(place));
+        if let Some(old) = old {
             *old = entry;
         } else {
-            *slot = Slot { state: State::Ended, at: next };
+            *slot = Slot(next);
             self.entries.push(entry);
         }
     }

@@ -31,7 +31,7 @@ fn main() {
         let ordered = ordered.min().unwrap_or_default();
         let cut = (0..REPEATS).map(|_| {
             let builder = builder(&shape);
-            timed(|| builder.into_chunks(None, || SubmissionId(1)))
+            timed(|| builder.into_chunks(None, || SubmissionId(1)).collect::<Vec<_>>())
         });
         let cut = cut.min().unwrap_or_default();
         let (tasks, inputs) = (shape.len() as u64, inputs as u64);

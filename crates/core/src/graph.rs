@@ -10,7 +10,7 @@ mod order;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-pub use builder::GraphBuilder;
+pub use builder::{Chunks, GraphBuilder};
 pub use check::GraphSoFar;
 pub use order::{Producers, order};
 
@@ -148,6 +148,13 @@ pub struct ArrayInput {
     pub stride: u32,
     /// Which output.
     pub output: u16,
+}
+
+impl ArrayInput {
+    /// The task that a row depends on.
+    pub fn of_row(&self, row: u32) -> u32 {
+        self.first.saturating_add(row.saturating_mul(self.stride))
+    }
 }
 
 /// What tasks have in common.

@@ -1,6 +1,10 @@
 //! Maps whose order and collisions do not depend on the machine they run on.
 
+mod keys;
+
 use std::hash::{BuildHasher, Hash};
+
+pub use keys::Keys;
 
 /// Hashes with a seed that is a constructor argument: drivers draw it at random, so that nobody can choose keys that
 /// collide; the simulation fixes it.

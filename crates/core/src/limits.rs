@@ -54,6 +54,8 @@ pub const WORKERS: usize = 65_536;
 pub const TASKS: u64 = 1 << 28;
 /// Named resources of a task or worker besides cpus and memory.
 pub const RESOURCES: usize = 32;
+/// Numbered pieces of one named resource of a worker. Of a resource of which it has more, only the sum is accounted for.
+pub const PIECES: u64 = 64;
 /// Labels of a worker or class.
 pub const LABELS: usize = 64;
 /// Workers that a class may name.
@@ -79,10 +81,17 @@ pub const AHEAD_MAX: u32 = 256;
 pub const WORKER_SENT: usize = 4_096;
 /// Attempts handed to an executor beyond those that run, so that the next starts without a hand-over.
 pub const FOLLOWERS: usize = 64;
+/// Values on a worker that sessions put there and have not told of yet; the worker is to drop further ones.
+pub const UNTOLD_VALUES: usize = 4_096;
 /// Commands of a session whose answers are remembered, so that the same command again gets the same answer.
 pub const SUBMISSIONS: usize = 1_024;
 /// Answers a session may leave unread. One that leaves more is cut off as `BUSY`; it can come back.
 pub const ANSWERS: usize = 8_192;
+/// Orders that a worker's own reports have led to and that it has not read. One that leaves more is cut off as `BUSY`; it can
+/// come back.
+pub const WORKER_OWED: usize = 1 << 16;
+/// Objects, attempts and ends that one worker may announce. One with more is cut off as `BUSY`.
+pub const ANNOUNCED: usize = 1 << 24;
 /// Missing inputs of a task that may be sent ahead of them, at most.
 pub const AHEAD_INPUTS: u32 = 8;
 /// How often an attempt that can run, but does not fit into what is free, is passed by later ones that do. After that they
@@ -92,7 +101,7 @@ pub const PASSES: u32 = 64;
 pub const TIMEOUT_GRACE: Span = Span::secs(1);
 
 /// Commands of a client waiting for room in its stream before further ones wait for them; each may be a batch.
-pub const SESSION_COMMANDS: usize = 32;
+pub const SESSION_COMMANDS: usize = 8;
 /// Reports waiting in a stream's outgoing channel before the sender waits for room, in messages.
 pub const OUTBOX_MESSAGES: usize = 4;
 /// Messages waiting for a daemon's machine before their senders wait, in batches.
@@ -126,6 +135,14 @@ pub const PING_WAIT: Span = Span::secs(20);
 pub const CALLS: usize = 4_096;
 /// Refusals of malformed commands that a client has not read; beyond them its stream ends.
 pub const REFUSALS_UNREAD: usize = 256;
+/// Transfers between workers and clients that the scheduler relays at a time; a further one is refused as `BUSY`.
+pub const RELAYS: usize = 64;
+/// Workers that are asked at a time for what earlier attempts of a task printed.
+pub const LOG_WORKERS: usize = 16;
+/// Workers whose place in what they show is part of a cursor.
+pub const LOG_CURSORS: usize = 64;
+/// When a worker that an attempt is on its way to is asked again for what that prints.
+pub const LOG_AGAIN: Span = Span::millis(250);
 /// Tasks that a call which watches a graph looks at in one turn.
 pub const WATCH_TASKS: usize = 4_096;
 /// How long a scheduler that ends waits until its last messages are read.
@@ -143,28 +160,124 @@ pub const GRAPH_UPDATE: Span = Span::millis(100);
 
 /// Threads of a worker's in-process pool. Attempts granted beyond it wait for a thread.
 pub const POOL_THREADS: usize = 1_024;
+/// Executor processes of one worker. Attempts granted beyond them wait for one.
+pub const EXECUTORS: usize = 256;
+/// Attempts given to an executor process beyond the one that runs, so that the next starts without a hand-over.
+pub const EXECUTOR_AHEAD: usize = 32;
+/// They are together no more than so much work, by what the attempts before them took.
+pub const EXECUTOR_AHEAD_WORK: Span = Span::millis(4);
+/// How long a fetch waits for room in a full store before its attempts are told that it came to nothing.
+pub const ROOM_WAIT: Span = Span::secs(1);
+/// How often is looked at the memory of an attempt that stated how much it takes.
+pub const EXECUTOR_WEIGHED: Span = Span::millis(50);
+/// An attempt that runs for so long has those that wait behind it given to others.
+pub const EXECUTOR_PATIENCE: Span = Span::millis(8);
+/// Pause between the signals by which an executor process is ended, whose attempt does not return when it should.
+pub const EXECUTOR_SIGNALS: Span = Span::millis(100);
+/// How long the last words of an executor process that has ended are waited for.
+pub const EXECUTOR_LAST_WORDS: Span = Span::secs(1);
+/// Ends of attempts that a worker remembers of each executor process, to tell what was printed just before.
+pub const EXECUTOR_RECENT: usize = 64;
 /// Commands that one worker runs at a time; further ones wait.
 pub const COMMANDS: usize = 1_024;
 /// Longest standard output, or output file, of a command, in bytes. A longer one fails the attempt as `VALUE_TOO_LARGE`.
 pub const COMMAND_OUTPUT_BYTES: u64 = 256 << 20;
 /// How long a command's output is read on after the command has ended and its process group was killed.
 pub const COMMAND_PIPE_WAIT: Span = Span::secs(1);
-/// Objects that one worker fetches at a time; further ones wait.
+/// Bytes of one file of what attempts print; then the next one begins.
+pub const LOG_SEGMENT_BYTES: u64 = 64 << 20;
+/// Pieces in such a file; then the next one begins.
+pub const LOG_SEGMENT_RECORDS: usize = 65_536;
+/// Such files that a worker keeps. Before a further one the oldest is dropped, and readers are told that they lag.
+pub const LOG_SEGMENTS: usize = 4;
+/// Longest piece of what an attempt printed, in bytes; more is several pieces.
+pub const LOG_CHUNK_BYTES: usize = 64 << 10;
+/// What an attempt prints within this time of the start of a piece becomes a part of it.
+pub const LOG_MERGE: Span = Span::millis(100);
+/// Readers of what attempts printed, at a time; a further one is refused as `BUSY`.
+pub const LOG_READERS: usize = 256;
+/// Calls and bulk connections by which one worker fetches at a time; what is to be fetched beyond them waits.
 pub const FETCHES: usize = 16;
+/// Values that one of them brings, at most.
+pub const FETCH_BATCH: usize = 256;
+/// A fetch brings no further value once those that it is to bring have so many bytes.
+pub const FETCH_BATCH_BYTES: u64 = 8 << 20;
+/// The same for values that come in messages rather than beside them.
+pub const FETCH_INLINE_BYTES: u64 = 448 << 10;
+/// Fetches from one peer at a time; together they keep both ends busy.
+pub const FETCHES_PER_PEER: usize = 4;
+/// Fetches of at least so many bytes in all take a bulk connection.
+pub const BULK_BYTES: u64 = 64 << 10;
+/// Bulk connections that a worker serves at a time, each on a thread; a further one waits for [`FETCH_WAIT`].
+pub const BULK_CONNECTIONS: usize = 64;
+/// Longest ticket, in bytes; a longer one ends its connection.
+pub const TICKET_BYTES: usize = 64 << 10;
+/// How long a ticket opens bulk connections. Bytes that came by one and are not put wait as long again.
+pub const TICKET_WAIT: Span = Span::secs(30);
+/// Tickets to write with that a worker has given and whose values have not been put; a further one is refused as `BUSY`.
+pub const PUT_TICKETS: usize = 256;
 /// How long a peer may take to accept a connection, or to send the next part of an object, before the next holder is asked.
 pub const FETCH_WAIT: Span = Span::secs(10);
 /// Room made for an object's bytes before they have come, at most, in bytes: a peer's word is not trusted beyond it.
 pub const FETCH_ROOM_BYTES: u64 = 16 << 20;
 /// Longest pause between a worker's attempts to reach its scheduler; the first is a hundredth of it.
 pub const RECONNECT_MAX: Span = Span::secs(2);
+/// Pause before a worker's daemon that died is started again; twice as long each time that it dies soon.
+pub const RESTART_PAUSE: Span = Span::millis(100);
+/// Longest such pause.
+pub const RESTART_PAUSE_MAX: Span = Span::secs(10);
+/// A daemon that has lived for so long is started again after the shortest pause.
+pub const RESTART_SETTLED: Span = Span::secs(60);
+/// How long killed processes may take to go before they are left behind, with a line in the log.
+pub const REAP_WAIT: Span = Span::secs(10);
+/// Longest message by which a worker's supervisor tells a new daemon who it is, in bytes. A longer one is an error.
+pub const INHERITANCE_BYTES: usize = 4 << 20;
 /// How long a daemon that was told to end waits for what runs.
 pub const DRAIN_WAIT: Span = Span::secs(60);
+/// Turns of tasks' stories that the scheduler remembers, of all together; the oldest go.
+pub const STORY_TURNS: usize = 65_536;
+/// Longest message of such a turn, in bytes; the rest is cut.
+pub const STORY_MESSAGE_BYTES: usize = 256;
+/// Values of a worker on its way out that are copied to others at a time; the rest waits.
+pub const DRAIN_COPIES: usize = 256;
+/// After so long another worker is asked for the copy of such a value.
+pub const COPY_AGAIN: Span = Span::secs(30);
+/// How often it is seen whether such a worker has made further values.
+pub const DRAIN_LOOK: Span = Span::secs(1);
 /// How long a worker that leaves waits until its last reports are read.
 pub const LEAVE_WAIT: Span = Span::secs(1);
 /// A worker starts nothing while its values take more than this share of its memory, in percent.
 pub const PAUSE_PERCENT: u64 = 80;
 /// A paused worker goes on when its values take less than this share of its memory, in percent.
 pub const RESUME_PERCENT: u64 = 70;
+
+/// Buffers of at least this length are kept in files of the shared-memory pool, in bytes; shorter ones in the daemon's own
+/// memory.
+pub const POOL_FILE_BYTES: u64 = 64 << 10;
+/// Every buffer in a pool file starts on a multiple of this, in bytes.
+pub const POOL_ALIGN_BYTES: u64 = 64;
+/// Pool files that wait to be used again take at most this share of a worker's memory, in percent; others are removed.
+pub const POOL_FREE_PERCENT: u64 = 10;
+/// Pool files that a worker keeps open; others are opened each time.
+pub const POOL_OPEN_FILES: usize = 512;
+/// For how long a caller on the same machine has pool files to itself, unless it asks for less.
+pub const POOL_LEASE: Span = Span::secs(60);
+/// Bytes of short buffers in one answer about pool files; one that would have more is refused as `MESSAGE_TOO_LARGE`.
+pub const POOL_INLINE_BYTES: u64 = 16 << 20;
+/// Leases of pool files that a worker gives at a time; a further one is refused as `BUSY`.
+pub const POOL_LEASES: usize = 4_096;
+/// Values go to disk, the least recently used first, when they take more than this share of a worker's memory, in percent.
+pub const SPILL_PERCENT: u64 = 65;
+/// They go until the rest takes at most this share, in percent.
+pub const SPILL_TO_PERCENT: u64 = 55;
+/// Allocations up to this length are made by the thread that serves peers, in bytes; longer ones elsewhere.
+pub const ALLOCATE_NOW_BYTES: u64 = 1 << 20;
+/// Objects and blobs that one call may ask about.
+pub const STAT_OBJECTS: usize = 1_000;
+/// Bytes of blobs that a worker keeps. Beyond them the least recently used ones go.
+pub const BLOBS_BYTES: u64 = 1 << 30;
+/// Bytes of blobs that the scheduler keeps in its memory. Beyond them the least recently used ones go.
+pub const SCHEDULER_BLOBS_BYTES: u64 = 256 << 20;
 
 /// Connections to a daemon's port at a time; further ones wait in the kernel's queue.
 pub const CONNECTIONS: usize = 16_384;

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use crate::error::{Exit, TaskError};
 use crate::graph::{Row, Runtime};
-use crate::id::{AttemptId, WorkerId, WorkerLife, WorkerUid};
+use crate::id::{AttemptId, AttemptNo, WorkerId, WorkerLife, WorkerUid};
 use crate::object::ObjectId;
 use crate::resources::Resources;
 use crate::time::Span;
@@ -175,6 +175,8 @@ pub struct Input {
     pub size: u64,
     /// The value itself, where it is small.
     pub value: Option<Box<Value>>,
+    /// The attempt that made what the holders have, where it is the output of a task.
+    pub made_by: Option<AttemptNo>,
 }
 
 /// What a worker tells the scheduler.
@@ -206,6 +208,8 @@ pub enum Report {
         object: ObjectId,
         /// Who was asked.
         asked: SmallVec<[WorkerId; 2]>,
+        /// As it came with their names: what another attempt has made since is not missing.
+        made_by: Option<AttemptNo>,
     },
     /// A replica was made.
     ReplicaAdded {
@@ -244,11 +248,22 @@ pub struct Timing {
     pub peak_bytes: u64,
 }
 
+/// An object that a worker holds.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Held {
+    /// The object.
+    pub object: ObjectId,
+    /// Size in bytes.
+    pub size: u64,
+    /// The attempt that made it, where that ran here. One of which every output is announced has finished.
+    pub made_by: Option<AttemptNo>,
+}
+
 /// Everything a worker holds; a large one comes in parts. [`Announce::sort`] puts it in order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Announce {
-    /// Objects held, with their sizes.
-    pub objects: Vec<(ObjectId, u64)>,
+    /// Objects held.
+    pub objects: Vec<Held>,
     /// Attempts accepted and not ended; `true` where user code has started.
     pub attempts: Vec<(AttemptId, bool)>,
     /// Ends of attempts that are not settled.

@@ -1,9 +1,12 @@
 //! What tasks take and workers have.
 
+mod pieces;
+
 use std::fmt;
 
 use smallvec::SmallVec;
 
+pub use self::pieces::{Piece, Pieces, pieces_of};
 use crate::limits;
 
 /// How many units one whole cpu, GPU or other resource is.

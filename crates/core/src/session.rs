@@ -117,6 +117,13 @@ pub enum Command {
         /// Tasks whose outputs are given up.
         tasks: Vec<IndexRange>,
     },
+    /// Give up values that were put. Each goes when the last task that takes it has ended.
+    ReleaseValues {
+        /// Names the command.
+        submission: SubmissionId,
+        /// The values; those that are not there are passed over.
+        objects: Vec<ObjectId>,
+    },
     /// Try failed tasks again, all of the graph if none are named.
     Retry {
         /// Names the command.

@@ -1,12 +1,14 @@
 //! What both daemons need to be daemons, and nothing about scheduling.
 //!
 //! A `main` walks through this crate in one order: [`settings`] settles what was asked for, [`logging`] starts, [`auth`]
-//! decides who may call what, [`listen`] opens the ports, [`ready`] tells whoever waits, [`shutdown`] says when to stop.
-//! [`http`] is the door for people and Prometheus; [`units`] reads durations and sizes.
+//! decides who may call what, [`listen`] opens the ports, [`ready`] tells whoever waits, [`shutdown`] says when to stop,
+//! and [`systemd`] hears of all of it.
+//! [`http`] is the door for people and Prometheus; [`account`] counts what an event loop does; [`units`] reads durations and sizes.
 //!
 //! What this crate never does: know a gRPC service, a task or a worker. Whatever it decides about a call it decides from
 //! the call's path and headers alone, before any service sees it.
 
+pub mod account;
 pub mod auth;
 pub mod common;
 pub mod http;
@@ -15,11 +17,13 @@ pub mod logging;
 pub mod ready;
 pub mod settings;
 pub mod shutdown;
+pub mod systemd;
 pub mod units;
 
 pub use common::Common;
 pub use listen::Listener;
 pub use shutdown::Shutdown;
+pub use systemd::Systemd;
 
 /// Waits for what must happen in a test, and fails the test if it does not.
 #[cfg(test)]

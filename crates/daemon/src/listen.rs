@@ -1,18 +1,19 @@
 //! The one place where connections are accepted.
 
+mod connection;
+mod preface;
+
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bireme_core::limits;
 use futures_util::Stream;
-use futures_util::stream::unfold;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+pub use connection::{Connection, Room};
+pub use preface::{Door, Magic, Strangers};
 
 /// An open port.
 #[derive(Debug)]
@@ -21,13 +22,8 @@ pub struct Listener {
     address: SocketAddr,
     /// A permit for each connection that may still be accepted; the kernel keeps further ones waiting.
     room: Arc<Semaphore>,
-}
-
-/// An accepted connection. It counts against its listener's limit for as long as it lives.
-#[derive(Debug)]
-pub struct Connection {
-    stream: TcpStream,
-    _room: OwnedSemaphorePermit,
+    door: Option<Door>,
+    strangers: Strangers,
 }
 
 /// The port cannot be opened.
@@ -47,8 +43,19 @@ impl Listener {
     pub async fn bind(address: &str, connections: usize) -> Result<Self, ListenError> {
         let failed = |problem| ListenError { address: address.to_owned(), problem };
         let socket = TcpListener::bind(address).await.map_err(failed)?;
-        let address = socket.local_addr().map_err(failed)?;
-        Ok(Self { socket, address, room: Arc::new(Semaphore::new(connections)) })
+        Self::new(socket, connections).map_err(failed)
+    }
+
+    /// Takes over a port that another process opened. Must be called inside the runtime that is to accept from it.
+    pub fn inherit(socket: std::net::TcpListener, connections: usize) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Self::new(TcpListener::from_std(socket)?, connections)
+    }
+
+    fn new(socket: TcpListener, connections: usize) -> io::Result<Self> {
+        let address = socket.local_addr()?;
+        let room = Arc::new(Semaphore::new(connections));
+        Ok(Self { socket, address, room, door: None, strangers: Strangers::default() })
     }
 
     /// Where it listens, with the port that was chosen.
@@ -67,7 +74,7 @@ impl Listener {
                 Ok((stream, _)) => {
                     // Fails only if the peer is gone, as the first read will tell.
                     let _ = stream.set_nodelay(true);
-                    return Connection { stream, _room: room };
+                    return Connection { stream, room };
                 }
                 Err(error) if is_about_one_connection(&error) => {
                     tracing::debug!(%error, "connection lost before it was accepted");
@@ -81,12 +88,22 @@ impl Listener {
         }
     }
 
-    /// Every connection, as `tonic`'s `serve_with_incoming_shutdown` takes them. Never ends.
+    /// Opens another way in than HTTP/2.
+    #[must_use]
+    pub fn with_door(self, door: Door) -> Self {
+        Self { door: Some(door), ..self }
+    }
+
+    /// Counts those whom [`Listener::incoming`] cuts off.
+    pub fn strangers(&self) -> Strangers {
+        self.strangers.clone()
+    }
+
+    /// The connections that speak HTTP/2, as `tonic`'s `serve_with_incoming_shutdown` takes them; others go through the
+    /// door if they begin with its magic. Whoever begins otherwise, or says nothing for [`limits::HELLO_WAIT`], is cut
+    /// off, and keeps nobody else waiting. Never ends.
     pub fn incoming(self) -> impl Stream<Item = io::Result<Connection>> + Send {
-        unfold(self, async |listener| {
-            let connection = listener.accept().await;
-            Some((Ok(connection), listener))
-        })
+        preface::sort(self)
     }
 }
 
@@ -95,60 +112,14 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
 
     use futures_util::{FutureExt, StreamExt};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tonic::transport::server::Connected;
 
     use super::*;
     use crate::guarded;
@@ -158,6 +129,7 @@ mod tests {
         let listener = Listener::bind("127.0.0.1:0", 1).await.unwrap();
         assert_ne!(listener.address().port(), 0);
         let mut near = TcpStream::connect(listener.address()).await.unwrap();
+        near.write_all(b"PRI * HTTP/2.0").await.unwrap();
         let mut incoming = pin!(listener.incoming());
         let mut far = guarded(incoming.next()).await.unwrap().unwrap();
         assert!(far.stream.nodelay().unwrap());
@@ -179,6 +151,15 @@ mod tests {
         assert!(next.as_mut().now_or_never().is_none());
         drop(accepted);
         guarded(next).await;
+    }
+
+    #[tokio::test]
+    async fn an_inherited_port_accepts() {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = Listener::inherit(socket, 1).unwrap();
+        let near = TcpStream::connect(listener.address()).await.unwrap();
+        let far = guarded(listener.accept()).await;
+        assert_eq!(far.connect_info().remote_addr(), Some(near.local_addr().unwrap()));
     }
 
     #[tokio::test]

@@ -1,10 +1,12 @@
 //! A cluster inside this process: a scheduler and workers, each on a thread of its own, over loopback sockets.
 //!
-//! It has a token of its own, listens on ports of the system's choice, and writes no access file: nobody else finds it.
+//! It has a token of its own, listens on ports of the system's choice, and writes no access file unless told: nobody else
+//! finds it.
 
 mod daemon;
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use bireme_client::ConnectOptions;
@@ -26,12 +28,20 @@ pub struct EmbeddedConfig {
     pub memory_bytes: Option<u64>,
     /// Native functions of each, besides those that every worker has.
     pub registry: Registry,
+    /// Where its access file is written, by which others find it; `None` writes none.
+    pub access_file: Option<PathBuf>,
 }
 
 impl Default for EmbeddedConfig {
     /// Two workers that share the machine.
     fn default() -> Self {
-        Self { workers: 2, cpus: None, memory_bytes: None, registry: Registry::default() }
+        Self {
+            workers: 2,
+            cpus: None,
+            memory_bytes: None,
+            registry: Registry::default(),
+            access_file: None,
+        }
     }
 }
 
@@ -69,7 +79,7 @@ type Joined = Pin<Box<dyn Future<Output = ()> + Send>>;
 impl Cluster {
     /// Starts a cluster and waits until every worker has joined, so that the first tasks are spread over all of them.
     pub async fn start(config: EmbeddedConfig) -> Result<Self, StartError> {
-        let (scheduler, (options, token)) = start_scheduler().await?;
+        let (scheduler, (options, token)) = start_scheduler(config.access_file.clone()).await?;
         // From here on, whatever goes wrong, the daemons are told to end.
         let mut cluster = Self { options, scheduler: Some(scheduler), workers: Vec::new() };
         let mut joined = Vec::new();
@@ -90,6 +100,13 @@ impl Cluster {
     /// What a client of this cluster connects with.
     pub fn client_options(&self) -> ConnectOptions {
         self.options.clone()
+    }
+
+    /// Waits until the scheduler has ended, as somebody may ask it to.
+    pub async fn ended(&mut self) {
+        if let Some(scheduler) = &mut self.scheduler {
+            scheduler.ended().await;
+        }
     }
 
     /// Ends the workers, then the scheduler, and waits for their threads. The error is the first of theirs.
@@ -114,9 +131,13 @@ impl Drop for Cluster {
     }
 }
 
-async fn start_scheduler() -> Result<(Daemon, (ConnectOptions, Token)), StartError> {
+async fn start_scheduler(
+    access_file: Option<PathBuf>,
+) -> Result<(Daemon, (ConnectOptions, Token)), StartError> {
     Daemon::start("bireme-scheduler".to_owned(), async |shutdown| {
-        let server = bireme_scheduler::Server::bind(bireme_scheduler::Config::default()).await?;
+        let config =
+            bireme_scheduler::Config { access_file, ..bireme_scheduler::Config::default() };
+        let server = bireme_scheduler::Server::bind(config).await?;
         let token = server.token().clone();
         let options = ConnectOptions {
             scheduler: Some(format!("http://{}", server.addr())),

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use bireme_client::{Client, Graph, GraphError, NativePayload, Payload, ResultError};
+use bireme_client::{Client, Graph, GraphError, NativePayload, Payload, PutError, ResultError};
 use bireme_core::graph::{
     GraphBuilder, GraphOptions, Outputs, TaskClass, TaskSpec, TaskState, Watch,
 };
@@ -186,5 +186,61 @@ fn many_tasks_in_many_chunks_all_end() {
             assert_eq!(value.bytes().unwrap(), n.to_string());
         }
         assert!(graph.wait().await.unwrap().is_ok());
+    });
+}
+
+/// A value of so many bytes, no two of which in a row are the same.
+fn pattern(bytes: usize) -> Value {
+    Value::raw((0..=250).cycle().take(bytes).collect::<Vec<u8>>())
+}
+
+#[test]
+fn values_that_were_put_are_inputs_and_come_back() {
+    with_cluster(async |client| {
+        for bytes in [0, 10, 70_000, 3_000_000] {
+            let objects = [
+                client.put(pattern(bytes)).await.expect("a worker takes it"),
+                client.put(pattern(bytes + 1)).await.expect("another does"),
+            ];
+            assert_eq!(objects[0].size(), bytes as u64);
+            let mut graph = builder(Watch::Values);
+            let externals = objects.iter().map(|object| graph.external(object.id())).collect();
+            let payload = Payload::native("builtin/concat").input(0).input(1).encode();
+            graph.task(TaskSpec { payload, externals, ..TaskSpec::default() }).unwrap();
+            let graph = submit(&client, graph).await;
+            let joined = graph.result(0).await.unwrap().bytes().unwrap();
+            let put = [pattern(bytes), pattern(bytes + 1)].map(|value| value.bytes().unwrap());
+            assert!(joined == put.concat(), "{bytes} bytes came out otherwise");
+            for (object, bytes) in objects.iter().zip(put) {
+                assert!(object.fetch().await.unwrap().bytes() == Some(bytes), "{}", object.id());
+            }
+        }
+    });
+}
+
+#[test]
+fn a_value_that_was_released_is_gone() {
+    with_cluster(async |client| {
+        let object = client.put(Value::text("soon gone")).await.unwrap();
+        object.release().await.unwrap();
+        object.release().await.expect("what is gone is passed over");
+        let mut graph = builder(Watch::Values);
+        let externals = [graph.external(object.id())].into_iter().collect();
+        let payload = Payload::native("builtin/concat").input(0).encode();
+        graph.task(TaskSpec { payload, externals, ..TaskSpec::default() }).unwrap();
+        let error = submit(&client, graph).await.wait().await.unwrap_err();
+        let is_unknown =
+            matches!(&error, GraphError::Refused(refused) if refused.reason == "OBJECT_UNKNOWN");
+        assert!(is_unknown, "{error}");
+    });
+}
+
+#[test]
+fn a_value_whose_bytes_are_elsewhere_is_not_put() {
+    with_cluster(async |client| {
+        let digest = bireme_core::id::Digest([0; 32]);
+        let buffers = vec![bireme_core::value::Buffer::Blob(digest)];
+        let put = client.put(Value { buffers, ..Value::raw("") }).await;
+        assert_eq!(put.map(|object| object.id()), Err(PutError::NotInline));
     });
 }

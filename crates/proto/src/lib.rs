@@ -3,7 +3,7 @@
 //! [`pb`] is the written protocol as Rust types and gRPC stubs, generated from `proto/bireme/v1`. [`convert`] is the door:
 //! what comes in is checked there once, field by field, and what is let through is valid. [`status`] maps refusals to
 //! `tonic::Status` and back, [`role`] tells which role a method asks of its caller, and [`access`] is the file by which
-//! clients and workers of the same user find a scheduler and its token.
+//! clients and workers of the same user find a scheduler and its token. [`bulk`] frames what is said on bulk connections.
 //!
 //! Start with [`convert`]. A new field of a message is a compile error there, because every message is taken apart by name.
 //!
@@ -11,6 +11,7 @@
 //! do. Its generated types stop at the `rpc` modules of the daemons and in the client.
 
 pub mod access;
+pub mod bulk;
 pub mod convert;
 pub mod role;
 pub mod status;

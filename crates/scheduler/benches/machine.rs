@@ -170,6 +170,7 @@ impl Run {
             pid: 0,
             functions: Vec::new(),
             runtimes: Vec::new(),
+            previous: None,
         };
         let announce = Announce { last: true, ..Announce::default() };
         let joined = Event::WorkerJoined { conn: ConnId(1 + u64::from(number)), join };

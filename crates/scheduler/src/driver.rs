@@ -15,12 +15,14 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use bireme_core::id::{SessionId, SessionToken, SubmissionId};
+use bireme_core::id::{Digest, SessionId, SessionToken, SubmissionId};
 use bireme_core::limits;
 use bireme_core::link::Hello;
+use bireme_core::protocol::Announce;
 use bireme_core::reason::{Reason, Refusal};
 use bireme_core::session::{Command, Open, Opened};
 use bireme_core::time::{Span, Time};
+use bireme_daemon::Systemd;
 
 use crate::driver::account::{Accounts, Step};
 use crate::driver::calls::Calls;
@@ -70,6 +72,7 @@ pub(crate) struct Driver {
     hello: Hello,
     nobody: SessionToken,
     published: Published,
+    systemd: Systemd,
     inbox: mpsc::Receiver<Mail>,
     bell: Arc<Bell>,
     streams: Streams,
@@ -94,6 +97,7 @@ impl Driver {
             hello,
             nobody,
             published,
+            systemd: Systemd::default(),
             inbox,
             bell,
             streams: Streams::new(seed),
@@ -104,6 +108,11 @@ impl Driver {
             broken: None,
             stopped: None,
         }
+    }
+
+    /// Has the service manager hear that the loop turns.
+    pub(crate) fn report_to(&mut self, systemd: Systemd) {
+        self.systemd = systemd;
     }
 
     /// Runs until it is told to stop, or cannot go on.
@@ -142,8 +151,9 @@ impl Driver {
 
     /// The moment at which the loop must turn even if nothing comes.
     fn next_timer(&self) -> Option<Time> {
-        let publish = self.published.due();
-        [self.machine.next_timer(), self.calls.next_deadline(), publish].into_iter().flatten().min()
+        let (publish, watchdog) = (self.published.due(), self.systemd.due());
+        let (timer, deadline) = (self.machine.next_timer(), self.calls.next_deadline());
+        [timer, deadline, publish, watchdog].into_iter().flatten().min()
     }
 
     /// One turn of the loop.
@@ -178,11 +188,13 @@ impl Driver {
         }
         self.accounts.turn(events as u64, idle);
         self.publish(events > 0);
+        self.systemd.turned(self.now());
     }
 
     /// Carries out one piece of mail. Returns how many events that was.
     fn on_mail(&mut self, mail: Mail) -> usize {
         match mail {
+            Mail::Asked(event) => self.handle(event),
             Mail::Attached { conn, open, stream } => {
                 self.streams.insert(conn, stream);
                 self.open(Some(conn), open);
@@ -298,11 +310,15 @@ impl Driver {
     fn on_reports(&mut self, conn: ConnId, batch: WorkerBatch) -> usize {
         // Superseded: a newer stream of the worker has taken the place of this one.
         let Some(Peer::Worker(worker)) = self.streams.peer(conn) else { return 1 };
-        let WorkerBatch { asks_digest, announce, reports, heartbeat, ignored } = batch;
+        let WorkerBatch { digest, mut announce, reports, heartbeat, ignored } = batch;
         self.accounts.ignored += ignored;
-        if asks_digest && let Some(pipe) = self.streams.pipe_mut(conn) {
-            pipe.answer_digest(false);
-            self.streams.wake_conn(conn);
+        if let Some(digest) = digest {
+            let believed = self.machine.believed(worker);
+            announce = believed.filter(|believed| digest_of(believed) == digest);
+            if let Some(pipe) = self.streams.pipe_mut(conn) {
+                pipe.answer_digest(announce.is_some());
+                self.streams.wake_conn(conn);
+            }
         }
         if let Some(announce) = announce {
             self.handle(Event::WorkerAnnounced { worker, announce });
@@ -420,8 +436,18 @@ fn submission(command: &Command) -> Option<SubmissionId> {
         | Command::Forget { submission, .. }
         | Command::Put { submission, .. }
         | Command::Release { submission, .. }
+        | Command::ReleaseValues { submission, .. }
         | Command::Retry { submission, .. } => Some(*submission),
         Command::Chunk(chunk) => Some(chunk.submission),
         Command::Locate { .. } | Command::Ping(_) | Command::Want { .. } => None,
     }
+}
+
+/// What a worker sends instead of its announcement.
+fn digest_of(announce: &Announce) -> Digest {
+    let mut hasher = blake3::Hasher::new();
+    announce.fold_digest(&mut |bytes| {
+        hasher.update(bytes);
+    });
+    Digest(*hasher.finalize().as_bytes())
 }

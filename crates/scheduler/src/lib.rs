@@ -12,11 +12,15 @@
 pub mod machine;
 
 #[cfg(feature = "daemon")]
+mod blobs;
+#[cfg(feature = "daemon")]
 mod config;
 #[cfg(feature = "daemon")]
 mod driver;
 #[cfg(feature = "daemon")]
 mod metrics;
+#[cfg(feature = "daemon")]
+mod relay;
 #[cfg(feature = "daemon")]
 mod rpc;
 #[cfg(feature = "daemon")]

@@ -5,25 +5,32 @@
 //! peer has not seen ([`bireme_core::link::Outbox`]), and says [`Effect::Wake`] when that set stops being empty; the driver
 //! then asks for messages ([`Machine::take_orders`], [`Machine::take_notices`]) whenever the peer's stream has room.
 //!
-//! Where to look: `graph`, `task`, `table` and `object` hold the records, `intake` takes chunks in, `queue`, `room` and `place` decide
-//! what goes where, `ended` hears how attempts ended, `fleet` how workers come and go, `client` what sessions ask, `tell` makes the
+//! Where to look: `graph`, `task`, `table`, `object` and `holders` hold the records, `intake` takes chunks in, `queue`, `room` and `place` decide
+//! what goes where, `ended` hears how attempts ended, `fleet` how workers come and go, `announced` what they say they have, `lost` whom a lost one is blamed on, `suspects` where those run, `drain` how a worker is sent away, `client` what sessions ask, `tell` makes the
 //! messages, `check` recounts every invariant, and [`view`] shows all this to people.
 
+mod announced;
 mod cache;
 mod check;
 mod class;
 mod client;
+mod drain;
 mod ended;
 mod fleet;
 mod graph;
+mod holders;
 mod inputs;
 mod intake;
+mod lost;
 mod number;
 mod object;
 mod place;
+mod put;
 mod queue;
 mod room;
 mod session;
+pub mod story;
+mod suspects;
 mod table;
 mod task;
 mod tell;
@@ -37,15 +44,17 @@ use bireme_core::id::{Epoch, GraphId, SessionId, SessionToken, SubmissionId, Wor
 use bireme_core::protocol::{Announce, Heartbeat, Join, Report};
 use bireme_core::reason::Refusal;
 use bireme_core::session::{Command, Open, Opened};
-use bireme_core::{ObjectId, Time};
+use bireme_core::{ObjectId, Span, Time};
 
 use self::cache::Cache;
 use self::class::Classes;
+use self::drain::Dismissals;
 use self::graph::Graph;
 use self::number::{ClassNo, GraphNo, ObjectNo, TaskRef};
 use self::object::Objects;
 use self::room::Kinds;
 use self::session::Session;
+use self::story::Stories;
 use self::task::Task;
 use self::worker::Workers;
 
@@ -111,6 +120,17 @@ pub enum Event {
         /// How it is.
         heartbeat: Heartbeat,
     },
+    /// Somebody asks that a worker leave in order. The same submission again is the same request.
+    WorkerDrainAsked {
+        /// Names the request.
+        submission: SubmissionId,
+        /// Which worker.
+        worker: WorkerId,
+        /// When it leaves all the same.
+        deadline: Option<Span>,
+        /// For people.
+        reason: String,
+    },
     /// A worker opens a stream.
     WorkerJoined {
         /// Over this connection.
@@ -124,6 +144,17 @@ pub enum Event {
         worker: WorkerId,
         /// What.
         report: Report,
+    },
+    /// Somebody asks that a worker leave now. The same submission again is the same request.
+    WorkerStopAsked {
+        /// Names the request.
+        submission: SubmissionId,
+        /// Which worker.
+        worker: WorkerId,
+        /// How long running code may go on.
+        grace: Span,
+        /// For people.
+        reason: String,
     },
 }
 
@@ -182,6 +213,8 @@ pub struct Config {
 /// Something to be done at a time.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Timer {
+    /// See how far the way out of a worker is.
+    Drain(WorkerId),
     /// Tell a session how a graph stands.
     Graph(GraphNo),
     /// Try a task again.
@@ -220,6 +253,14 @@ pub struct Machine {
     /// The least [`Session::served`] that a session with ready tasks had when last asked: a new one starts there.
     served: u64,
     timers: BTreeSet<(Time, Timer)>,
+    /// Tasks that may have killed their worker and wait for one of their own or have it, and that worker.
+    suspects: BTreeMap<TaskRef, Option<WorkerId>>,
+    /// Workers on their way out that have not been told to go.
+    drains: BTreeSet<WorkerId>,
+    dismissals: Dismissals,
+    stories: Stories,
+    /// Counts what happens to the list of workers and their states.
+    fleet_version: u64,
     /// Tasks that have not ended.
     unfinished: u64,
     /// Graphs that changed since this step began.
@@ -253,6 +294,11 @@ impl Machine {
             next_session: config.first_session.max(1),
             served: 0,
             timers: BTreeSet::new(),
+            suspects: BTreeMap::new(),
+            drains: BTreeSet::new(),
+            dismissals: Dismissals::default(),
+            stories: Stories::default(),
+            fleet_version: 0,
             unfinished: 0,
             stirred: Vec::new(),
             wakes: Vec::new(),
@@ -293,17 +339,27 @@ impl Machine {
             Event::SessionOpened { conn, open } => self.on_session_opened(conn, open, effects),
             Event::TimerDue => self.on_timer_due(effects),
             Event::WorkerAnnounced { worker, announce } => {
-                self.on_worker_announced(worker, announce);
+                self.on_worker_announced(worker, announce, effects);
             }
             Event::WorkerBeat { worker, heartbeat } => self.on_worker_beat(worker, heartbeat),
+            Event::WorkerDrainAsked { submission, worker, deadline, reason } => {
+                self.on_worker_drain_asked(submission, worker, deadline, reason);
+            }
             Event::WorkerJoined { conn, join } => self.on_worker_joined(conn, join, effects),
-            Event::WorkerReported { worker, report } => self.on_worker_reported(worker, report),
+            Event::WorkerReported { worker, report } => {
+                self.on_worker_reported(worker, report);
+                self.bound_owed(worker, effects);
+            }
+            Event::WorkerStopAsked { submission, worker, grace, reason } => {
+                self.on_worker_stop_asked(submission, worker, grace, reason);
+            }
         }
     }
 
     /// Ends a step: every worker with room has been offered what is ready, and whoever has news is woken.
     fn settle(&mut self, effects: &mut Vec<Effect>) {
         self.place_ready();
+        self.step_drains();
         self.trim_cache();
         self.tell_progress();
         effects.extend(self.wakes.drain(..).map(Effect::Wake));
@@ -318,6 +374,7 @@ impl Machine {
         while let Some(&(time, timer)) = self.timers.first().filter(|(time, _)| *time <= self.now) {
             self.timers.remove(&(time, timer));
             match timer {
+                Timer::Drain(worker) => self.on_drain_timer(worker),
                 Timer::Graph(graph) => self.on_graph_timer(graph),
                 Timer::Retry(task, attempt) => self.on_retry_due(task, attempt),
                 Timer::Session(session) => self.on_session_timer(session, effects),

@@ -10,7 +10,9 @@ use bireme_core::limits;
 use bireme_core::time::Time;
 use bireme_daemon::Shutdown;
 use bireme_daemon::http::Pages;
+use bireme_daemon::listen::Strangers;
 
+use crate::blobs::Blobs;
 use crate::driver::Scene;
 use crate::driver::account::Accounts;
 use crate::machine::view::Status;
@@ -33,14 +35,20 @@ struct Snapshot {
 
 impl Published {
     /// The pages that show the counters.
-    pub(crate) fn pages(&self, shutdown: Shutdown) -> Pages {
+    pub(crate) fn pages(
+        &self,
+        shutdown: Shutdown,
+        strangers: Strangers,
+        blobs: Arc<Blobs>,
+    ) -> Pages {
         let shared = Arc::clone(&self.shared);
         // The loop runs on the thread that answers: if it hangs, nothing answers.
         let health = move || {
             if shutdown.has_begun() { Err("shutting down".to_owned()) } else { Ok(()) }
         };
         Pages::new(health, move || {
-            render(&shared.lock().unwrap_or_else(PoisonError::into_inner).clone())
+            let snapshot = shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            render(&snapshot, &strangers, &blobs)
         })
     }
 
@@ -63,7 +71,7 @@ impl Published {
     }
 }
 
-fn render(snapshot: &Snapshot) -> String {
+fn render(snapshot: &Snapshot, strangers: &Strangers, blobs: &Blobs) -> String {
     let Snapshot { status, accounts } = snapshot;
     let mut out = String::new();
     let page = &mut out;
@@ -78,25 +86,13 @@ fn render(snapshot: &Snapshot) -> String {
         single(page, "graphs", "gauge", "Graphs that are not forgotten.", status.graphs as u64);
         single(page, "objects", "gauge", "Values that are stored or named.", status.objects as u64);
     }
-    single(page, "loop_turns_total", "counter", "Turns of the event loop.", accounts.turns);
-    single(page, "loop_events_total", "counter", "Events handled.", accounts.events);
-    single(page, "loop_batch_max", "gauge", "Most events handled in one turn.", accounts.batch_max);
-    single(page, "loop_idle_us_total", "counter", "Time with nothing to do.", accounts.idle.0);
-    single(page, "loop_lag_max_us", "gauge", "Most that a timer came late.", accounts.lag_max.0);
     single(page, "reports_ignored_total", "counter", "Reports of unknown kinds.", accounts.ignored);
-    let steps = [
-        ("step_count_total", "counter", "Steps of the event loop, by kind."),
-        ("step_ns_total", "counter", "Time that they took."),
-        ("step_max_ns", "gauge", "The longest of them."),
-    ];
-    for (column, (name, kind, help)) in steps.into_iter().enumerate() {
-        family(page, name, kind, help);
-        for (step, account) in accounts.steps() {
-            let values = [account.count, account.total_ns, account.max_ns];
-            let value = values.get(column).copied().unwrap_or_default();
-            sample(page, name, &format!("{{step=\"{step}\"}}"), value);
-        }
-    }
+    let meaning = "Connections cut off because they began with nothing that is known here.";
+    single(page, "strangers_total", "counter", meaning, strangers.count());
+    let (count, bytes) = blobs.totals();
+    single(page, "blobs", "gauge", "Blobs that are kept.", count);
+    single(page, "blob_bytes", "gauge", "Bytes of blobs.", bytes);
+    accounts.show("bireme_scheduler", page);
     out
 }
 
@@ -120,7 +116,7 @@ mod tests {
 
     #[test]
     fn every_metric_has_its_meaning_and_no_name_twice() {
-        let page = render(&Snapshot::default());
+        let page = render(&Snapshot::default(), &Strangers::default(), &Blobs::new(1));
         let mut names: Vec<_> =
             page.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split_once(' ')).collect();
         let count = names.len();

@@ -5,6 +5,7 @@ pub(crate) mod fleet;
 pub(crate) mod hello;
 pub(crate) mod pipe;
 pub(crate) mod session;
+pub(crate) mod store;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,13 +17,16 @@ use tonic::transport::Server;
 use bireme_core::id::ClusterId;
 use bireme_core::limits;
 use bireme_core::link::Hello;
-use bireme_daemon::auth::{Access, Gate};
+use bireme_daemon::auth::{Access, Gate, TokenKey};
 use bireme_daemon::{Listener, Shutdown};
 use bireme_proto::pb::cluster_server::ClusterServer;
 use bireme_proto::pb::fleet_server::FleetServer;
 use bireme_proto::pb::session_server::SessionServer;
+use bireme_proto::pb::store_server::StoreServer;
 
+use crate::blobs::Blobs;
 use crate::driver::mail::Mailbox;
+use crate::relay::Relay;
 
 /// What a daemon is, as far as it stays the same for its whole life.
 #[derive(Debug)]
@@ -35,6 +39,12 @@ pub(crate) struct Site {
     pub(crate) durable: bool,
     /// Who is let in.
     pub(crate) access: Access,
+    /// What the tokens that it issues are derived from.
+    pub(crate) token_key: TokenKey,
+    /// Passes on what workers have to those who cannot reach them.
+    pub(crate) relay: Relay,
+    /// What was uploaded under its digest.
+    pub(crate) blobs: Arc<Blobs>,
     /// Whether somebody asked for the end.
     pub(crate) ending: Ending,
 }
@@ -97,6 +107,7 @@ pub(crate) async fn serve(
     health.set_serving::<SessionServer<Door>>().await;
     health.set_serving::<FleetServer<Door>>().await;
     health.set_serving::<ClusterServer<Door>>().await;
+    health.set_serving::<StoreServer<Door>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(bireme_proto::DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -108,6 +119,9 @@ pub(crate) async fn serve(
     let fleet = FleetServer::new(door.clone())
         .max_decoding_message_size(limits::MESSAGE_BYTES)
         .max_encoding_message_size(limits::MESSAGE_BYTES);
+    let store = StoreServer::new(door.clone())
+        .max_decoding_message_size(limits::STORE_CHUNK_BYTES + limits::MESSAGE_BYTES)
+        .max_encoding_message_size(limits::STORE_CHUNK_BYTES + limits::MESSAGE_BYTES);
     let cluster = ClusterServer::new(door)
         .max_decoding_message_size(limits::CALL_BYTES)
         .max_encoding_message_size(limits::CALL_BYTES);
@@ -120,6 +134,7 @@ pub(crate) async fn serve(
         .add_service(session)
         .add_service(fleet)
         .add_service(cluster)
+        .add_service(store)
         .add_service(health_service)
         .add_service(reflection)
         .serve_with_incoming_shutdown(listener.incoming(), shutdown.begun())

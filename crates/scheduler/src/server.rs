@@ -14,17 +14,19 @@ use bireme_core::id::{ClusterId, SessionToken};
 use bireme_core::limits;
 use bireme_core::link::Hello;
 use bireme_core::reason::{Reason, Refusal};
-use bireme_daemon::auth::{Access, Gate, Token, Tokens, TokensError};
+use bireme_daemon::auth::{Access, Bearer, Gate, Token, TokenKey, Tokens, TokensError};
 use bireme_daemon::listen::ListenError;
-use bireme_daemon::{Listener, Shutdown, http, logging, ready, settings};
+use bireme_daemon::{Listener, Shutdown, Systemd, http, logging, ready, settings};
 use bireme_proto::access;
 
+use crate::blobs::Blobs;
 use crate::config::{Args, Config};
 use crate::driver::clock::Clock;
 use crate::driver::mail::{Mail, Mailbox};
 use crate::driver::{Driver, Parts};
 use crate::machine::{self, Machine};
 use crate::metrics::Published;
+use crate::relay::Relay;
 use crate::rpc::{self, Door, Ending, Site};
 use crate::state::{State, StateError};
 
@@ -65,6 +67,7 @@ pub struct Server {
     door: Door,
     driver: Driver,
     published: Published,
+    systemd: Systemd,
 }
 
 impl Server {
@@ -89,6 +92,9 @@ impl Server {
             address: grpc.address(),
             durable: state.is_durable(),
             access: access.clone(),
+            token_key: TokenKey::generate()?,
+            relay: Relay::start(Bearer::new(&token))?,
+            blobs: Arc::new(Blobs::new(limits::SCHEDULER_BLOBS_BYTES)),
             ending: Ending::default(),
         };
         let (mailbox, inbox, bell) = Mailbox::new();
@@ -123,7 +129,16 @@ impl Server {
             access::write(path, access)?;
         }
         let door = Door { site: Arc::new(site), mailbox };
-        Ok(Self { grpc, http, gate, token, access_file, door, driver, published })
+        let systemd = Systemd::default();
+        Ok(Self { grpc, http, gate, token, access_file, door, driver, published, systemd })
+    }
+
+    /// Has the service manager hear that it works, and when it begins to end. Otherwise nobody does.
+    #[must_use]
+    pub fn report_to(mut self, systemd: Systemd) -> Self {
+        self.driver.report_to(systemd.clone());
+        self.systemd = systemd;
+        self
     }
 
     /// Where workers and clients connect.
@@ -149,11 +164,13 @@ impl Server {
     /// Serves until the shutdown begins, somebody calls `Cluster.Shutdown`, or the state cannot be written. Ends within
     /// [`limits::STOP_WAIT`] of it.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), ServeError> {
-        let Self { grpc, http, gate, token: _, access_file, door, driver, published } = self;
+        let Self { grpc, http, gate, token: _, access_file, door, driver, published, systemd } =
+            self;
         let (closing, closed) = (Shutdown::manual(), Shutdown::manual());
         let driver = Task::spawn(driver.run());
+        let (strangers, blobs) = (grpc.strangers(), Arc::clone(&door.site.blobs));
+        let pages = published.pages(closing.clone(), strangers, blobs);
         let served = Task::spawn(rpc::serve(grpc, gate, door.clone(), closing.clone()));
-        let pages = published.pages(closing.clone());
         let pages = Task::spawn(http::serve(http, pages, closed.clone()));
         let mut driver = std::pin::pin!(driver);
         let broken = tokio::select! {
@@ -161,6 +178,7 @@ impl Server {
             () = door.site.ending.begun() => None,
             ended = &mut driver => Some(ended),
         };
+        systemd.stopping("telling workers and clients");
         if broken.is_none() {
             say_goodbye(&door).await;
         }
@@ -269,9 +287,10 @@ pub fn main() -> ExitCode {
 
 async fn daemon(args: Args) -> Result<(), ServeError> {
     let shutdown = Shutdown::on_signals()?;
+    let systemd = Systemd::from_env();
     let server = Server::bind(args.into()).await?;
-    ready::announce(server.addr(), server.http_addr())?;
-    server.run(shutdown).await
+    ready::announce(server.addr(), server.http_addr(), &systemd)?;
+    server.report_to(systemd).run(shutdown).await
 }
 
 #[expect(clippy::print_stderr, reason = "the last word of a process that cannot go on")]

@@ -6,8 +6,12 @@
 mod calls;
 #[path = "serve/life.rs"]
 mod life;
+#[path = "serve/operations.rs"]
+mod operations;
 #[path = "serve/refusals.rs"]
 mod refusals;
+#[path = "serve/relays.rs"]
+mod relays;
 #[path = "serve/streams.rs"]
 mod streams;
 #[path = "serve/support.rs"]

@@ -35,7 +35,9 @@ pub(crate) fn scheduler_event(event: &SchedulerEvent) -> String {
         }
         SchedulerEvent::Disconnected { .. }
         | SchedulerEvent::SessionOpened { .. }
-        | SchedulerEvent::TimerDue => {
+        | SchedulerEvent::TimerDue
+        | SchedulerEvent::WorkerDrainAsked { .. }
+        | SchedulerEvent::WorkerStopAsked { .. } => {
             format!("{event:?}")
         }
     }
@@ -84,7 +86,7 @@ pub(crate) fn notice(notice: &Notice) -> String {
 }
 
 pub(crate) fn announce(announce: &Announce) -> String {
-    let objects: Vec<_> = announce.objects.iter().map(|(object, _)| object.to_string()).collect();
+    let objects: Vec<_> = announce.objects.iter().map(|held| held.object.to_string()).collect();
     let attempts: Vec<_> = announce
         .attempts
         .iter()
@@ -136,7 +138,7 @@ pub(crate) fn report(report: &Report) -> String {
     match report {
         Report::Failed { attempt, error, .. } => format!("failed {attempt} {}", error.reason),
         Report::Finished { attempt, .. } => format!("finished {attempt}"),
-        Report::InputMissing { object, asked } => format!("missing {object}, asked {asked:?}"),
+        Report::InputMissing { object, asked, .. } => format!("missing {object}, asked {asked:?}"),
         Report::ReplicaAdded { object, .. } => format!("replica {object}"),
         Report::ReplicaLost(object) => format!("lost {object}"),
         Report::Retracted(attempt) => format!("retracted {attempt}"),

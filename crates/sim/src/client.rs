@@ -2,6 +2,7 @@
 
 mod collect;
 mod hear;
+mod put;
 mod rude;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,8 @@ use bireme_core::session::{Command, IndexRange, Known, Notice, Open, TaskUpdate}
 use bireme_core::{ObjectId, Reason, TaskId, Time};
 use bireme_scheduler::machine::ConnId;
 
+use self::put::Deposit;
+use crate::coverage::Moment;
 use crate::load::{Deed, External};
 use crate::world::{Item, LifeId, Side, Up, World};
 
@@ -29,6 +32,10 @@ pub(crate) struct Client {
     /// Commands without an answer, in order: they are sent again over a new stream.
     unanswered: Vec<(Ticket, Command)>,
     tickets: u64,
+    /// How many values it has numbered.
+    values: u64,
+    /// How many of them it had numbered when everything began anew.
+    old_values: u64,
     pub(crate) graphs: Vec<Graph>,
     workers: BTreeMap<WorkerId, LifeId>,
     /// Which graph a chunk is part of.
@@ -70,6 +77,9 @@ pub(crate) struct Graph {
     sent: usize,
     /// No further ones will be.
     cut_short: bool,
+    /// The values that it was planned to put, in order.
+    deposits: Vec<Deposit>,
+    released_values: bool,
     pub(crate) accepted: u32,
     all_accepted: bool,
     done: bool,
@@ -107,6 +117,8 @@ impl Client {
             opened: false,
             unanswered: Vec::new(),
             tickets: 0,
+            values: 0,
+            old_values: 0,
             graphs: (0..graphs).map(|_| Graph::default()).collect(),
             workers: BTreeMap::new(),
             chunks: BTreeMap::new(),
@@ -145,7 +157,7 @@ impl Client {
         if self.conn == Some(conn) {
             self.conn = None;
             self.opened = false;
-            world.soon(100, 300_000, Item::Connect(Side::Client(self.place)));
+            world.after_a_break(Item::Connect(Side::Client(self.place)));
         }
     }
 
@@ -160,6 +172,7 @@ impl Client {
             return;
         }
         for graph in 0..self.graphs.len() {
+            self.put(world, graph);
             self.submit(world, graph);
             self.act(world, graph);
             self.collect(world, graph);
@@ -169,11 +182,13 @@ impl Client {
     /// Sends the next chunks of a graph, if all they depend on is there.
     fn submit(&mut self, world: &mut World, graph: usize) {
         let plan = world.load.graph(self.place, graph);
-        let before_began = graph == 0 || self.graph(graph - 1).begun.is_some();
         let state = self.graph(graph);
         let numbers = world.load.session(self.place).numbers_graphs;
         let must_wait = state.sent > 0 && state.id.is_none();
-        if state.cut_short || state.sent >= plan.chunks.len() || must_wait || !before_began {
+        if state.cut_short || state.sent >= plan.chunks.len() || must_wait {
+            return;
+        }
+        if !self.has_begun_before(world, graph) || !state.has_put(plan) {
             return;
         }
         let is_there = |external: &External| {
@@ -184,23 +199,35 @@ impl Client {
             return;
         }
         let (sent, left) = (state.sent, plan.chunks.len() - state.sent);
-        let count = if state.id.is_some() || numbers { 1 + world.rng.place(left) } else { 1 };
+        let is_sure = numbers && world.load.session(self.place).has_no_values();
+        let count = if state.id.is_some() || is_sure { 1 + world.rng.place(left) } else { 1 };
         for n in sent..sent + count {
             self.send_chunk(world, graph, n, numbers);
         }
     }
 
+    /// Whether the graphs before this one have their numbers, or will.
+    fn has_begun_before(&self, world: &World, graph: usize) -> bool {
+        let Some(before) = graph.checked_sub(1) else { return true };
+        let state = self.graph(before);
+        let is_sure = world.load.session(self.place).has_no_values();
+        state.id.is_some() || (is_sure && state.begun.is_some())
+    }
+
     fn send_chunk(&mut self, world: &mut World, graph: usize, n: usize, numbers: bool) {
         let submission = self.submission();
         let number = u32::try_from(graph + 1).expect("few graphs");
-        let chosen = self.session.filter(|_| numbers).map(|session| GraphId::new(session, number));
+        // A number is used up with the first chunk, and that may be refused.
+        let chooses = numbers && world.load.session(self.place).has_no_values();
+        let chosen = self.session.filter(|_| chooses).map(|session| GraphId::new(session, number));
         let id = self.graph(graph).id.or(chosen);
         let object = |external: External| {
             let (graph, _) =
                 world.accepted.get(&(external.session, external.graph)).expect("it was looked for");
             ObjectId::output(TaskId { graph: *graph, index: external.task }, external.output)
         };
-        let chunk = world.load.graph(self.place, graph).chunk(n, submission, id, object);
+        let values = self.graph(graph).deposited();
+        let chunk = world.load.graph(self.place, graph).chunk(n, submission, id, object, &values);
         let now = world.now();
         let state = self.graph_mut(graph);
         state.sent = n + 1;
@@ -315,9 +342,33 @@ impl Client {
         self.stage == Stage::Gone
     }
 
+    /// Dies and comes back: what it submitted and asked for is on its disk, what it was told is not.
+    pub(crate) fn forget_what_was_heard(&mut self) {
+        self.workers.clear();
+        for graph in &mut self.graphs {
+            graph.counts = GraphCounts::default();
+            (graph.done, graph.wanted, graph.error) = (false, false, None);
+            graph.updates.clear();
+            graph.collected.clear();
+            graph.asked.clear();
+        }
+    }
+
+    /// The scheduler does not know the session any more, nor anything it had: everything begins anew.
+    fn begin_anew(&mut self) {
+        let graphs = self.graphs.len();
+        let Self { place, conn, session, tickets, values, .. } = *self;
+        *self =
+            Self { conn, session, tickets, values, old_values: values, ..Self::new(place, graphs) };
+    }
+
     /// Sends a command and keeps it until it is answered.
     fn ask(&mut self, world: &mut World, ticket: Ticket, command: Command) {
         self.unanswered.push((ticket, command.clone()));
+        if world.rng.chance(world.repeated_percent) {
+            world.coverage.saw(&Moment::Repeated);
+            self.tell(world, command.clone());
+        }
         self.tell(world, command);
     }
 

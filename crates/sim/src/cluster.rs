@@ -3,11 +3,12 @@
 mod strike;
 mod verify;
 
+use bireme_core::protocol::PreviousLife;
 use bireme_core::{Span, Time, limits};
 
 use crate::agenda::Agenda;
 use crate::client::Client;
-use crate::coverage::Coverage;
+use crate::coverage::{Coverage, Moment};
 use crate::faults::{self, Fault};
 use crate::load::Load;
 use crate::network::{Network, Way};
@@ -16,7 +17,7 @@ use crate::report::{Detail, Trace};
 use crate::rng::Rng;
 use crate::scheduler::Scheduler;
 use crate::worker::Worker;
-use crate::world::{Fetch, Item, LifeId, Side, World};
+use crate::world::{Fetch, Item, LifeId, Parcel, Side, World};
 
 /// More steps than any run takes that gets anywhere.
 const STEPS_MAX: u64 = 2_000_000;
@@ -33,6 +34,8 @@ pub(crate) struct Cluster {
     scheduler: Scheduler,
     /// The present life of each worker, if there is one.
     workers: Vec<Option<Worker>>,
+    /// How each worker's last life ended, where a supervisor saw that.
+    previous: Vec<Option<PreviousLife>>,
     /// How many lives each worker has had.
     lives: Vec<u32>,
     clients: Vec<Client>,
@@ -71,9 +74,12 @@ impl Cluster {
             trace: Trace::new(detail),
             coverage: Coverage::default(),
             executions: std::collections::BTreeMap::new(),
+            failures: std::collections::BTreeMap::new(),
             accepted: std::collections::BTreeMap::new(),
             isolated: std::collections::BTreeMap::new(),
             flaky_percent: if with_faults && chance.chance(30) { 15 } else { 0 },
+            repeated_percent: if with_faults && chance.chance(30) { 20 } else { 0 },
+            has_lost: false,
             failure: None,
         };
         Self {
@@ -83,6 +89,7 @@ impl Cluster {
             reference,
             scheduler: Scheduler::new(seed, small_bytes),
             workers: (0..count).map(|_| None).collect(),
+            previous: vec![None; count],
             lives: vec![0; count],
             clients,
             faults,
@@ -147,6 +154,12 @@ impl Cluster {
             },
             Item::Fault(number) => self.strike(number),
             Item::Flush(conn) => self.scheduler.on_flush(&mut self.world, conn),
+            Item::Put(parcel) => self.on_put(parcel),
+            Item::PutAnswer { parcel, stored } => {
+                if let Some(client) = self.clients.get_mut(parcel.client) {
+                    client.on_put_answer(&mut self.world, &parcel, stored);
+                }
+            }
             Item::SchedulerTimer(set) => self.scheduler.on_timer(&mut self.world, set),
             Item::Severed(conn, Way::Up) => self.scheduler.on_severed(&mut self.world, conn),
             Item::Severed(conn, Way::Down) => self.on_peer_severed(conn),
@@ -156,7 +169,9 @@ impl Cluster {
                 }
             }
             Item::Up(conn, message) => {
-                if self.world.network.side(conn).is_some() {
+                if self.scheduler.is_away(self.world.now()) {
+                    self.world.sever(conn);
+                } else if self.world.network.side(conn).is_some() {
                     self.scheduler.on_up(&mut self.world, conn, message);
                 }
             }
@@ -176,15 +191,29 @@ impl Cluster {
 
     /// A fetch reaches a holder, if it can.
     fn on_asked(&mut self, fetch: Fetch) {
-        let now = self.world.now();
-        let is_isolated = |target: &LifeId| {
-            self.world.isolated.get(&target.worker).is_some_and(|until| *until > now)
-        };
-        let is_lost = self.world.rng.chance(self.world.flaky_percent);
-        let target = fetch.target.filter(|target| !is_lost && !is_isolated(target));
+        let target = fetch.target.filter(|target| self.is_reached(*target));
         let value = target.and_then(|target| self.life(target)?.store.get(&fetch.object)).copied();
         let size = value.map_or(0, |stored| stored.size);
         self.world.soon(20, 1_000 + size / 1_000, Item::Answer { fetch, value });
+    }
+
+    /// A value reaches a worker, if it can; its client may not hear of it.
+    fn on_put(&mut self, parcel: Parcel) {
+        let arrives = self.is_reached(parcel.target) && self.life(parcel.target).is_some();
+        if arrives {
+            self.with(parcel.target, |worker, world| {
+                worker.on_put(world, parcel.object, parcel.stored);
+            });
+        }
+        let stored = arrives && self.is_reached(parcel.target);
+        self.world.soon(20, 1_000, Item::PutAnswer { parcel, stored });
+    }
+
+    /// Whether a call to a worker gets through.
+    fn is_reached(&mut self, target: LifeId) -> bool {
+        let isolated = self.world.isolated.get(&target.worker);
+        let is_isolated = isolated.is_some_and(|until| *until > self.world.now());
+        !self.world.rng.chance(self.world.flaky_percent) && !is_isolated
     }
 
     /// A peer notices that its stream is broken.
@@ -240,6 +269,10 @@ impl Cluster {
         let me = LifeId { worker: place, life: *lives };
         let plan = self.world.load.workers.get(place).expect("there is a plan for each");
         let worker = slot.insert(Worker::new(me, plan, self.seed));
+        worker.previous = self.previous.get_mut(place).and_then(Option::take);
+        if worker.previous.is_some() {
+            self.world.coverage.saw(&Moment::BlackBox);
+        }
         worker.connect(&mut self.world);
         self.world.soon(0, 1_000_000, Item::Beat(me));
     }

@@ -10,6 +10,7 @@ use bireme_core::session::{Command, Notice};
 use bireme_scheduler::machine::{Effect as SchedulerEffect, Event as SchedulerEvent};
 use bireme_worker::machine::{Effect as WorkerEffect, Event as WorkerEvent};
 
+use crate::executor::Hold;
 use crate::faults::Fault;
 
 /// Something of which there are several kinds.
@@ -19,6 +20,23 @@ pub(crate) trait Kind {
 
     /// Which this is.
     fn kind(&self) -> &'static str;
+}
+
+/// Something that no single event or message shows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Moment {
+    /// A worker's supervisor told what was running when the daemon died.
+    BlackBox,
+    /// An attempt that finished while its worker was away was taken for finished when it came back.
+    FinishedUnheard,
+    /// A digest spared an announcement.
+    NoNews,
+    /// A worker that comes to a restarted scheduler still has an attempt of the life before.
+    OldEpoch,
+    /// A command came twice.
+    Repeated,
+    /// A worker was set apart for a task that may have killed another.
+    SetApart,
 }
 
 macro_rules! kinds {
@@ -38,18 +56,25 @@ macro_rules! kinds {
 
 kinds! {
     SchedulerEvent {
-        ChunkUnreadable Commanded Disconnected SessionOpened TimerDue WorkerAnnounced WorkerBeat WorkerJoined WorkerReported
+        ChunkUnreadable Commanded Disconnected SessionOpened TimerDue WorkerAnnounced WorkerBeat WorkerDrainAsked
+        WorkerJoined WorkerReported WorkerStopAsked
     }
     SchedulerEffect { Answered Disconnect SessionGone SessionOpened Wake WorkerJoined }
     WorkerEvent {
-        AnnounceReplied Connected Disconnected DrainAsked Ended FetchFailed Fetched Ordered Paused Recalled TimerDue
+        AnnounceReplied Connected Disconnected DrainAsked Ended FetchFailed Fetched Lost Ordered Paused Recalled Stored
+        TimerDue
     }
     WorkerEffect { Fetch Drop Execute Promote Keep Kill Leave Recall Wake Peers }
     Order { Cancel Drain Peers Places Release Replicate Retract Settle Start Stop }
     Report { Draining Failed Finished InputMissing ReplicaAdded ReplicaLost Retracted Started }
-    Command { Cancel Chunk Close Forget Locate Ping Put Release Retry Want }
+    Command { Cancel Chunk Close Forget Locate Ping Put Release ReleaseValues Retry Want }
+    Moment { BlackBox FinishedUnheard NoNews OldEpoch Repeated SetApart }
     Notice { Accepted Closing Graph Places Pong Refused Task Warning Workers }
-    Fault { Abandon Crash CutSession CutWorker Drain Impostor Isolate Pause StallSession StallWorker }
+    Hold { Share Whole }
+    Fault {
+        Abandon Crash CrashSession CutSession CutWorker Dismiss Drain Impostor Isolate Lose Pause Restart StallSession
+        StallWorker Stop
+    }
 }
 
 /// Reasons with which something must have been refused.
@@ -79,12 +104,7 @@ const NOT_YET: &[(&str, &str)] = &[
         "SchedulerEvent::ChunkUnreadable",
         "told by the door, which reads messages; there are none here",
     ),
-    ("Command::Put", "a worker has no way to hear of a value that a client put into its store"),
     ("Notice::Closing", "sent by the driver, not by the machine"),
-    ("Order::Drain", "the scheduler has no command to drain a worker"),
-    ("Order::Replicate", "the scheduler makes no copies"),
-    ("Order::Stop", "sent by the driver, not by the machine"),
-    ("Report::ReplicaLost", "a worker's store loses nothing: there is no spilling"),
 ];
 
 /// How often each kind was seen.

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bireme_core::graph::Runtime;
 use bireme_core::protocol::{Output, Timing};
+use bireme_core::resources::{Piece, UNITS, show_units};
 use bireme_core::{AttemptId, ErrorClass, ObjectId, Reason, Span, TaskError, Time, Value, limits};
 use bireme_worker::machine::{Event, Execution};
 use smallvec::SmallVec;
@@ -19,6 +19,12 @@ pub(crate) struct Executor {
     running: BTreeMap<u64, Run>,
     /// First come, first served among those with the same resources.
     followers: VecDeque<Run>,
+}
+
+/// How much of a numbered piece an attempt holds.
+pub(crate) enum Hold {
+    Share,
+    Whole,
 }
 
 /// An attempt that was handed over.
@@ -39,6 +45,13 @@ impl Executor {
 
     pub(crate) fn is_idle(&self) -> bool {
         self.running.is_empty() && self.followers.is_empty()
+    }
+
+    /// Attempts whose code runs, sorted.
+    pub(crate) fn started(&self) -> Vec<AttemptId> {
+        let mut started: Vec<_> = self.running.values().map(|run| run.execution.attempt).collect();
+        started.sort_unstable();
+        started
     }
 
     /// Runs an attempt with the values of its inputs, at once or in the place of another.
@@ -64,12 +77,34 @@ impl Executor {
 
     fn start(&mut self, world: &mut World, mut run: Run) {
         run.started = world.now();
-        *world.executions.entry(run.execution.attempt.task).or_default() += 1;
+        let task = run.execution.attempt.task;
+        *world.executions.entry(task).or_default() += 1;
+        if let Some((failed, soonest)) = world.failures.get_mut(&task) {
+            *soonest = run.started.since(*failed).min(*soonest);
+        }
         self.last_run += 1;
         if run.job.act != Act::Hang {
             world.agenda.after(run.job.run, Item::CodeEnds(self.whose, self.last_run));
         }
         self.running.insert(self.last_run, run);
+        self.check_pieces(world);
+    }
+
+    /// No numbered piece may be used by more than fit on it.
+    fn check_pieces(&self, world: &mut World) {
+        let mut used = BTreeMap::<_, u64>::new();
+        for run in self.running.values() {
+            for (name, pieces) in run.execution.held.iter() {
+                for Piece { number, units } in pieces {
+                    world.coverage.saw(if *units < UNITS { &Hold::Share } else { &Hold::Whole });
+                    *used.entry((name, *number)).or_default() += units;
+                }
+            }
+        }
+        if let Some(((name, number), units)) = used.into_iter().find(|(_, units)| *units > UNITS) {
+            let used = show_units(units);
+            world.fail(format!("piece {number} of {name} is handed out {used} times"));
+        }
     }
 
     /// Runs a follower at once, unless it runs already.
@@ -126,6 +161,11 @@ impl Executor {
             Some(class) => Err(class),
             None => run.job.verdict(attempt.no.n),
         };
+        if verdict == Err(ErrorClass::User) {
+            let (failed, _) =
+                world.failures.entry(attempt.task).or_insert((Time::default(), Span(u64::MAX)));
+            *failed = world.agenda.now();
+        }
         let outcome = match verdict {
             Ok(()) => Ok(keep(&run, store)),
             Err(class) => Err(Box::new(error(class, attempt))),
@@ -138,10 +178,9 @@ impl Executor {
 
     /// Starts the first follower that takes just what an attempt has given up.
     fn follow(&mut self, world: &mut World, ended: &Execution) -> Option<AttemptId> {
-        if ended.runtime != Runtime::Native {
-            return None;
-        }
-        let fits = |run: &Run| run.execution.resources == ended.resources;
+        let fits = |Run { execution, .. }: &Run| {
+            (&execution.resources, &execution.runtime) == (&ended.resources, &ended.runtime)
+        };
         let at = self.followers.iter().position(fits)?;
         let run = self.followers.remove(at)?;
         let attempt = run.execution.attempt;
@@ -180,6 +219,7 @@ fn error(class: ErrorClass, attempt: AttemptId) -> TaskError {
     let reason = match class {
         ErrorClass::Cancelled => Reason::Cancelled,
         ErrorClass::Timeout => Reason::TimedOut,
+        ErrorClass::ProcessDied => Reason::ProcessDied,
         _ => Reason::UserError,
     };
     TaskError::new(class, reason.name(), format!("attempt {attempt} was to fail"))

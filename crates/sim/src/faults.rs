@@ -10,18 +10,28 @@ use crate::rng::Rng;
 pub(crate) enum Fault {
     /// A worker's daemon dies with everything it holds; its next life starts after a while.
     Crash { worker: usize, back: Span },
+    /// A session's client dies with all it has heard, and comes back as the same session.
+    CrashSession { session: usize, away: Span },
     /// A session's client never comes back.
     Abandon { session: usize },
     /// The stream of a worker breaks, and the worker stays away for a while.
     CutWorker { worker: usize, away: Span },
     /// The same for a session.
     CutSession { session: usize, away: Span },
+    /// Somebody has the scheduler send a worker away in order; its next life starts after a while.
+    Dismiss { worker: usize, deadline: Span },
     /// Somebody on its machine asks a worker to leave; its next life starts after a while.
     Drain { worker: usize, back: Span },
     /// Another worker comes with the name of one that may be there.
     Impostor { worker: usize },
     /// Nobody can fetch anything from a worker for a while.
     Isolate { worker: usize, span: Span },
+    /// A worker's store finds some of its values gone.
+    Lose { worker: usize },
+    /// The scheduler dies with everything it knows but how far its numbers are given away, and starts anew after a while.
+    Restart { away: Span },
+    /// Somebody has the scheduler send a worker away at once; its next life starts after a while.
+    Stop { worker: usize, grace: Span },
     /// A worker's memory is full for a while.
     Pause { worker: usize, span: Span },
     /// Nothing gets through a worker's stream for a while, and then everything does.
@@ -47,7 +57,14 @@ fn fault(rng: &mut Rng, load: &Load) -> Fault {
     let long = |rng: &mut Rng, limit: u64| {
         if rng.chance(25) { rng.span(limit, limit + 3_000_000) } else { rng.span(0, 400_000) }
     };
-    match rng.below(15) {
+    match rng.below(21) {
+        15 => Fault::CrashSession { session, away: rng.span(0, 1_000_000) },
+        16 => Fault::Dismiss { worker, deadline: rng.span(0, 2_000_000) },
+        17 if rng.chance(50) => Fault::Stop { worker, grace: Span::ZERO },
+        17 => Fault::Stop { worker, grace: rng.span(1, 100_000) },
+        18 => Fault::Restart { away: rng.span(0, 1_000) },
+        19 => Fault::Restart { away: rng.span(0, 2_000_000) },
+        20 => Fault::Lose { worker },
         0 | 1 => Fault::Crash { worker, back: long(rng, 5_000_000) },
         2..=4 => Fault::CutWorker { worker, away: long(rng, 4_000_000) },
         5 | 6 => Fault::CutSession { session, away: rng.span(0, 2_000_000) },

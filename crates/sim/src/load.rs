@@ -62,6 +62,10 @@ pub(crate) struct GraphPlan {
     /// With [`Outputs::Listed`].
     pub(crate) listed: Vec<u32>,
     pub(crate) externals: Vec<External>,
+    /// Values that the session puts for the graph; among the graph's externals they come last.
+    pub(crate) values: Vec<ValuePlan>,
+    /// It gives those up once the whole graph was accepted.
+    pub(crate) releases_values: bool,
     /// What the session does while it runs, and how long after the first chunk.
     pub(crate) deeds: Vec<(Span, Deed)>,
     /// It is forgotten when its results are there; otherwise it ends with its session.
@@ -99,6 +103,20 @@ pub(crate) struct External {
     pub(crate) graph: usize,
     pub(crate) task: u32,
     pub(crate) output: u16,
+}
+
+/// A value that a session puts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct ValuePlan {
+    pub(crate) value: u64,
+    pub(crate) size: u64,
+}
+
+/// What an external of a graph is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Source {
+    Output(External),
+    Value(ValuePlan),
 }
 
 /// What a session does to a graph that runs.
@@ -147,6 +165,13 @@ impl Load {
     }
 }
 
+impl SessionPlan {
+    /// Whether it puts nothing: a chunk that names a lost value is refused.
+    pub(crate) fn has_no_values(&self) -> bool {
+        self.graphs.iter().all(|graph| graph.values.is_empty())
+    }
+}
+
 impl GraphPlan {
     pub(crate) fn task(&self, index: u32) -> &TaskPlan {
         self.tasks.get(index as usize).expect("tasks are named by index")
@@ -184,16 +209,33 @@ impl GraphPlan {
     /// Whether a lost worker may make this task fail.
     pub(crate) fn is_fragile(&self, index: u32) -> bool {
         let class = self.class(self.task(index));
-        class.on_worker_lost == OnWorkerLost::Fail || class.retry.max_crashes < 10
+        class.on_worker_lost == OnWorkerLost::Fail
+            || class.retry.max_crashes < 10
+            || self.takes_value(index)
     }
 
-    /// The `n`th chunk. `external` says which object is meant.
+    /// The external in this place.
+    pub(crate) fn source(&self, place: u32) -> Source {
+        let place = place as usize;
+        let output = self.externals.get(place).copied().map(Source::Output);
+        let value = || self.values.get(place - self.externals.len()).copied().map(Source::Value);
+        output.or_else(value).expect("externals are named by place")
+    }
+
+    /// Whether a task takes a value that its session puts, which nobody can make again.
+    pub(crate) fn takes_value(&self, index: u32) -> bool {
+        let is_value = |place: &u32| *place as usize >= self.externals.len();
+        self.task(index).externals.iter().any(is_value)
+    }
+
+    /// The `n`th chunk. `external` says which object is meant, and `values` which those are that were put.
     pub(crate) fn chunk(
         &self,
         n: usize,
         submission: SubmissionId,
         graph: Option<GraphId>,
         external: impl Fn(External) -> ObjectId,
+        values: &[ObjectId],
     ) -> GraphChunk {
         let first_index: u32 = self.chunks.iter().take(n).sum();
         let count = self.chunks.get(n).copied().expect("chunks are named by place");
@@ -215,7 +257,8 @@ impl GraphPlan {
             arrays: arrays.map(|array| self.array(array)).collect(),
             classes: if is_first { self.classes.clone() } else { Vec::new() },
             externals: if is_first {
-                self.externals.iter().copied().map(external).collect()
+                let outputs = self.externals.iter().copied().map(external);
+                outputs.chain(values.iter().copied()).collect()
             } else {
                 Vec::new()
             },

@@ -67,6 +67,11 @@ impl Network {
         Some(*last)
     }
 
+    /// Every stream that is up.
+    pub(crate) fn all(&self) -> Vec<ConnId> {
+        self.streams.keys().copied().collect()
+    }
+
     /// Whose stream it is, while it is up.
     pub(crate) fn side(&self, conn: ConnId) -> Option<Side> {
         self.streams.get(&conn).map(|stream| stream.side)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::load::{Act, External, Load};
+use crate::load::{Act, External, Load, Source};
 
 /// What becomes of a task that nobody disturbs.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -17,6 +17,23 @@ pub(crate) enum Fate {
 
 /// A task by the places of its session and graph, and its index.
 type Name = (usize, usize, u32);
+
+/// An input.
+#[derive(Clone, Copy, Debug)]
+enum Need {
+    Output(Name, u16),
+    Value(u64),
+}
+
+impl Need {
+    /// The task that makes it.
+    fn maker(self) -> Option<Name> {
+        match self {
+            Self::Output(name, _) => Some(name),
+            Self::Value(_) => None,
+        }
+    }
+}
 
 /// The fates of all tasks.
 #[derive(Debug)]
@@ -60,9 +77,8 @@ impl Reference {
         while let Some(&name) = open.last() {
             let needs = needs(load, name);
             let before = open.len();
-            open.extend(
-                needs.iter().map(|(need, _)| *need).filter(|need| !self.fates.contains_key(need)),
-            );
+            let makers = needs.iter().filter_map(|need| need.maker());
+            open.extend(makers.filter(|maker| !self.fates.contains_key(maker)));
             if open.len() == before {
                 open.pop();
                 self.run_one(load, name, &needs);
@@ -70,18 +86,28 @@ impl Reference {
         }
     }
 
-    fn run_one(&mut self, load: &Load, name: Name, needs: &[(Name, u16)]) {
+    fn run_one(&mut self, load: &Load, name: Name, needs: &[Need]) {
         let (session, graph, index) = name;
         let plan = load.graph(session, graph);
         let task = plan.task(index);
         let is_fragile = plan.is_fragile(index)
-            || needs.iter().any(|(need, _)| self.fragile.get(need) == Some(&true));
+            || needs
+                .iter()
+                .filter_map(|need| need.maker())
+                .any(|need| self.fragile.get(&need) == Some(&true));
         self.fragile.insert(name, is_fragile);
         let mut inputs = Vec::new();
-        for (need, output) in needs {
-            match self.fates.get(need).expect("it was run before") {
+        for need in needs {
+            let (need, output) = match *need {
+                Need::Output(need, output) => (need, output),
+                Need::Value(value) => {
+                    inputs.push(value);
+                    continue;
+                }
+            };
+            match self.fates.get(&need).expect("it was run before") {
                 Fate::Finishes(outputs) => {
-                    inputs.push(*outputs.get(usize::from(*output)).expect("the output exists"));
+                    inputs.push(*outputs.get(usize::from(output)).expect("the output exists"));
                 }
                 Fate::Fails | Fate::FailsWith if (need.0, need.1) == (session, graph) => {
                     self.fates.insert(name, Fate::FailsWith);
@@ -97,7 +123,7 @@ impl Reference {
         let job = task.job.of_row(&task.row);
         let fate = match job.act {
             Act::Fail | Act::Hang => Fate::Fails,
-            Act::FailFirst(_) | Act::MoveFirst(_) | Act::Succeed => {
+            Act::DieFirst(_) | Act::FailFirst(_) | Act::MoveFirst(_) | Act::Succeed => {
                 let outputs = plan.class(task).outputs;
                 Fate::Finishes((0..outputs).map(|n| job.output(n, &inputs)).collect())
             }
@@ -107,14 +133,15 @@ impl Reference {
 }
 
 /// The inputs of a task, in its payload's order.
-fn needs(load: &Load, (session, graph, index): Name) -> Vec<(Name, u16)> {
+fn needs(load: &Load, (session, graph, index): Name) -> Vec<Need> {
     let plan = load.graph(session, graph);
     let task = plan.task(index);
-    let inner = task.deps.iter().map(|dep| ((session, graph, dep.task), dep.output));
-    let outer = task.externals.iter().map(|place| {
-        let External { session, graph, task, output } =
-            *plan.externals.get(*place as usize).expect("as planned");
-        ((session, graph, task), output)
+    let inner = task.deps.iter().map(|dep| Need::Output((session, graph, dep.task), dep.output));
+    let outer = task.externals.iter().map(|place| match plan.source(*place) {
+        Source::Output(External { session, graph, task, output }) => {
+            Need::Output((session, graph, task), output)
+        }
+        Source::Value(value) => Need::Value(value.value),
     });
     inner.chain(outer).collect()
 }

@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bireme_core::id::Epoch;
-use bireme_core::{Time, limits};
+use bireme_core::graph::TaskState;
+use bireme_core::id::{AttemptId, Epoch, SubmissionId, WorkerId};
+use bireme_core::protocol::{Announce, Held};
+use bireme_core::{Span, Time, limits};
 use bireme_scheduler::machine::{Config, ConnId, Effect, Event, Machine, Peer};
 
 use crate::brief;
+use crate::coverage::Moment;
+use crate::worker::digest;
 use crate::world::{Down, Item, Up, World};
 
 /// The scheduler.
@@ -21,19 +25,65 @@ pub(crate) struct Scheduler {
     /// The earliest look at the timers that is on the agenda.
     timer: Option<Time>,
     effects: Vec<Effect>,
+    config: Config,
+    /// Nobody listens before: its last life has just ended.
+    back: Time,
 }
 
 impl Scheduler {
     /// `small_bytes` is how much room the scheduler has for small values.
     pub(crate) fn new(seed: u64, small_bytes: u64) -> Self {
+        let config = Config { epoch: Epoch(1), seed, first_session: 1, small_bytes };
         Self {
-            machine: Machine::new(Config { epoch: Epoch(1), seed, first_session: 1, small_bytes }),
+            machine: Machine::new(config),
+            config,
+            back: Time::default(),
             streams: BTreeMap::new(),
             by_peer: BTreeMap::new(),
             flushes: BTreeSet::new(),
             timer: None,
             effects: Vec::new(),
         }
+    }
+
+    /// Begins a new life that listens from a time on and knows nothing of the one before; all streams have broken.
+    pub(crate) fn restart(&mut self, reuses_numbers: bool, back: Time) {
+        let Config { epoch, seed, first_session, small_bytes } = self.config;
+        let given = self.machine.sessions().map(|session| session.id.0 + 1).max();
+        let first_session =
+            if reuses_numbers { 1 } else { first_session.max(given.unwrap_or_default()) };
+        let mut next = Self::new(seed, small_bytes);
+        next.config = Config { epoch: Epoch(epoch.0 + 1), seed, first_session, small_bytes };
+        next.machine = Machine::new(next.config);
+        next.back = back;
+        *self = next;
+    }
+
+    /// Whether nobody listens.
+    pub(crate) fn is_away(&self, now: Time) -> bool {
+        now < self.back
+    }
+
+    /// Somebody asks that a worker leave in order; `number` tells requests apart.
+    pub(crate) fn drain(
+        &mut self,
+        world: &mut World,
+        number: usize,
+        worker: WorkerId,
+        deadline: Span,
+    ) {
+        let submission = SubmissionId(number as u128);
+        let (deadline, reason) = (Some(deadline), "its turn".to_owned());
+        let asked = Event::WorkerDrainAsked { submission, worker, deadline, reason };
+        self.handle_all(world, vec![asked.clone(), asked]);
+        self.rest(world);
+    }
+
+    /// Somebody asks that a worker leave now.
+    pub(crate) fn stop(&mut self, world: &mut World, number: usize, worker: WorkerId, grace: Span) {
+        let (submission, reason) = (SubmissionId(number as u128), "in the way".to_owned());
+        self.handle(world, Event::WorkerStopAsked { submission, worker, grace, reason });
+        self.rest(world);
     }
 
     pub(crate) fn on_up(&mut self, world: &mut World, conn: ConnId, message: Up) {
@@ -67,16 +117,58 @@ impl Scheduler {
                 self.handle_all(world, events.collect());
             }
             (Up::Announce(announce), Peer::Worker(worker)) => {
+                let finished = |machine: &Machine| {
+                    let view = machine.workers().find(|view| view.id == worker);
+                    view.map_or(0, |view| view.finished)
+                };
+                let (heard, ends) = (finished(&self.machine), announce.ended.len() as u64);
+                if announce.attempts.iter().any(|(attempt, _)| attempt.no.epoch < self.config.epoch)
+                {
+                    world.coverage.saw(&Moment::OldEpoch);
+                }
+                let unheard = self.unheard(worker, &announce);
                 self.handle(world, Event::WorkerAnnounced { worker, announce });
+                if finished(&self.machine) > heard + ends {
+                    world.coverage.saw(&Moment::FinishedUnheard);
+                }
+                let has_finished = |attempt: &AttemptId| {
+                    let task =
+                        self.machine.tasks_from(attempt.task.graph, attempt.task.index).next();
+                    task.is_some_and(|task| task.state == TaskState::Finished)
+                };
+                if !world.has_lost
+                    && let Some(attempt) = unheard.iter().find(|id| !has_finished(id))
+                {
+                    world.fail(format!("attempt {attempt} has finished, and its task runs again"));
+                }
             }
             (Up::Beat(heartbeat), Peer::Worker(worker)) => {
                 self.handle(world, Event::WorkerBeat { worker, heartbeat });
             }
-            (Up::AsksDigest, Peer::Worker(_)) => {
-                world.send_down(conn, Down::AnnounceReply { equal: false });
+            (Up::Digest(bytes), Peer::Worker(worker)) => {
+                let believed = self.machine.believed(worker);
+                let believed =
+                    believed.filter(|believed| digest(std::slice::from_ref(believed)) == bytes);
+                world.send_down(conn, Down::AnnounceReply { equal: believed.is_some() });
+                if let Some(announce) = believed {
+                    self.handle(world, Event::WorkerAnnounced { worker, announce });
+                }
             }
             (message, _) => world.fail(format!("the wrong peer sent {message:?}")),
         }
+    }
+
+    /// Attempts that a worker is believed to have and of which it announces an output: they have finished.
+    fn unheard(&self, worker: WorkerId, announce: &Announce) -> Vec<AttemptId> {
+        let believed = self.machine.believed(worker).filter(|_| announce.last);
+        let made = |attempt: &AttemptId| {
+            let is_its = |held: &Held| {
+                held.object.task() == Some(attempt.task) && held.made_by == Some(attempt.no)
+            };
+            announce.objects.iter().any(is_its)
+        };
+        let attempts = believed.into_iter().flat_map(|believed| believed.attempts);
+        attempts.map(|(attempt, _)| attempt).filter(made).collect()
     }
 
     /// A stream has broken, or its peer has ended it.
@@ -208,7 +300,7 @@ impl Scheduler {
                 }
                 Effect::Wake(peer) => self.wake(world, peer),
                 Effect::WorkerJoined { conn, worker } => {
-                    world.send_down(conn, Down::Joined(worker));
+                    world.send_down(conn, Down::Joined(worker, self.config.epoch));
                     self.bind(world, conn, Peer::Worker(worker));
                 }
             }
@@ -235,6 +327,9 @@ impl Scheduler {
     /// Ends a turn: everything must be in order, and the next timer is on the agenda.
     fn rest(&mut self, world: &mut World) {
         world.expect(self.machine.check(), "scheduler");
+        if self.machine.workers().any(|worker| worker.apart) {
+            world.coverage.saw(&Moment::SetApart);
+        }
         if let Some(due) = self.machine.next_timer()
             && self.timer.is_none_or(|timer| due < timer)
         {

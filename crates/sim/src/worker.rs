@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bireme_core::id::{WorkerId, WorkerLife};
-use bireme_core::protocol::{Address, Join, Order, Peer};
+use bireme_core::error::Exit;
+use bireme_core::id::{Epoch, WorkerId, WorkerLife};
+use bireme_core::protocol::{Address, Announce, Join, Order, Peer, PreviousLife};
 use bireme_core::{ObjectId, Span, Time, limits};
 use bireme_scheduler::machine::ConnId;
 use bireme_worker::machine::{Config, Effect, Event, Machine};
 use smallvec::SmallVec;
 
 use crate::brief;
+use crate::coverage::Moment;
 use crate::executor::{Executor, read};
 use crate::load::WorkerPlan;
 use crate::world::{Down, Fetch, Item, LifeId, Side, Stored, Up, World};
@@ -22,6 +24,8 @@ pub(crate) struct Worker {
     pub(crate) machine: Machine,
     pub(crate) executor: Executor,
     pub(crate) store: BTreeMap<ObjectId, Stored>,
+    /// What the supervisor saw of the life before.
+    pub(crate) previous: Option<PreviousLife>,
     /// It was asked to leave, and nothing keeps it.
     pub(crate) has_left: bool,
     pub(crate) conn: Option<ConnId>,
@@ -32,10 +36,14 @@ pub(crate) struct Worker {
     /// It has told what it holds: reports may follow.
     announced: bool,
     peers: BTreeMap<WorkerId, LifeId>,
+    /// The life of the scheduler that has numbered them.
+    epoch: Option<Epoch>,
     /// What other threads have told the driver.
     inbox: VecDeque<Event>,
     turns: bool,
     flushes: bool,
+    /// Its memory is full.
+    is_paused: bool,
     timer: Option<Time>,
     effects: VecDeque<Effect>,
 }
@@ -48,18 +56,28 @@ impl Worker {
             machine: Machine::new(config),
             executor: Executor::new(me),
             store: BTreeMap::new(),
+            previous: None,
             has_left: false,
             conn: None,
             away: Time::default(),
             id: None,
             announced: false,
             peers: BTreeMap::new(),
+            epoch: None,
             inbox: VecDeque::new(),
             turns: false,
             flushes: false,
+            is_paused: false,
             timer: None,
             effects: VecDeque::new(),
         }
+    }
+
+    /// What a supervisor sees when this life is killed.
+    pub(crate) fn killed(&self) -> PreviousLife {
+        let exit = Exit { code: 0, signal: 9 };
+        let life = WorkerLife(u128::from(self.me.life));
+        PreviousLife { life, exit, started: self.executor.started() }
     }
 
     /// Opens a stream to the scheduler.
@@ -85,7 +103,7 @@ impl Worker {
             pid: 1,
             functions: Vec::new(),
             runtimes: Vec::new(),
-            previous: None,
+            previous: self.previous.clone(),
         };
         world.send_up(conn, Up::Join(Box::new(join)));
     }
@@ -95,11 +113,14 @@ impl Worker {
             return;
         }
         match message {
-            Down::Joined(id) => {
+            Down::Joined(id, epoch) => {
                 self.id = Some(id);
+                if self.epoch.replace(epoch) != Some(epoch) {
+                    self.peers.clear(); // Another life numbers workers anew.
+                }
                 self.handle(world, Event::Connected);
                 if world.rng.chance(50) {
-                    world.send_up(conn, Up::AsksDigest);
+                    world.send_up(conn, Up::Digest(digest(&self.machine.announce())));
                 } else {
                     // One that does not ask goes on as if all had been asked for.
                     self.announce(world);
@@ -107,7 +128,13 @@ impl Worker {
                 }
             }
             Down::AnnounceReply { equal } => {
-                self.announce(world);
+                if equal {
+                    world.coverage.saw(&Moment::NoNews);
+                    self.announced = true;
+                    self.wake(world);
+                } else {
+                    self.announce(world);
+                }
                 self.handle(world, Event::AnnounceReplied { equal });
             }
             Down::Orders(orders) => {
@@ -148,8 +175,7 @@ impl Worker {
         if self.id.take().is_some() {
             self.handle(world, Event::Disconnected);
         }
-        let pause = world.rng.span(100, 300_000);
-        world.agenda.after(pause, Item::Connect(Side::Worker(self.me)));
+        world.after_a_break(Item::Connect(Side::Worker(self.me)));
     }
 
     pub(crate) fn on_beat(&mut self, world: &mut World) {
@@ -180,6 +206,12 @@ impl Worker {
         }
     }
 
+    /// A client puts a value here: the driver hears of it before the client hears that it is here.
+    pub(crate) fn on_put(&mut self, world: &mut World, object: ObjectId, stored: Stored) {
+        self.store.insert(object, stored);
+        self.handle(world, Event::Stored { object, size: stored.size });
+    }
+
     fn ask(&mut self, world: &mut World, mut fetch: Fetch) {
         fetch.target =
             fetch.holders.get(fetch.at).and_then(|holder| self.peers.get(holder)).copied();
@@ -187,16 +219,34 @@ impl Worker {
     }
 
     pub(crate) fn pause(&mut self, world: &mut World, span: Span) {
+        self.is_paused = true;
         self.handle(world, Event::Paused(true));
         world.agenda.after(span, Item::Resume(self.me));
     }
 
     pub(crate) fn resume(&mut self, world: &mut World) {
+        self.is_paused = false;
         self.handle(world, Event::Paused(false));
     }
 
     pub(crate) fn drain(&mut self, world: &mut World) {
         self.handle(world, Event::DrainAsked);
+    }
+
+    /// Values are gone from the store, as when the files they were spilled to are cut. What is told of later came later.
+    pub(crate) fn lose_some(&mut self, world: &mut World) {
+        if !self.inbox.is_empty() {
+            return;
+        }
+        world.has_lost = true;
+        let percent = *world.rng.pick(&[10, 50, 100]);
+        let held: Vec<ObjectId> = self.store.keys().copied().collect();
+        for object in held {
+            if world.rng.chance(percent) {
+                self.store.remove(&object);
+                self.handle(world, Event::Lost(object));
+            }
+        }
     }
 
     /// Puts something into the driver's inbox.
@@ -291,6 +341,10 @@ impl Worker {
                 Effect::Fetch { object, holders, .. } => self.fetch(world, object, holders),
                 Effect::Drop(object) => {
                     self.store.remove(&object);
+                }
+                Effect::Execute { execution, .. } if self.is_paused => {
+                    let attempt = execution.attempt;
+                    world.fail(format!("attempt {attempt} is run though memory is short"));
                 }
                 Effect::Execute { execution, follow } => {
                     let values = execution
@@ -401,6 +455,15 @@ impl Worker {
             None => format!("worker-{worker} (life {life})"),
         }
     }
+}
+
+/// What stands for an announcement: equal ones have equal bytes.
+pub(crate) fn digest(parts: &[Announce]) -> Vec<u8> {
+    let mut all = Vec::new();
+    for part in parts {
+        part.fold_digest(&mut |bytes| all.extend_from_slice(bytes));
+    }
+    all
 }
 
 /// Where a life of a worker listens.

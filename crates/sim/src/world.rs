@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bireme_core::id::{GraphId, TaskId, WorkerId};
+use bireme_core::id::{Epoch, GraphId, TaskId, WorkerId};
 use bireme_core::protocol::{Announce, Heartbeat, Join, Order, Report};
 
 use bireme_core::session::{Command, Notice, Open, Opened};
@@ -47,6 +47,10 @@ pub(crate) enum Item {
     Flush(ConnId),
     /// The memory of a paused worker is free again.
     Resume(LifeId),
+    /// A value that a client puts reaches a worker.
+    Put(Parcel),
+    /// The client hears whether the worker has it.
+    PutAnswer { parcel: Parcel, stored: bool },
     /// The scheduler looks at its timers.
     SchedulerTimer(Time),
     /// A side of a broken stream notices.
@@ -74,7 +78,8 @@ pub(crate) enum Side {
 #[derive(Clone, Debug)]
 pub(crate) enum Up {
     Announce(Announce),
-    AsksDigest,
+    /// The canonical bytes themselves: the digest of a model need not be short.
+    Digest(Vec<u8>),
     Beat(Heartbeat),
     Commands(Vec<Command>),
     End,
@@ -86,9 +91,12 @@ pub(crate) enum Up {
 /// A message from the scheduler.
 #[derive(Clone, Debug)]
 pub(crate) enum Down {
-    AnnounceReply { equal: bool },
+    AnnounceReply {
+        equal: bool,
+    },
     End,
-    Joined(WorkerId),
+    /// The worker's number, and in which life of the scheduler.
+    Joined(WorkerId, Epoch),
     Notices(Vec<Notice>),
     Opened(Opened),
     Orders(Vec<Order>),
@@ -113,6 +121,16 @@ pub(crate) struct Fetch {
     pub(crate) target: Option<LifeId>,
 }
 
+/// A value on its way from a client to a worker.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parcel {
+    pub(crate) client: usize,
+    pub(crate) object: ObjectId,
+    pub(crate) stored: Stored,
+    pub(crate) worker: WorkerId,
+    pub(crate) target: LifeId,
+}
+
 /// What every part shares.
 #[derive(Debug)]
 pub(crate) struct World {
@@ -124,12 +142,18 @@ pub(crate) struct World {
     pub(crate) coverage: Coverage,
     /// How often the code of each task was started.
     pub(crate) executions: BTreeMap<TaskId, u32>,
+    /// When code of a task failed by itself the last time, and how soon it was started again at the soonest.
+    pub(crate) failures: BTreeMap<TaskId, (Time, Span)>,
     /// Number of each graph that has one, and how many of its tasks were accepted.
     pub(crate) accepted: BTreeMap<(usize, usize), (GraphId, u32)>,
     /// Until when nobody can fetch from a worker.
     pub(crate) isolated: BTreeMap<usize, Time>,
     /// How many of a hundred fetches fail for no reason.
     pub(crate) flaky_percent: u64,
+    /// A store has lost something.
+    pub(crate) has_lost: bool,
+    /// How many of a hundred commands are sent twice.
+    pub(crate) repeated_percent: u64,
     /// What went wrong first.
     pub(crate) failure: Option<String>,
 }
@@ -155,6 +179,12 @@ impl World {
     pub(crate) fn soon(&mut self, low: u64, high: u64, item: Item) {
         let span = self.rng.span(low, high);
         self.agenda.after(span, item);
+    }
+
+    /// Enters a new attempt to connect: half of them at once, when much is still under way from before.
+    pub(crate) fn after_a_break(&mut self, item: Item) {
+        let most = if self.rng.chance(50) { 2_000 } else { 300_000 };
+        self.soon(100, most, item);
     }
 
     /// Enters something that mostly happens now, and sometimes a little later.

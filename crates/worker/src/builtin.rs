@@ -7,7 +7,7 @@
 //! | `builtin/sleep` | microseconds | nothing, after so long; ends early when cancelled |
 //! | `builtin/spin` | microseconds | nothing, after computing for so long |
 //! | `builtin/fail` | text | fails with that message |
-//! | `builtin/exit` | a code from 0 to 255 | ends the process that runs it |
+//! | `builtin/exit` | a code from 0 to 255; or `SEGV`, `KILL`, `ABRT`, `overflow` | ends the process that runs it |
 //! | `builtin/bytes` | a length, at most 1 GiB | so many bytes: 0, 1, ... 250, 0, 1 ... |
 //! | `builtin/len` | a value | its length in bytes |
 //! | `builtin/concat` | values, or lists of them | their bytes one after the other; text if all are text |
@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use bireme_core::{Codec, ErrorClass, Reason, TaskError, Value};
 use bytes::BytesMut;
+use rustix::process::{Signal, getpid, kill_process};
 use smallvec::{SmallVec, smallvec};
 
 use crate::failure::failure;
@@ -58,10 +59,48 @@ fn spin(us: u64) {
     }
 }
 
-fn exit(code: u32) -> Result<(), String> {
-    let code = u8::try_from(code).map_err(|_| format!("exit code {code} is above 255"))?;
+fn exit(how: Arg) -> Result<(), Box<TaskError>> {
+    if how.value().is_ok_and(|value| value.codec == Codec::Utf8) {
+        return die(&read::<String>(&[how], 0)?);
+    }
+    let code: u32 = read(&[how], 0)?;
+    let unknown =
+        |_| failure(ErrorClass::User, Reason::UserError, format!("exit code {code} is above 255"));
+    let code = u8::try_from(code).map_err(unknown)?;
     tracing::warn!(code, "a task ends this process");
     std::process::exit(code.into())
+}
+
+/// Ends this process by a signal, or by using up its stack.
+fn die(of: &str) -> Result<(), Box<TaskError>> {
+    let signal = match of {
+        "ABRT" => Signal::ABORT,
+        "KILL" => Signal::KILL,
+        "SEGV" => Signal::SEGV,
+        "overflow" => {
+            black_box(descend(black_box(1)));
+            return Ok(());
+        }
+        _ => {
+            let message = format!("{of:?} is no end: say SEGV, KILL, ABRT or overflow");
+            return Err(failure(ErrorClass::User, Reason::UserError, message));
+        }
+    };
+    // The first one may only remove a handler.
+    loop {
+        let sent = kill_process(getpid(), signal);
+        sent.map_err(|error| failure(ErrorClass::User, Reason::UserError, error.to_string()))?;
+    }
+}
+
+/// Never returns: the stack ends before the numbers do.
+fn descend(depth: u64) -> u64 {
+    let room = black_box([depth; 64]);
+    if depth == 0 {
+        0
+    } else {
+        room.iter().sum::<u64>().wrapping_add(descend(black_box(depth | 1)))
+    }
 }
 
 fn bytes(length: u64) -> Result<Vec<u8>, Box<TaskError>> {
@@ -143,6 +182,14 @@ mod tests {
         assert_eq!(one("builtin/len", &[arg("abc")]), 3_u64.into_value().unwrap());
         let error = call("builtin/fail", &[arg("on purpose")]).unwrap_err();
         assert_eq!((error.reason.as_str(), error.message.as_str()), ("USER_ERROR", "on purpose"));
+    }
+
+    #[test]
+    fn who_asks_for_no_end_that_there_is_goes_on() {
+        for (how, problem) in [(arg(256_u32), "above 255"), (arg("HUP"), "no end")] {
+            let error = call("builtin/exit", &[how]).unwrap_err();
+            assert!(error.message.contains(problem), "{error}");
+        }
     }
 
     #[test]

@@ -1,12 +1,19 @@
 //! The thread that moves bytes, so that control messages do not wait behind them.
 
+pub(crate) mod pour;
+pub(crate) mod puts;
+pub(crate) mod serve;
+pub(crate) mod ticket;
+
 use std::io;
 use std::thread;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-/// A thread with a runtime of its own: it serves the store, fetches from peers, looks after processes, and answers people.
+pub(crate) use self::serve::Quay;
+
+/// A thread with a runtime of its own: it serves the store, fetches from peers, and answers people.
 /// Ends when dropped, with everything on it.
 #[derive(Debug)]
 pub(crate) struct Bulk {

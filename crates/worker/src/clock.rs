@@ -19,7 +19,12 @@ impl Clock {
 
     /// The time.
     pub(crate) fn now(self) -> Time {
-        Time(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+        Time(self.nanos() / 1_000)
+    }
+
+    /// The time, in nanoseconds.
+    pub(crate) fn nanos(self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// The runtime's form of a time.

@@ -12,6 +12,7 @@ use clap::{Parser, ValueEnum};
 use crate::host;
 use crate::registry::Registry;
 use crate::target::Scheduler;
+use crate::transfer::Way;
 
 /// Flags of `bireme-worker`.
 #[derive(Clone, Debug, Parser)]
@@ -45,8 +46,9 @@ pub struct Args {
           value_parser = label)]
     pub label: Vec<(String, String)>,
 
-    /// Where native functions run: in this process they cost least, and one that crashes or hangs takes the worker with it.
-    #[arg(long, value_name = "WHERE", env = "BIREME_NATIVE", default_value = "in-process")]
+    /// Where native functions run: in processes of their own, or in the worker's, where they cost least, and one that crashes
+    /// or hangs takes the worker with it.
+    #[arg(long, value_name = "WHERE", env = "BIREME_NATIVE", default_value = "isolated")]
     pub native: Native,
 
     /// Where to listen for peers and clients; port 0 lets the system choose.
@@ -65,6 +67,16 @@ pub struct Args {
     #[arg(long, value_name = "DIR", env = "BIREME_STATE_DIR")]
     pub state_dir: Option<PathBuf>,
 
+    /// Directory for values that memory has no room for; by default `spill` in the state directory, or a directory for
+    /// temporary files.
+    #[arg(long, value_name = "DIR", env = "BIREME_SPILL_DIR")]
+    pub spill_dir: Option<PathBuf>,
+
+    /// How values are fetched from other workers: `auto` takes those of workers on this machine over without a copy;
+    /// `socket` and `stream` do not, for containers that share no memory, tests and measurements.
+    #[arg(long, value_name = "WAY", env = "BIREME_TRANSFER", default_value = "auto")]
+    pub transfer: Way,
+
     /// Leave when nothing has run for so long.
     #[arg(long, value_name = "DURATION", env = "BIREME_IDLE_TIMEOUT", value_parser = span)]
     pub idle_timeout: Option<Span>,
@@ -72,6 +84,10 @@ pub struct Args {
     /// Accept no more after so long, finish what runs, and leave.
     #[arg(long, value_name = "DURATION", env = "BIREME_TIME_LIMIT", value_parser = span)]
     pub time_limit: Option<Span>,
+
+    /// End when the daemon proper dies, with an error, rather than start it again.
+    #[arg(long, env = "BIREME_NO_RESTART")]
+    pub no_restart: bool,
 
     /// What all daemons have.
     #[command(flatten)]
@@ -84,6 +100,8 @@ pub enum Native {
     /// On threads of the worker's own process.
     #[default]
     InProcess,
+    /// In processes of their own, which are this program again: its `main` must be [`crate::main`].
+    Isolated,
 }
 
 /// One worker.
@@ -99,6 +117,8 @@ pub struct Config {
     pub labels: Vec<(String, String)>,
     /// Where native functions run.
     pub native: Native,
+    /// The program that isolated native functions run in.
+    pub executor_program: PathBuf,
     /// The native functions, besides those that every worker has.
     pub registry: Registry,
     /// Where to listen for peers and clients.
@@ -109,6 +129,12 @@ pub struct Config {
     pub advertise: Vec<String>,
     /// What keeps the worker's uid over a restart; `None` is a new one each time.
     pub state_dir: Option<PathBuf>,
+    /// Where values go that memory has no room for; `None` is a directory within `state_dir`, or for temporary files.
+    pub spill_dir: Option<PathBuf>,
+    /// Where stored values lie; `None` is a directory of its own in shared memory.
+    pub pool_dir: Option<PathBuf>,
+    /// How values are fetched from other workers.
+    pub transfer: Way,
     /// Leave when nothing has run for so long.
     pub idle_timeout: Option<Span>,
     /// Leave after so long, when what runs has finished.
@@ -124,11 +150,15 @@ impl Default for Config {
             resources: Resources::new(host::cpus() * UNITS, host::memory_bytes()),
             labels: Vec::new(),
             native: Native::InProcess,
+            executor_program: PathBuf::from("/proc/self/exe"),
             registry: Registry::default(),
             listen: "127.0.0.1:0".to_owned(),
             http: "127.0.0.1:0".to_owned(),
             advertise: Vec::new(),
             state_dir: None,
+            spill_dir: None,
+            pool_dir: None,
+            transfer: Way::Auto,
             idle_timeout: None,
             time_limit: None,
         }
@@ -151,8 +181,11 @@ impl TryFrom<Args> for Config {
             http,
             advertise,
             state_dir,
+            spill_dir,
+            transfer,
             idle_timeout,
             time_limit,
+            no_restart: _,
             common,
         } = args;
         let given = |choice, auto: fn() -> u64| match choice {
@@ -174,11 +207,15 @@ impl TryFrom<Args> for Config {
             resources: resources.with_others(resource)?,
             labels: label,
             native,
+            executor_program: PathBuf::from("/proc/self/exe"),
             registry: Registry::default(),
             listen,
             http,
             advertise,
             state_dir,
+            spill_dir,
+            pool_dir: None,
+            transfer,
             idle_timeout,
             time_limit,
         })

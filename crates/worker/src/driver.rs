@@ -3,7 +3,9 @@
 //! A turn takes everything that has come (from the scheduler, from executors and transfers through the inbox, timers), lets
 //! the machine handle it, carries out the effects of all of it, and then writes to the scheduler once.
 
+mod account;
 mod line;
+mod memory;
 mod outgoing;
 
 use std::sync::Arc;
@@ -11,14 +13,17 @@ use std::sync::atomic::Ordering;
 
 use bireme_core::protocol::{Join, Joined, Order};
 use bireme_core::{ErrorClass, Reason, Span, Time, limits};
-use bireme_daemon::Shutdown;
+use bireme_daemon::{Shutdown, Systemd};
 use futures_util::FutureExt as _;
 use smallvec::SmallVec;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
+pub(crate) use self::account::Accounts;
+use self::account::{Step, Stopwatch};
 pub use self::line::DriverError;
 use self::line::{Line, News};
+use self::memory::Memory;
 use self::outgoing::Outgoing;
 use crate::clock::Clock;
 use crate::executor::relay::Relay;
@@ -30,6 +35,7 @@ use crate::machine::{Effect, Event, Execution, Machine};
 use crate::metrics::Metrics;
 use crate::rpc::fleet::{Down, Sealed};
 use crate::store::Store;
+use crate::sync::lock;
 use crate::target::Scheduler;
 use crate::transfer::Transfer;
 
@@ -62,13 +68,15 @@ pub(crate) struct Driver {
     told: Vec<Told>,
     /// Asked for, and not carried out yet; empty between turns.
     effects: Vec<Effect>,
+    watch: Stopwatch,
     cpu: CpuMeter,
     heartbeat: Span,
     /// When the next heartbeat is due.
     beat: Time,
     /// Nothing has run since.
     idle_since: Time,
-    paused: bool,
+    memory: Memory,
+    systemd: Systemd,
     /// What has happened in this turn.
     turn: Turn,
     /// When reports are written though nothing has ended.
@@ -90,6 +98,7 @@ struct Turn {
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
         Self {
+            watch: Stopwatch::new(parts.clock),
             parts,
             outgoing: Outgoing::default(),
             told: Vec::new(),
@@ -98,12 +107,18 @@ impl Driver {
             heartbeat: limits::HEARTBEAT,
             beat: Time::default(),
             idle_since: Time::default(),
-            paused: false,
+            memory: Memory::default(),
+            systemd: Systemd::default(),
             turn: Turn::default(),
             flush_at: None,
             leaves: false,
             over: None,
         }
+    }
+
+    /// Has the service manager hear that the loop turns.
+    pub(crate) fn report_to(&mut self, systemd: Systemd) {
+        self.systemd = systemd;
     }
 
     /// Works until the machine says to leave. A shutdown has it leave when its attempts have ended, within
@@ -126,7 +141,7 @@ impl Driver {
                 () = &mut timer => None,
                 () = &mut begun, if !draining => {
                     draining = true;
-                    self.handle(Event::Ordered(Order::Drain { deadline: Some(limits::DRAIN_WAIT) }));
+                    self.on_shutdown();
                     None
                 }
             };
@@ -136,9 +151,18 @@ impl Driver {
         self.leave(line).await
     }
 
+    fn on_shutdown(&mut self) {
+        self.systemd.stopping("waiting for the attempts that run");
+        self.watch.begin();
+        self.handle(Event::Ordered(Order::Drain { deadline: Some(limits::DRAIN_WAIT) }));
+    }
+
     /// Takes what has come, and does what follows from it.
     fn turn(&mut self, first: Option<News>, line: &mut Line) {
-        self.parts.metrics.loop_turns_total.count();
+        self.watch.begin();
+        self.parts.store.set_now(self.watch.now());
+        // First what was told here: an order may name what a client has just put.
+        self.take_told();
         let mut events = 0;
         let mut next = first;
         while let Some(news) = next {
@@ -157,6 +181,7 @@ impl Driver {
         self.flush_at = None;
         let Self { parts, outgoing, .. } = self;
         outgoing.flush(&mut parts.machine, &parts.metrics, line.outgoing());
+        self.watch.done(Step::Flush);
     }
 
     /// Whether an attempt has started just now that may end at any moment: then its start need not be told by itself.
@@ -165,13 +190,14 @@ impl Driver {
         if turn.has_ended || !(turn.has_started || self.flush_at.is_some()) {
             return false;
         }
-        let now = self.parts.clock.now();
+        let now = self.watch.now();
         now < *self.flush_at.get_or_insert(now + limits::FLUSH)
     }
 
     fn handle(&mut self, event: Event) {
-        let now = self.parts.clock.now();
-        self.parts.machine.handle(now, event, &mut self.effects);
+        let step = Step::from(&event);
+        self.parts.machine.handle(self.watch.now(), event, &mut self.effects);
+        self.watch.handled(step);
     }
 
     /// Takes news of the line; says how many events that was.
@@ -210,7 +236,7 @@ impl Driver {
         self.parts.metrics.joined.store(true, Ordering::Relaxed);
         self.parts.relay.set_inline_bytes(joined.inline_bytes);
         self.heartbeat = joined.heartbeat;
-        self.beat = self.parts.clock.now();
+        self.beat = self.watch.now();
         self.handle(Event::Connected);
         self.outgoing.open(&self.parts.machine);
         self.parts.joined.send_replace(true);
@@ -242,6 +268,7 @@ impl Driver {
                     self.count(&event);
                     self.handle(event);
                 }
+                Told::Relieved(any) => self.on_relieved(any),
                 Told::Start(attempt) => self.parts.executors.promote(attempt),
             }
         }
@@ -260,6 +287,7 @@ impl Driver {
                 metrics.attempts_followed_total.add(next.is_some().into());
             }
             Event::Fetched { .. } => metrics.objects_fetched_total.count(),
+            Event::Stored { .. } => metrics.objects_put_total.count(),
             Event::FetchFailed { .. } => metrics.fetches_failed_total.count(),
             _ => {}
         }
@@ -268,13 +296,16 @@ impl Driver {
     /// When the loop has to turn though nothing comes.
     fn due(&self) -> Time {
         let limit = self.parts.time_limit.map(|limit| Time::default() + limit);
-        let times = self.parts.machine.next_timer().into_iter().chain(limit).chain(self.flush_at);
-        times.fold(self.beat, Time::min)
+        let times = [self.parts.machine.next_timer(), limit, self.flush_at, self.systemd.due()];
+        times.into_iter().flatten().fold(self.beat, Time::min)
     }
 
     fn take_timers(&mut self) {
-        let now = self.parts.clock.now();
-        if self.parts.machine.next_timer().is_some_and(|due| due <= now) {
+        let now = self.watch.now();
+        if let Some(due) = self.parts.machine.next_timer()
+            && due <= now
+        {
+            self.watch.accounts.lag(due, now);
             self.handle(Event::TimerDue);
         }
         if self.parts.time_limit.is_some_and(|limit| Time::default() + limit <= now) {
@@ -284,21 +315,28 @@ impl Driver {
         }
         if self.beat <= now {
             self.take_pulse(now);
+            self.watch.done(Step::Pulse);
         }
+        self.systemd.turned(now);
     }
 
     /// Sees how the worker is, and has the scheduler told.
     fn take_pulse(&mut self, now: Time) {
         let lag = now.since(self.beat);
         self.beat = now + self.heartbeat;
+        self.retry_relief();
         let mut heartbeat = self.parts.machine.heartbeat();
+        let totals = self.parts.store.totals();
+        heartbeat.stored_bytes = totals.held_bytes();
+        heartbeat.spilled_bytes = totals.spilled_bytes;
         heartbeat.resident_bytes = host::resident_bytes();
         heartbeat.cpu_percent = self.cpu.percent();
         heartbeat.loop_lag = lag;
         let metrics = &self.parts.metrics;
         metrics.attempts_running.set(heartbeat.running.into());
         metrics.attempts_queued.set(heartbeat.queued.into());
-        metrics.loop_lag_microseconds.set(lag.0);
+        metrics.loop_lag_us.set(lag.0);
+        lock(&metrics.accounts).clone_from(&self.watch.accounts);
         self.outgoing.beat(heartbeat, self.parts.clock);
         if heartbeat.running + heartbeat.queued > 0 {
             self.idle_since = now;
@@ -309,24 +347,16 @@ impl Driver {
         }
     }
 
-    /// Tells the machine when values fill the memory, and when they do no more.
-    fn judge_memory(&mut self) {
-        let limit = self.parts.join.resources.memory_bytes / 100;
-        let percent = if self.paused { limits::RESUME_PERCENT } else { limits::PAUSE_PERCENT };
-        let full = limit > 0 && self.parts.store.totals().bytes > limit * percent;
-        if full != self.paused {
-            self.paused = full;
-            tracing::warn!(paused = full, "memory for values has passed a mark");
-            self.handle(Event::Paused(full));
-        }
-    }
-
     fn carry_out(&mut self) {
+        if self.effects.is_empty() {
+            return;
+        }
         let mut effects = std::mem::take(&mut self.effects);
         for effect in effects.drain(..) {
             self.carry_out_one(effect);
         }
         self.effects = effects;
+        self.watch.done(Step::CarryOut);
     }
 
     fn carry_out_one(&mut self, effect: Effect) {
@@ -339,9 +369,11 @@ impl Driver {
                 self.turn.has_started |= !follow;
                 self.execute(execution, follow);
             }
-            Effect::Fetch { object, holders, size: _ } => parts.transfer.fetch(object, holders),
+            Effect::Fetch { object, holders, size } => parts.transfer.fetch(object, size, holders),
             Effect::Keep(object, value) => {
-                parts.store.put(object, Arc::new(*value), None);
+                if let Err(error) = parts.store.put(object, Arc::new(*value), None) {
+                    tracing::warn!(%object, %error, "value of an order is not kept");
+                }
             }
             Effect::Kill { attempt, grace, timed_out } => {
                 parts.executors.kill(attempt, Kill { grace, timed_out });
@@ -354,13 +386,14 @@ impl Driver {
         }
     }
 
-    fn execute(&self, execution: Box<Execution>, follow: bool) {
+    fn execute(&mut self, execution: Box<Execution>, follow: bool) {
         let parts = &self.parts;
         let handed = parts.clock.now();
         let found = execution.inputs.iter().map(|input| parts.store.get(*input).ok_or(*input));
         match found.collect() {
             Ok(inputs) => parts.executors.execute(Job { execution, inputs, handed }, follow),
             Err(missing) => {
+                parts.inbox.tell(Event::Lost(missing));
                 let message = format!("input {missing} has left the store");
                 let reason = Reason::InputLost;
                 let error = failure(ErrorClass::InputLost, reason, message);
@@ -372,6 +405,7 @@ impl Driver {
 
     /// Tells the last reports, and ends what still runs.
     async fn leave(mut self, line: Line) -> Result<(), DriverError> {
+        self.systemd.stopping("leaving");
         let told = async {
             while let Some(outgoing) = line.outgoing() {
                 let Self { parts, outgoing: queue, .. } = &mut self;

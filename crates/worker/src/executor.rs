@@ -5,23 +5,28 @@
 //! other, and the driver hears of both at once, whenever it next looks.
 
 pub(crate) mod command;
+pub(crate) mod crew;
+pub(crate) mod environment;
 pub(crate) mod payload;
 pub(crate) mod pool;
+pub(crate) mod process;
 pub(crate) mod relay;
 
 use std::sync::Arc;
 
 use bireme_core::graph::Runtime;
 use bireme_core::{AttemptId, ErrorClass, Reason, Span, TaskError, Time, Value};
+use rustix::process::Signal;
 use smallvec::SmallVec;
 
 use self::command::Commands;
 use self::payload::malformed;
 use self::pool::Pool;
+use self::process::Processes;
 use self::relay::{End, Relay};
 use crate::failure::failure;
 use crate::machine::Execution;
-use crate::store::Stored;
+use crate::store::{Store, Stored};
 
 /// An attempt on its way to an executor, with everything that it needs.
 #[derive(Debug)]
@@ -37,6 +42,29 @@ pub(crate) struct Job {
 impl Job {
     pub(crate) fn attempt(&self) -> AttemptId {
         self.execution.attempt
+    }
+
+    /// What the attempt's failure is told as. Where an input was cut, that is the cause, and its value is dropped.
+    pub(crate) fn explain(&self, error: Box<TaskError>, store: &Store) -> Box<TaskError> {
+        const CUT_UNDER_A_MAPPING: i32 = Signal::BUS.as_raw();
+        let could_be = error.class == ErrorClass::InputLost
+            || error.exit.is_some_and(|exit| exit.signal == CUT_UNDER_A_MAPPING);
+        if !could_be {
+            return error;
+        }
+        let mut lost = None;
+        for (object, stored) in self.execution.inputs.iter().zip(&self.inputs) {
+            if stored.check().is_err() {
+                lost = Some(*object);
+                store.examine(*object);
+            }
+        }
+        let Some(object) = lost.filter(|_| error.class != ErrorClass::InputLost) else {
+            return error;
+        };
+        let message = format!("input {object} was cut while the attempt read it");
+        let lost = failure(ErrorClass::InputLost, Reason::InputLost, message);
+        Box::new(TaskError { cause: Some(error), ..*lost })
     }
 
     /// The value of an input, every byte of it in memory.
@@ -84,22 +112,75 @@ pub(crate) trait Executor {
     fn kill(&self, attempt: AttemptId, kill: Kill);
 }
 
+/// What runs native functions.
+#[derive(Debug)]
+pub(crate) enum Native {
+    /// Threads of this process.
+    InProcess(Pool),
+    /// Processes of their own.
+    Isolated(Processes),
+}
+
+impl Native {
+    /// Runs an attempt when one with the same resources ends.
+    fn follow(&self, relay: &Relay, job: Job) {
+        match self {
+            Self::InProcess(_) => relay.follow(job),
+            Self::Isolated(processes) => processes.follow(job),
+        }
+    }
+
+    /// A follower that was taken ahead has resources of its own.
+    fn promoted(&self, attempt: AttemptId) {
+        match self {
+            // Followers wait in the relay only.
+            Self::InProcess(_) => {}
+            Self::Isolated(processes) => processes.promoted(attempt),
+        }
+    }
+
+    async fn close(&self) {
+        match self {
+            Self::InProcess(pool) => pool.close(),
+            Self::Isolated(processes) => processes.close().await,
+        }
+    }
+}
+
+impl Executor for Native {
+    fn start(&self, job: Job) {
+        match self {
+            Self::InProcess(pool) => pool.start(job),
+            Self::Isolated(processes) => processes.start(job),
+        }
+    }
+
+    fn kill(&self, attempt: AttemptId, kill: Kill) {
+        match self {
+            Self::InProcess(pool) => pool.kill(attempt, kill),
+            Self::Isolated(processes) => processes.kill(attempt, kill),
+        }
+    }
+}
+
 /// The executors of a worker.
 #[derive(Debug)]
 pub(crate) struct Executors {
     relay: Arc<Relay>,
-    native: Pool,
+    native: Native,
     command: Commands,
 }
 
 impl Executors {
-    pub(crate) fn new(relay: Arc<Relay>, native: Pool, command: Commands) -> Self {
+    pub(crate) fn new(relay: Arc<Relay>, native: Native, command: Commands) -> Self {
         Self { relay, native, command }
     }
 
     /// Runs an attempt at once, or when one with the same resources ends.
     pub(crate) fn execute(&self, job: Job, follow: bool) {
-        if follow {
+        if follow && job.execution.runtime == Runtime::Native {
+            self.native.follow(&self.relay, job);
+        } else if follow {
             self.relay.follow(job);
         } else {
             self.start(job);
@@ -108,8 +189,9 @@ impl Executors {
 
     /// Runs a follower at once, if no executor has it yet.
     pub(crate) fn promote(&self, attempt: AttemptId) {
-        if let Some(job) = self.relay.promote(attempt) {
-            self.start(job);
+        match self.relay.promote(attempt) {
+            Some(job) => self.start(job),
+            None => self.native.promoted(attempt),
         }
     }
 
@@ -130,7 +212,7 @@ impl Executors {
 
     /// Ends everything that runs, and waits for every process; native code is only asked to return.
     pub(crate) async fn close(&self) {
-        self.native.close();
+        self.native.close().await;
         self.command.close().await;
     }
 

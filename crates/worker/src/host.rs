@@ -37,6 +37,11 @@ pub(crate) fn resident_bytes() -> u64 {
     read("/proc/self/status").and_then(|text| kibibytes(&text, "VmRSS:")).unwrap_or(0)
 }
 
+/// Memory of a process that is its own, in bytes; `None` if it is gone.
+pub(crate) fn private_bytes(pid: u32) -> Option<u64> {
+    read(&format!("/proc/{pid}/status")).and_then(|text| kibibytes(&text, "RssAnon:"))
+}
+
 /// Measures how busy the machine's cpus are.
 #[derive(Debug, Default)]
 pub(crate) struct CpuMeter {

@@ -14,13 +14,15 @@ use crate::sync::lock;
 pub(crate) enum Told {
     /// For the machine.
     Event(Event),
+    /// No more values can or need be moved to disk; whether any has been.
+    Relieved(bool),
     /// The turn of this follower came at the end of an attempt of another executor than its own.
     Start(AttemptId),
 }
 
 /// A list that wakes its reader only when it stops being empty, so that a run of short attempts costs one wake-up.
 ///
-/// It is bounded by what the machine has handed out: every attempt, fetch and recall is told of once.
+/// It is bounded by what the machine has handed out: every attempt, fetch, recall and relief is told of once.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     told: Mutex<Vec<Told>>,

@@ -19,6 +19,10 @@
 pub mod machine;
 
 #[cfg(feature = "daemon")]
+mod birth;
+#[cfg(feature = "daemon")]
+mod blackbox;
+#[cfg(feature = "daemon")]
 mod builtin;
 #[cfg(feature = "daemon")]
 mod bulk;
@@ -41,7 +45,13 @@ mod identity;
 #[cfg(feature = "daemon")]
 mod inbox;
 #[cfg(feature = "daemon")]
+mod inheritance;
+#[cfg(feature = "daemon")]
+mod logs;
+#[cfg(feature = "daemon")]
 mod metrics;
+#[cfg(feature = "daemon")]
+mod personality;
 #[cfg(feature = "daemon")]
 mod registry;
 #[cfg(feature = "daemon")]
@@ -49,13 +59,21 @@ mod rpc;
 #[cfg(feature = "daemon")]
 mod server;
 #[cfg(feature = "daemon")]
+mod shared_memory;
+#[cfg(feature = "daemon")]
+mod signals;
+#[cfg(feature = "daemon")]
 mod store;
+#[cfg(feature = "daemon")]
+mod supervisor;
 #[cfg(feature = "daemon")]
 mod sync;
 #[cfg(feature = "daemon")]
 mod target;
 #[cfg(feature = "daemon")]
 mod transfer;
+#[cfg(feature = "daemon")]
+mod undertaker;
 
 #[cfg(feature = "daemon")]
 pub use config::{Args, Config, Native};
@@ -73,4 +91,8 @@ pub use registry::{
 #[cfg(feature = "daemon")]
 pub use server::{ServeError, Server};
 #[cfg(feature = "daemon")]
+pub use store::PlaceError;
+#[cfg(feature = "daemon")]
 pub use target::{Scheduler, TargetError};
+#[cfg(feature = "daemon")]
+pub use transfer::Way;

@@ -31,6 +31,7 @@ use bireme_core::graph::{Row, Runtime};
 use bireme_core::id::{AttemptId, TaskId, WorkerId};
 use bireme_core::link::Outbox;
 use bireme_core::protocol::{Heartbeat, Order, Output, Peer, Report, Timing};
+use bireme_core::resources::Pieces;
 use bireme_core::{ObjectId, Resources, Span, TaskError, Time, Value};
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -83,6 +84,9 @@ pub enum Event {
         /// Size in bytes.
         size: u64,
     },
+    /// The store has found the bytes of an object gone: its file was cut or removed, or cannot be read. Whatever was left of it
+    /// is dropped, and nothing that was put into the store since is meant.
+    Lost(ObjectId),
     /// The scheduler said so.
     Ordered(Order),
     /// Memory has passed the pause mark, or is below it again.
@@ -94,6 +98,13 @@ pub enum Event {
         /// It had not started and will not. Otherwise it has started, and [`Event::Ended`] told in whose place or is about
         /// to.
         taken_back: bool,
+    },
+    /// A client has put an object into the store, where it stays until the scheduler has it released.
+    Stored {
+        /// Which.
+        object: ObjectId,
+        /// Size in bytes.
+        size: u64,
     },
     /// The time that [`Machine::next_timer`] told has come.
     TimerDue,
@@ -117,7 +128,7 @@ pub enum Effect {
     Execute {
         /// What to run.
         execution: Box<Execution>,
-        /// Run it when another native attempt with the same resources ends, in its place and without asking; else at once.
+        /// Run it when another attempt of its runtime with the same resources ends, in its place and without asking; else at once.
         follow: bool,
     },
     /// A follower is to be run at once: there is room. Nothing is to be done if it has been started since.
@@ -156,6 +167,8 @@ pub struct Execution {
     pub inputs: SmallVec<[ObjectId; 2]>,
     /// What it holds while it runs.
     pub resources: Resources,
+    /// Which numbered pieces are among that.
+    pub held: Pieces,
     /// How many outputs it has.
     pub outputs: u16,
     /// Longest run.
@@ -246,11 +259,13 @@ impl Machine {
             }
             Event::FetchFailed { object, asked } => self.on_fetch_failed(object, asked, effects),
             Event::Fetched { object, size } => self.on_fetched(object, size, effects),
+            Event::Lost(object) => self.on_lost(object, effects),
             Event::Ordered(order) => self.on_ordered(now, order, effects),
             Event::Paused(paused) => self.on_paused(paused, effects),
             Event::Recalled { attempt, taken_back } => {
                 self.on_recalled(attempt, taken_back, effects);
             }
+            Event::Stored { object, size } => self.on_stored(object, size, effects),
             Event::TimerDue => self.on_timer_due(now, effects),
         }
         self.schedule(now, effects);

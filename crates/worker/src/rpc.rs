@@ -1,5 +1,7 @@
 //! The border: the only modules that know generated types.
 
+pub(crate) mod executor;
 pub(crate) mod fleet;
+pub(crate) mod logs;
 pub(crate) mod payload;
 pub(crate) mod store;

@@ -1,34 +1,43 @@
 //! The worker as a whole: everything that listens, decides and runs.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use bireme_core::limits;
-use bireme_core::protocol::{Address, Join};
-use bireme_core::resources::BadResources;
+use bireme_core::protocol::{Address, Join, PreviousLife};
+use bireme_core::resources::{BadResources, UNITS};
+use bireme_core::{Resources, limits};
 use bireme_daemon::auth::Gate;
 use bireme_daemon::listen::ListenError;
-use bireme_daemon::{Listener, Shutdown, http};
+use bireme_daemon::{Listener, Shutdown, Systemd, http};
+use bireme_proto::pb::logs_server::LogsServer;
 use bireme_proto::pb::store_server::StoreServer;
 use tokio::sync::watch;
 use tonic::transport::server::Server as Transport;
 
+use crate::birth::Birth;
+use crate::blackbox::BlackBox;
 use crate::builtin;
-use crate::bulk::Bulk;
+use crate::bulk::{Bulk, Quay};
 use crate::clock::Clock;
 use crate::config::{self, Config, Native};
 use crate::driver::{Driver, DriverError, Parts};
-use crate::executor::Executors;
-use crate::executor::command::Commands;
+use crate::executor::command::{Commands, Scratch, Shell};
+use crate::executor::environment::Environment;
 use crate::executor::pool::Pool;
+use crate::executor::process::{Processes, Setup};
 use crate::executor::relay::Relay;
+use crate::executor::{self, Executors};
 use crate::host;
-use crate::identity::{self, IdentityError};
+use crate::identity::IdentityError;
 use crate::inbox::Inbox;
+use crate::inheritance::{Identity, Inheritance};
+use crate::logs::Logs;
 use crate::machine::{self, Machine};
 use crate::metrics::{self, Metrics};
+use crate::rpc;
 use crate::rpc::store::Door;
-use crate::store::Store;
+use crate::store::{PlaceError, Store, StoreConfig};
 use crate::target::{Target, TargetError};
 use crate::transfer::Transfer;
 
@@ -41,6 +50,9 @@ pub enum ServeError {
     /// It cannot tell who it is.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// There is no place for its values.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// A port cannot be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -66,6 +78,7 @@ pub struct Server {
     name: String,
     joined: watch::Receiver<bool>,
     driver: Driver,
+    store: Arc<Store>,
     closing: Shutdown,
     /// Last, so that it ends after all that lives on it.
     bulk: Bulk,
@@ -74,23 +87,61 @@ pub struct Server {
 impl Server {
     /// Finds the scheduler, opens the ports, and serves the store.
     pub async fn bind(config: Config) -> Result<Self, ServeError> {
-        let target = config.scheduler.find()?;
         let bulk = Bulk::start()?;
-        let (grpc, pages) = listen(&bulk, &config).await?;
+        let birth = Birth::alone(&bulk, &config).await?;
+        Self::new(bulk, config, birth)
+    }
+
+    /// The same for a daemon with a supervisor, whose ports are open.
+    pub(crate) async fn inherit(
+        config: Config,
+        inheritance: Inheritance,
+    ) -> Result<Self, ServeError> {
+        let bulk = Bulk::start()?;
+        let birth = Birth::of(&bulk, inheritance).await?;
+        Self::new(bulk, config, birth)
+    }
+
+    fn new(bulk: Bulk, config: Config, birth: Birth) -> Result<Self, ServeError> {
+        let target = config.scheduler.find()?;
+        let Birth { identity, previous, black_box, grpc, http: pages } = birth;
         target.admits.describe(grpc.address(), pages.address());
         let (grpc_address, http_address) = (grpc.address(), pages.address());
 
-        let join = introduce(&config, grpc_address)?;
+        let join = introduce(&config, identity, previous, grpc_address);
         let name = join.name.clone();
         let (joined_sender, joined) = watch::channel(false);
-        let parts = assemble(&bulk, config, target.clone(), join, joined_sender)?;
+        let clock = Clock::start();
+        let logs = Logs::new(log_directory(&config), clock);
+        let given = Given {
+            target: target.clone(),
+            join,
+            black_box,
+            clock,
+            logs: Arc::clone(&logs),
+            joined: joined_sender,
+        };
+        let parts = assemble(&bulk, config, given)?;
         let closing = Shutdown::manual();
-        let door = Door { store: Arc::clone(&parts.store), inbox: Arc::clone(&parts.inbox) };
-        bulk.handle().spawn(serve(grpc, target, door, closing.clone()));
-        let shown = metrics::pages(Arc::clone(&parts.metrics), Arc::clone(&parts.store));
+        let quay = quay(&bulk, &parts)?;
+        let grpc = grpc.with_door(quay.door());
+        let strangers = grpc.strangers();
+        let addresses = parts.join.addresses.iter().cloned().map(Into::into).collect();
+        let (store, inbox) = (Arc::clone(&parts.store), Arc::clone(&parts.inbox));
+        let door = Door::new(Arc::clone(&store), inbox, quay, addresses);
+        bulk.handle().spawn(serve(grpc, target, door, logs, closing.clone()));
+        let shown = metrics::pages(Arc::clone(&parts.metrics), Arc::clone(&store), strangers);
         bulk.handle().spawn(http::serve(pages, shown, closing.clone()));
         let driver = Driver::new(parts);
-        Ok(Self { grpc: grpc_address, http: http_address, name, joined, driver, closing, bulk })
+        let (grpc, http) = (grpc_address, http_address);
+        Ok(Self { grpc, http, name, joined, driver, store, closing, bulk })
+    }
+
+    /// Has the service manager hear that it works, and when it begins to end. Otherwise nobody does.
+    #[must_use]
+    pub fn report_to(mut self, systemd: Systemd) -> Self {
+        self.driver.report_to(systemd);
+        self
     }
 
     /// Where peers and clients connect.
@@ -121,34 +172,37 @@ impl Server {
     /// Joins, and works until the shutdown begins or somebody sends the worker away; what runs then may finish within
     /// [`limits::DRAIN_WAIT`].
     pub async fn run(self, shutdown: Shutdown) -> Result<(), ServeError> {
-        let Self { driver, closing, bulk, .. } = self;
+        let Self { driver, store, closing, bulk, .. } = self;
         let outcome = driver.run(shutdown).await;
         closing.trigger();
         drop(bulk);
+        // Threads that never end hold on to it.
+        store.close();
         Ok(outcome?)
     }
 }
 
-/// Opens the ports on the runtime that serves them.
-async fn listen(bulk: &Bulk, config: &Config) -> Result<(Listener, Listener), ListenError> {
-    let (grpc, http) = (config.listen.clone(), config.http.clone());
-    let open = async move {
-        let grpc = Listener::bind(&grpc, limits::CONNECTIONS).await?;
-        Ok((grpc, Listener::bind(&http, limits::HTTP_CONNECTIONS).await?))
-    };
-    bulk.run(open).await
+/// The way in for bulk connections.
+fn quay(bulk: &Bulk, parts: &Parts) -> Result<Arc<Quay>, getrandom::Error> {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key)?;
+    Ok(Quay::new(key, Arc::clone(&parts.store), bulk.handle().clone(), parts.clock))
 }
 
 /// What the scheduler is told about this worker.
-fn introduce(config: &Config, listens: SocketAddr) -> Result<Join, ServeError> {
-    let uid = identity::uid(config.state_dir.as_deref())?;
+fn introduce(
+    config: &Config,
+    Identity { uid, life }: Identity,
+    previous: Option<PreviousLife>,
+    listens: SocketAddr,
+) -> Join {
     let made_up = || format!("{}-{:08x}", host::name(), uid.0 >> 96);
     let mut labels = config.labels.clone();
     labels.sort_unstable();
     let functions = builtin::register(config.registry.clone());
-    Ok(Join {
+    Join {
         uid,
-        life: identity::life()?,
+        life,
         name: config.name.clone().unwrap_or_else(made_up),
         resources: config.resources.clone(),
         labels,
@@ -157,8 +211,8 @@ fn introduce(config: &Config, listens: SocketAddr) -> Result<Join, ServeError> {
         pid: std::process::id(),
         functions: functions.names().map(str::to_owned).collect(),
         runtimes: Vec::new(),
-        previous: None,
-    })
+        previous,
+    }
 }
 
 fn addresses(advertise: &[String], listens: SocketAddr) -> Vec<Address> {
@@ -170,26 +224,55 @@ fn addresses(advertise: &[String], listens: SocketAddr) -> Vec<Address> {
     vec![config::address(&host, port)]
 }
 
-/// Makes everything that the driver drives.
-fn assemble(
-    bulk: &Bulk,
-    config: Config,
+/// Where what attempts print is kept.
+fn log_directory(config: &Config) -> PathBuf {
+    let given = config.spill_dir.as_ref().or(config.state_dir.as_ref());
+    given.cloned().unwrap_or_else(std::env::temp_dir)
+}
+
+/// What is there before the driver's parts are made.
+struct Given {
     target: Target,
     join: Join,
+    black_box: BlackBox,
+    clock: Clock,
+    logs: Arc<Logs>,
     joined: watch::Sender<bool>,
-) -> Result<Parts, ServeError> {
-    let clock = Clock::start();
-    let (inbox, store) = (Arc::new(Inbox::default()), Arc::new(Store::new(getrandom::u64()?)));
+}
+
+/// Makes everything that the driver drives.
+fn assemble(bulk: &Bulk, config: Config, given: Given) -> Result<Parts, ServeError> {
+    let Given { target, join, black_box, clock, logs, joined } = given;
+    let (inbox, store) = (Arc::new(Inbox::default()), Arc::new(store(&config)?));
+    store.tell_losses(Arc::clone(&inbox));
     let relay = Relay::new(Arc::clone(&inbox), Arc::clone(&store), join.name.clone());
-    let relay = Arc::new(relay);
+    let relay = Arc::new(relay.with_black_box(black_box));
     let registry = Arc::new(builtin::register(config.registry));
-    let native = match config.native {
-        Native::InProcess => Pool::new(Arc::clone(&relay), registry, clock),
-    };
     let runtime = bulk.handle().clone();
-    let commands = Commands::new(Arc::clone(&relay), runtime.clone(), clock);
+    let native = match config.native {
+        Native::InProcess => {
+            executor::Native::InProcess(Pool::new(Arc::clone(&relay), registry, clock))
+        }
+        Native::Isolated => executor::Native::Isolated(Processes::open(Setup {
+            relay: Arc::clone(&relay),
+            store: Arc::clone(&store),
+            logs: Arc::clone(&logs),
+            bulk: runtime.clone(),
+            program: config.executor_program,
+            warm: warm(&config.resources),
+            worker: join.name.clone(),
+        })?),
+    };
+    let shell = Shell {
+        clock,
+        environment: Environment::new(join.name.clone(), &config.resources),
+        logs,
+        scratch: Scratch::create(&std::env::temp_dir())?,
+    };
+    let commands = Commands::new(Arc::clone(&relay), shell);
+    let bearer = target.bearer.clone();
     let transfer =
-        Transfer::new(runtime, Arc::clone(&store), Arc::clone(&inbox), target.bearer.clone());
+        Transfer::new(runtime, Arc::clone(&store), Arc::clone(&inbox), bearer, config.transfer);
     let machine = Machine::new(machine::Config {
         resources: config.resources,
         followers: limits::FOLLOWERS,
@@ -213,7 +296,30 @@ fn assemble(
     })
 }
 
-async fn serve(listener: Listener, target: Target, door: Door, closing: Shutdown) {
+/// How many executor processes are kept: as many as there are cpus.
+fn warm(resources: &Resources) -> usize {
+    let cpus = resources.cpu_units.div_ceil(UNITS).max(1);
+    usize::try_from(cpus).unwrap_or(limits::EXECUTORS).min(limits::EXECUTORS)
+}
+
+fn store(config: &Config) -> Result<Store, ServeError> {
+    let spill = config.spill_dir.clone().unwrap_or_else(|| match &config.state_dir {
+        Some(state) => state.join("spill"),
+        None => std::env::temp_dir(),
+    });
+    let store = Store::new(StoreConfig {
+        seed: getrandom::u64()?,
+        directory: config.pool_dir.clone(),
+        limit_bytes: config.resources.memory_bytes,
+        spill: Some(spill),
+        spill_bytes: u64::MAX,
+    })?;
+    let spill = store.spill_directory().map(|path| path.display().to_string());
+    tracing::info!(pool = %store.directory().display(), spill, "values have their place");
+    Ok(store)
+}
+
+async fn serve(listener: Listener, target: Target, door: Door, logs: Arc<Logs>, closing: Shutdown) {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<StoreServer<Door>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
@@ -230,6 +336,7 @@ async fn serve(listener: Listener, target: Target, door: Door, closing: Shutdown
         .initial_connection_window_size(limits::CONNECTION_WINDOW_BYTES)
         .layer(Gate::new(target.admits, bireme_proto::role::role_of))
         .add_service(store)
+        .add_service(LogsServer::new(rpc::logs::Door { logs }))
         .add_service(health_service)
         .add_service(reflection)
         .serve_with_incoming_shutdown(listener.incoming(), closing.begun())

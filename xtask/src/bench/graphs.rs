@@ -81,18 +81,20 @@ pub(super) async fn stencil(bench: &mut Bench) -> Result<()> {
 
 /// n tasks that sleep for 10 ms, against the time that they would take on all cpus without a pause.
 pub(super) async fn sleep_map(bench: &mut Bench) -> Result<()> {
-    let all = timed::run(bench, |n| {
-        let us = Value::inline(Codec::Json, SLEEP_US.to_string());
-        let payload = Payload::native("builtin/sleep").arg(us).encode();
-        Ok(Work { graph: flat(n, &payload)?, tasks: n, awaited: Awaited::All })
-    })
-    .await?;
+    let all = timed::run(bench, sleeps).await?;
     let cpus = f64::from(bench.topo.workers * bench.topo.cpus);
     let ideal = f64::from(bench.n) * f64::from(SLEEP_US) / 1e6 / cpus;
     bench.emit("", "s", all.iter().map(|took| took.wall.as_secs_f64()))?;
     let efficiency = all.iter().map(|took| ideal / took.wall.as_secs_f64() * 100.0);
     bench.emit("_efficiency", "%", efficiency)?;
     timed::emit_cpu(bench, &all)
+}
+
+/// n tasks that sleep for 10 ms.
+pub(super) fn sleeps(n: u32) -> Result<Work, Refusal> {
+    let us = Value::inline(Codec::Json, SLEEP_US.to_string());
+    let payload = Payload::native("builtin/sleep").arg(us).encode();
+    Ok(Work { graph: flat(n, &payload)?, tasks: n, awaited: Awaited::All })
 }
 
 async fn per_task(bench: &mut Bench, make: timed::Make) -> Result<()> {

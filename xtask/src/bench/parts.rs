@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::{Part, floor, latency, memory};
+use super::{Part, floor, latency, memory, process};
 use crate::cluster::block_on;
 
 /// This program as one of the parts.
@@ -21,6 +21,7 @@ pub(super) fn run(part: &Part) -> Result<()> {
         Part::Echo => latency::echo().context("echo"),
         Part::FloorScheduler => block_on(floor::scheduler()),
         Part::FloorWorker { address, hand_over } => block_on(floor::worker(address, *hand_over)),
+        Part::Spawner { processes, threads } => process::spawner(*processes, *threads),
         Part::Submitter { access_file, tasks } => block_on(memory::submitter(access_file, *tasks)),
     }
 }

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use super::Topology;
+use crate::cluster::Native;
 use crate::workspace::{read, root};
 
 /// One figure: the repeats of one quantity.
@@ -18,6 +19,8 @@ pub(super) struct Record {
     pub(super) workload: String,
     pub(super) n: u32,
     pub(super) topo: Topology,
+    /// Where workers ran native functions.
+    pub(super) native: &'static str,
     pub(super) unit: &'static str,
     /// In order of size; never empty.
     values: Vec<f64>,
@@ -44,7 +47,16 @@ impl Record {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
         let topo = Topology { workers: 0, cpus: 0 };
-        let record = Self { workload, n: 0, topo, unit, values, pinned: false, other_cores: 0.0 };
+        let record = Self {
+            workload,
+            n: 0,
+            topo,
+            native: Native::InProcess.name(),
+            unit,
+            values,
+            pinned: false,
+            other_cores: 0.0,
+        };
         (!record.values.is_empty()).then_some(record)
     }
 
@@ -72,7 +84,7 @@ impl Record {
             "repeats": self.values.len(),
             "workers": self.topo.workers,
             "threads": self.topo.cpus,
-            "native": "in-process",
+            "native": self.native,
             "pinned": self.pinned,
             "other_cores": (self.other_cores * 100.0).round() / 100.0,
             "commit": circumstances.commit,

@@ -6,9 +6,9 @@ use std::pin::Pin;
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::record::{Circumstances, Record, append, table};
-use super::{Args, Topology, graphs, latency, memory, startup};
+use super::{Args, Topology, faults, graphs, latency, memory, process, startup, transfer};
 use crate::cluster::usage::{family_cpu, machine_cpu, now};
-use crate::cluster::{self, Interrupted, Shape, cores};
+use crate::cluster::{self, Interrupted, Native, Shape, cores};
 
 /// Something to measure.
 struct Row {
@@ -16,9 +16,17 @@ struct Row {
     /// Sizes unless others are asked for.
     sizes: &'static [u32],
     topo: Topology,
+    native: Native,
     /// Means nothing unless the client has one core and all daemons have another.
     latency: bool,
     run: Run,
+}
+
+impl Row {
+    /// The same with native functions in processes of their own.
+    const fn isolated(self) -> Self {
+        Self { native: Native::Isolated, ..self }
+    }
 }
 
 type Run = for<'a> fn(&'a mut Bench) -> Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
@@ -29,19 +37,23 @@ const fn row(
     (workers, cpus): (u32, u32),
     run: Run,
 ) -> Row {
-    Row { name, sizes, topo: Topology { workers, cpus }, latency: false, run }
+    let topo = Topology { workers, cpus };
+    Row { name, sizes, topo, native: Native::InProcess, latency: false, run }
 }
 
 const fn latency(name: &'static str, sizes: &'static [u32], run: Run) -> Row {
-    Row { name, sizes, topo: Topology { workers: 1, cpus: 1 }, latency: true, run }
+    Row { latency: true, ..row(name, sizes, (1, 1), run) }
 }
 
 /// Every row. Names, sizes and topologies are those of the peers' benches where they have the row.
-static ROWS: [Row; 11] = [
+static ROWS: [Row; 18] = [
     row("startup", &[0], (2, 1), |it| Box::pin(startup::startup(it))),
+    row("idle", &[0], (2, 1), |it| Box::pin(startup::idle(it))),
     latency("floor", &[200], |it| Box::pin(latency::floor(it))),
     latency("rtt", &[200], |it| Box::pin(latency::rtt(it))),
     row("throughput", &[10_000, 100_000], (2, 1), |it| Box::pin(graphs::throughput(it))),
+    row("throughput_isolated", &[10_000, 100_000], (2, 1), |it| Box::pin(graphs::throughput(it)))
+        .isolated(),
     row("merge", &[10_000, 100_000], (2, 1), |it| Box::pin(graphs::merge(it))),
     row("tree", &[1 << 15], (2, 1), |it| Box::pin(graphs::tree(it))),
     row("chain", &[2_000], (2, 1), |it| Box::pin(graphs::chain(it))),
@@ -49,6 +61,11 @@ static ROWS: [Row; 11] = [
     row("sleep_map", &[2_000], (2, 4), |it| Box::pin(graphs::sleep_map(it))),
     row("submit", &[100_000], (0, 1), |it| Box::pin(memory::submit(it))),
     row("pending_memory", &[100_000, 1_000_000], (0, 1), |it| Box::pin(memory::pending_memory(it))),
+    row("process", &[2_000], (2, 1), |it| Box::pin(process::process(it))),
+    row("transfer_big", &[256], (2, 1), |it| Box::pin(transfer::big(it))),
+    row("transfer_many", &[2_000], (2, 1), |it| Box::pin(transfer::many(it))),
+    row("scatter_gather", &[256], (2, 1), |it| Box::pin(transfer::scatter_gather(it))),
+    row("fault_worker_kill", &[2_000], (2, 4), |it| Box::pin(faults::worker_kill(it))),
 ];
 
 /// One row at one size, being measured.
@@ -57,6 +74,7 @@ pub(super) struct Bench {
     pub(super) n: u32,
     pub(super) topo: Topology,
     pub(super) repeats: u32,
+    native: Native,
     /// The client's core and that of the daemons, if they are to have one each.
     pub(super) cores: Option<(usize, usize)>,
     records: Vec<Record>,
@@ -90,7 +108,8 @@ impl Bench {
     /// The cluster of this row.
     pub(super) fn shape(&self) -> Shape {
         let Topology { workers, cpus } = self.topo;
-        Shape { workers, cpus, core: self.daemon_core() }
+        let native = self.native;
+        Shape { core: self.daemon_core(), native, ..Shape::new(workers, cpus) }
     }
 }
 
@@ -152,8 +171,9 @@ fn choose(names: &[String]) -> Result<Vec<&'static Row>> {
 fn measure(row: &Row, n: u32, topo: Topology, args: &Args) -> Result<Vec<Record>> {
     let pinned = args.pin || (row.latency && !args.no_pin);
     let cores = if pinned { cores::two()? } else { None };
-    let mut bench =
-        Bench { name: row.name, n, topo, repeats: args.repeats, cores, records: Vec::new() };
+    let Row { name, native, .. } = *row;
+    let repeats = args.repeats;
+    let mut bench = Bench { name, n, topo, repeats, native, cores, records: Vec::new() };
     let (started, machine, own) = (now(), machine_cpu()?, family_cpu()?);
     cluster::block_on((row.run)(&mut bench))?;
     let took = started.elapsed();
@@ -165,6 +185,7 @@ fn measure(row: &Row, n: u32, topo: Topology, args: &Args) -> Result<Vec<Record>
     for record in &mut bench.records {
         record.n = n;
         record.topo = topo;
+        record.native = native.name();
         record.pinned = cores.is_some();
         record.other_cores = other_cores;
     }
@@ -184,7 +205,10 @@ mod tests {
         assert_eq!(names(&["tree", "rtt"]).unwrap(), ["tree", "rtt"]);
         assert_eq!(names(&[]).unwrap().len(), ROWS.len());
         assert!(
-            names(&["three"]).unwrap_err().to_string().contains("there are: startup, floor, rtt")
+            names(&["three"])
+                .unwrap_err()
+                .to_string()
+                .contains("there are: startup, idle, floor, rtt")
         );
     }
 }

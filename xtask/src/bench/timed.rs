@@ -8,14 +8,14 @@ use bireme_core::graph::GraphBuilder;
 use bireme_core::reason::Refusal;
 
 use super::rows::Bench;
-use crate::cluster::usage::{cpu, now, own_cpu};
+use crate::cluster::usage::{cpu, now, own_cpu, tree_cpu};
 use crate::cluster::{Child, Cluster, within};
 
 /// Tasks of the run that warms everything up, at most.
 const WARM_UP: u32 = 1_000;
 
 /// How long a graph may take.
-const GRAPH_GUARD: Duration = Duration::from_mins(10);
+pub(super) const GRAPH_GUARD: Duration = Duration::from_mins(10);
 
 /// Makes a graph of a given size, and says which results are waited for.
 pub(super) type Make = fn(u32) -> Result<Work, Refusal>;
@@ -48,6 +48,11 @@ pub(super) struct Took {
 }
 
 impl Took {
+    /// From the start to the last result, in microseconds for each task.
+    pub(super) fn wall_us(self) -> f64 {
+        self.per_task_us(self.wall)
+    }
+
     fn per_task_us(self, time: Duration) -> f64 {
         time.as_secs_f64() * 1e6 / f64::from(self.tasks)
     }
@@ -56,14 +61,20 @@ impl Took {
 /// Runs a graph as often as is asked for, on one cluster, after a small one that warms it up.
 pub(super) async fn run(bench: &Bench, make: Make) -> Result<Vec<Took>> {
     let _pin = bench.pin_client()?;
-    let cluster = Cluster::start(bench.shape()).await?;
-    once(&cluster, make, bench.n.min(WARM_UP)).await.context("while warming up")?;
+    let cluster = warm(bench, make).await?;
     let mut all = Vec::new();
     for _ in 0..bench.repeats {
         all.push(once(&cluster, make, bench.n).await?);
     }
     cluster.stop().await?;
     Ok(all)
+}
+
+/// A cluster that has run a small graph of this kind.
+pub(super) async fn warm(bench: &Bench, make: Make) -> Result<Cluster> {
+    let cluster = Cluster::start(bench.shape()).await?;
+    once(&cluster, make, bench.n.min(WARM_UP)).await.context("while warming up")?;
+    Ok(cluster)
 }
 
 /// Notes wall time and core time for each task.
@@ -82,7 +93,8 @@ pub(super) fn emit_cpu(bench: &mut Bench, all: &[Took]) -> Result<()> {
     emit("_client_cpu", |took| took.client)
 }
 
-async fn once(cluster: &Cluster, make: Make, n: u32) -> Result<Took> {
+/// Runs a graph once.
+pub(super) async fn once(cluster: &Cluster, make: Make, n: u32) -> Result<Took> {
     let before = Used::by(cluster)?;
     let started = now();
     let Work { graph, tasks, awaited } = make(n)?;
@@ -127,7 +139,7 @@ struct Used {
 
 impl Used {
     fn by(cluster: &Cluster) -> Result<Self> {
-        let workers = cluster.workers.iter().map(Child::pid).map(cpu);
+        let workers = cluster.workers.iter().map(Child::pid).map(tree_cpu);
         Ok(Self {
             scheduler: cpu(cluster.scheduler.pid())?,
             workers: workers.sum::<Result<Duration>>()?,

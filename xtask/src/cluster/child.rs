@@ -9,18 +9,20 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process;
 
-use super::cores;
+use super::{cores, family};
 
 /// How long another process is waited for, unless it has much to do.
 pub(crate) const GUARD: Duration = Duration::from_mins(1);
+/// How often is looked at what nobody tells of.
+const LOOK: Duration = Duration::from_millis(5);
 /// Lines of a process's log that an error quotes.
 const LAST_LINES: usize = 5;
 
-/// A process of ours: killed and reaped when dropped, if it has not ended before.
+/// A process of ours: killed and reaped with all below it when dropped, if it has not ended before.
 #[derive(Debug)]
 pub(crate) struct Child {
     name: String,
@@ -71,6 +73,11 @@ impl Child {
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// The process id of the daemon proper, where this is its supervisor.
+    pub(crate) fn daemon(&self) -> u32 {
+        family::daemon(self.pid())
     }
 
     /// The next line that it prints.
@@ -153,9 +160,7 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         if !self.is_reaped() {
-            // The number is still that of our child, so neither can fail.
-            let _ = kill_process(self.pid, Signal::KILL);
-            let _ = waitid(WaitId::Pid(self.pid), WaitIdOptions::EXITED);
+            family::end(self.pid());
         }
     }
 }
@@ -174,6 +179,17 @@ pub(crate) async fn within<T>(
     tokio::time::timeout(limit, wait)
         .await
         .map_err(|_| anyhow!("waited {} s for {what} in vain", limit.as_secs()))
+}
+
+/// Waits until something can be seen of which nobody tells.
+pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) -> Result<()> {
+    let looks = async {
+        let mut looks = tokio::time::interval(LOOK);
+        while !holds() {
+            looks.tick().await;
+        }
+    };
+    guarded(what, looks).await
 }
 
 /// Reads `ready grpc=ADDR http=ADDR`.

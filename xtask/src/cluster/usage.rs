@@ -7,6 +7,8 @@ use anyhow::{Context as _, Result};
 use rustix::param::clock_ticks_per_second;
 use rustix::time::{ClockId, clock_gettime};
 
+use super::family;
+
 /// Memory of a process, in bytes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Memory {
@@ -33,6 +35,26 @@ pub(crate) fn own_cpu() -> Duration {
 pub(crate) fn cpu(pid: u32) -> Result<Duration> {
     let [user, system, ..] = stat(&pid.to_string())?;
     Ok(ticks(user + system))
+}
+
+/// Core time of a process so far, to the nanosecond; its ended threads are left out.
+pub(crate) fn threads_cpu(pid: u32) -> Result<Duration> {
+    let tasks = format!("/proc/{pid}/task");
+    let mut nanos = 0;
+    for thread in fs::read_dir(&tasks).with_context(|| format!("cannot list {tasks}"))? {
+        // A thread may end meanwhile.
+        let text = fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
+        nanos += text.split(' ').next().and_then(|time| time.parse().ok()).unwrap_or(0_u64);
+    }
+    Ok(Duration::from_nanos(nanos))
+}
+
+/// Core time of a process, of all below it and of those that they have reaped.
+pub(crate) fn tree_cpu(pid: u32) -> Result<Duration> {
+    let own: u64 = stat(&pid.to_string())?.iter().sum();
+    // Whoever ends meanwhile is counted by its parent.
+    let below = family::descendants(pid).into_iter().filter_map(|pid| stat(&pid.to_string()).ok());
+    Ok(ticks(own + below.flatten().sum::<u64>()))
 }
 
 /// Core time of this process and of all children that it has reaped.

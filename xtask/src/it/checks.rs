@@ -1,7 +1,27 @@
 //! Every check.
+//!
+//! What bad input and faults must come to, each beside another client's graph that must not notice (`beside`):
+//!
+//! | what | check |
+//! |---|---|
+//! | a key that nobody has, a key twice | `an_unknown_key_is_named`, `a_duplicate_key_is_refused` |
+//! | a dependency that is not there, on itself, in a circle | `an_unknown_dependency_is_refused`, `a_task_that_needs_itself_is_refused` |
+//! | a value or payload that is too large | `an_oversize_value_is_refused`, `an_oversize_payload_is_refused` |
+//! | a graph above the limits | `a_graph_above_the_limits_is_refused` |
+//! | an unknown function, a missing command, a payload that is none | `an_unknown_function_is_named`, `a_missing_command_is_named`, `a_malformed_payload_fails_its_task` |
+//! | random bytes and malformed messages on the port | `strangers_harm_nobody` |
+//! | a peer of another protocol version, one without a token | `another_protocol_version_is_refused`, `without_a_token_nobody_gets_in` |
+//! | a worker that lies | `a_worker_cannot_end_others_attempts`, `a_worker_must_have_what_it_says`, `a_worker_that_talks_nonsense_is_hung_up_on` |
+//! | a client that never reads | `a_client_that_never_reads_costs_nobody` |
+//! | a full `/dev/shm`, a full disk, both | `a_full_dev_shm_fills_the_disk`, `a_full_disk_fails_what_does_not_fit`, `a_value_without_room_fails_its_attempt` |
+//! | an executor that cuts its shared files | `a_value_that_was_cut_is_made_again`, `a_value_that_was_cut_for_good_is_missed` |
+//! | a process that crashes, or takes more memory than it stated | `a_process_that_ends_fails_alone`, `who_takes_more_memory_than_stated_is_ended` |
 
 use super::runner::{Check, Running};
-use super::{daemons, door, graphs, loss, shapes, wordcount};
+use super::{
+    ahead, commands, cut, daemons, door, graphs, isolated, liars, loss, python, refused, scarcity,
+    shapes, store, supervise, wordcount,
+};
 
 const fn check(name: &'static str, run: fn() -> Running) -> Check {
     Check { name, slow: false, run }
@@ -11,7 +31,7 @@ const fn slow(name: &'static str, run: fn() -> Running) -> Check {
     Check { name, slow: true, run }
 }
 
-pub(super) static CHECKS: [Check; 16] = [
+pub(super) static CHECKS: [Check; 47] = [
     check("daemons_say_where_they_listen", || Box::pin(daemons::say_where_they_listen())),
     check("a_state_directory_has_one_scheduler", || Box::pin(daemons::one_for_each_state())),
     check("a_scheduler_ends_on_sigterm", || Box::pin(daemons::scheduler_ends())),
@@ -24,8 +44,42 @@ pub(super) static CHECKS: [Check; 16] = [
     check("a_failed_command_says_how_it_ended", || Box::pin(graphs::failed_command())),
     check("ten_tasks_do_not_wait_behind_thousands", || Box::pin(shapes::few_beside_many())),
     check("rows_of_an_array_have_their_arguments", || Box::pin(shapes::array_rows())),
-    check("chains_keep_their_order", || Box::pin(shapes::chains())),
     check("a_gpu_nobody_has_is_explained", || Box::pin(shapes::gpu_nobody_has())),
+    check("commands_of_two_gpus_have_one_each", || Box::pin(commands::one_gpu_each())),
+    check("what_a_command_said_is_read_again", || Box::pin(commands::logs_are_read())),
+    check("a_process_that_ends_fails_alone", || Box::pin(isolated::ends_fail_alone())),
+    check("who_takes_more_memory_than_stated_is_ended", || Box::pin(isolated::memory_is_kept_to())),
+    check("values_take_every_way", || Box::pin(store::every_way())),
+    check("more_than_fits_into_memory_is_kept", || Box::pin(store::spill())),
+    check("a_value_without_room_fails_its_attempt", || Box::pin(scarcity::no_room())),
+    check("a_full_dev_shm_fills_the_disk", || Box::pin(scarcity::full_shared_memory())),
+    check("a_full_disk_fails_what_does_not_fit", || Box::pin(scarcity::full_disk())),
+    slow("a_paused_worker_goes_on_after_releases", || Box::pin(scarcity::paused())),
+    check("a_value_that_was_cut_is_made_again", || Box::pin(cut::made_again())),
+    check("a_value_that_was_cut_for_good_is_missed", || Box::pin(cut::lost())),
+    check("an_unknown_key_is_named", || Box::pin(refused::unknown_key())),
+    check("a_duplicate_key_is_refused", || Box::pin(refused::duplicate_key())),
+    check("an_unknown_dependency_is_refused", || Box::pin(refused::unknown_dependency())),
+    check("a_task_that_needs_itself_is_refused", || Box::pin(refused::self_dependency())),
+    check("an_oversize_payload_is_refused", || Box::pin(refused::oversize_payload())),
+    check("an_oversize_value_is_refused", || Box::pin(refused::oversize_value())),
+    check("a_graph_above_the_limits_is_refused", || Box::pin(refused::graph_above_limits())),
+    check("a_missing_command_is_named", || Box::pin(refused::missing_command())),
+    check("a_malformed_payload_fails_its_task", || Box::pin(refused::malformed_payload())),
+    check("a_worker_cannot_end_others_attempts", || Box::pin(liars::worker_lies_about_attempts())),
+    check("a_worker_must_have_what_it_says", || Box::pin(liars::worker_has_not_what_it_says())),
+    check(
+        "a_worker_that_talks_nonsense_is_hung_up_on",
+        || Box::pin(liars::worker_talks_nonsense()),
+    ),
+    slow("a_client_that_never_reads_costs_nobody", || Box::pin(liars::client_never_reads())),
+    check("a_long_chain_takes_one_attempt_each", || Box::pin(ahead::one_long())),
+    check("a_chain_takes_inputs_from_another_worker", || Box::pin(ahead::crossed())),
+    check("a_broken_chain_fails_behind_the_break", || Box::pin(ahead::broken())),
+    slow("many_chains_keep_their_order", || Box::pin(ahead::many())),
+    slow("a_chain_outlives_its_worker", || Box::pin(ahead::killed_midway())),
+    slow("a_killed_daemon_leaves_nothing_behind", || Box::pin(supervise::killed_daemon())),
     slow("wordcount_equals_a_pipeline", || Box::pin(wordcount::equals_a_pipeline())),
     slow("a_killed_worker_changes_no_result", || Box::pin(loss::killed_worker())),
+    slow("grpc_python", python::grpc_python),
 ];

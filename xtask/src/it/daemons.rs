@@ -22,7 +22,7 @@ pub(super) async fn say_where_they_listen() -> Result<()> {
     ensure!(ready.grpc != ready.http, "both ports are {}", ready.grpc);
     let mode = std::fs::metadata(site.access_file())?.permissions().mode() & 0o777;
     ensure!(mode == 0o600, "the access file has mode {mode:o}");
-    let mut worker = site.start_worker("w1", 1, None)?;
+    let mut worker = site.start_worker("w1", Shape::new(1, 1))?;
     let worker_ready = worker.ready().await?;
     for (who, http) in [("scheduler", ready.http), ("worker", worker_ready.http)] {
         let health = get(http, "/healthz").await.with_context(|| format!("health of the {who}"))?;
@@ -76,7 +76,7 @@ pub(super) async fn scheduler_ends() -> Result<()> {
 }
 
 pub(super) async fn worker_drains() -> Result<()> {
-    let mut cluster = Cluster::start(Shape { workers: 1, cpus: 1, core: None }).await?;
+    let mut cluster = Cluster::start(Shape::new(1, 1)).await?;
     let mut sketch = Sketch::new();
     let task = sketch.call("builtin/sleep", [number(SLEEP_US)], [])?;
     let graph = cluster.client.submit(sketch.graph).await?;

@@ -64,7 +64,7 @@ pub(super) async fn versions_must_meet() -> Result<()> {
 }
 
 pub(super) async fn strangers_harm_nobody() -> Result<()> {
-    let cluster = Cluster::start(Shape { workers: 1, cpus: 1, core: None }).await?;
+    let cluster = Cluster::start(Shape::new(1, 1)).await?;
     works(&cluster).await.context("before")?;
     let access = access::read(&cluster.site().access_file())?;
     let address = access.address.strip_prefix("http://").context("an address without TLS")?;

@@ -2,7 +2,9 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bireme_client::{Admin, Arg, Graph, NativePayload, Payload, ResultError};
-use bireme_core::graph::{GraphBuilder, GraphOptions, Runtime, TaskClass, TaskSpec, Watch};
+use bireme_core::graph::{
+    GraphBuilder, GraphOptions, Outputs, Runtime, TaskClass, TaskSpec, Watch,
+};
 use bireme_core::reason::Refusal;
 use bireme_core::{Codec, ErrorClass, TaskError, Value};
 
@@ -11,18 +13,28 @@ use crate::cluster::{Cluster, Shape, connect_options, guarded};
 /// A graph in the making.
 pub(super) struct Sketch {
     pub(super) graph: GraphBuilder,
-    class: TaskClass,
+    /// Of the native functions from here on.
+    pub(super) class: TaskClass,
 }
 
 impl Sketch {
     /// A graph of native functions, whose failures and small results are heard of.
     pub(super) fn new() -> Self {
-        let options = GraphOptions { watch: Watch::Values, ..GraphOptions::default() };
+        Self::with(GraphOptions::default())
+    }
+
+    /// The same, of which every result is kept.
+    pub(super) fn keeping_all() -> Self {
+        Self::with(GraphOptions { outputs: Outputs::All, ..GraphOptions::default() })
+    }
+
+    fn with(options: GraphOptions) -> Self {
+        let options = GraphOptions { watch: Watch::Values, ..options };
         Self { graph: GraphBuilder::new(options), class: TaskClass::default() }
     }
 
     /// The tasks from here on run on this worker alone.
-    fn only_on(&mut self, worker: &str) {
+    pub(super) fn only_on(&mut self, worker: &str) {
         self.class.workers = vec![worker.to_owned()];
     }
 
@@ -39,6 +51,24 @@ impl Sketch {
         let deps = deps.into_iter().map(Into::into).collect();
         self.graph.task(TaskSpec { class, payload, deps, ..TaskSpec::default() })
     }
+
+    /// Adds a shell script, whose result is what it prints.
+    pub(super) fn script(&mut self, script: &str) -> Result<u32, Refusal> {
+        self.script_after(script, [])
+    }
+
+    /// The same, after tasks whose results it does not take.
+    pub(super) fn script_after(
+        &mut self,
+        script: &str,
+        deps: impl IntoIterator<Item = u32>,
+    ) -> Result<u32, Refusal> {
+        let class = TaskClass { runtime: Runtime::Command, ..self.class.clone() };
+        let class = self.graph.class(class);
+        let payload = Payload::command(["sh", "-c", script]).encode();
+        let deps = deps.into_iter().map(Into::into).collect();
+        self.graph.task(TaskSpec { class, payload, deps, ..TaskSpec::default() })
+    }
 }
 
 /// A number as an argument.
@@ -52,7 +82,7 @@ pub(super) fn text(text: &str) -> Arg {
 }
 
 pub(super) async fn diamond() -> Result<()> {
-    let cluster = Cluster::start(Shape { workers: 2, cpus: 1, core: None }).await?;
+    let cluster = Cluster::start(Shape::new(2, 1)).await?;
     let mut sketch = Sketch::new();
     sketch.only_on("w1");
     let top = sketch.call("builtin/echo", [text("a")], [])?;
@@ -72,7 +102,7 @@ pub(super) async fn diamond() -> Result<()> {
 }
 
 pub(super) async fn unknown_function() -> Result<()> {
-    let cluster = Cluster::start(Shape { workers: 1, cpus: 1, core: None }).await?;
+    let cluster = Cluster::start(Shape::new(1, 1)).await?;
     let mut sketch = Sketch::new();
     let task = sketch.call("builtin/nop", [], [])?;
     let graph = cluster.client.submit(sketch.graph).await?;
@@ -84,13 +114,9 @@ pub(super) async fn unknown_function() -> Result<()> {
 }
 
 pub(super) async fn failed_command() -> Result<()> {
-    let cluster = Cluster::start(Shape { workers: 1, cpus: 1, core: None }).await?;
+    let cluster = Cluster::start(Shape::new(1, 1)).await?;
     let mut sketch = Sketch::new();
-    let class = TaskClass { runtime: Runtime::Command, ..TaskClass::default() };
-    let class = sketch.graph.class(class);
-    let script = "echo on the way; echo it broke >&2; exit 3";
-    let payload = Payload::command(["sh", "-c", script]).encode();
-    let task = sketch.graph.task(TaskSpec { class, payload, ..TaskSpec::default() })?;
+    let task = sketch.script("echo on the way; echo it broke >&2; exit 3")?;
     let graph = cluster.client.submit(sketch.graph).await?;
     let error = failure(&graph, task).await?;
     let exit = error.exit.context("how it ended is not told")?;
@@ -101,10 +127,10 @@ pub(super) async fn failed_command() -> Result<()> {
 }
 
 /// Why a task failed, which it must have.
-async fn failure(graph: &Graph, task: u32) -> Result<TaskError> {
+pub(super) async fn failure(graph: &Graph, task: u32) -> Result<TaskError> {
     match guarded("the failure", graph.result(task)).await? {
         Err(ResultError::Task { error, .. }) => Ok(*error),
         Err(error) => Err(error.into()),
-        Ok(value) => bail!("the result is {value:?}"),
+        Ok(value) => bail!("it has a result of {} bytes", value.size),
     }
 }

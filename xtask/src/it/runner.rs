@@ -3,11 +3,11 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail, ensure};
 
 use super::checks::CHECKS;
 use super::{Args, Extent};
-use crate::cluster::{block_on, build, guarded};
+use crate::cluster::{block_on, build, family, guarded};
 
 /// Something that must hold of real processes.
 pub(super) struct Check {
@@ -77,6 +77,11 @@ pub(super) fn run(args: &Args) -> Result<()> {
     block_on(async {
         for check in chosen {
             let end = guarded("the check", (check.run)()).await.and_then(|end| end);
+            let left = family::end_orphans();
+            let end = end.and_then(|()| {
+                ensure!(left.is_empty(), "it left behind: {}", left.join(", "));
+                Ok(())
+            });
             println!("{}", tally.add(check.name, &end));
         }
         Ok(())

@@ -4,20 +4,20 @@ use anyhow::{Context as _, Result, ensure};
 use bireme_client::{Arg, Graph, Payload};
 use bireme_core::graph::{GraphBuilder, GraphOptions, Rows, TaskArray, TaskClass, TaskSpec, Watch};
 use bireme_core::resources::{Resources, UNITS};
-use bireme_core::{Codec, Span, Value};
+use bireme_core::{Codec, Span};
 use bireme_proto::pb;
 use bireme_proto::pb::cluster_client::ClusterClient;
 use tonic::Request;
 
 use super::door::{authorize, channel};
-use super::graphs::{Sketch, number, text};
+use super::graphs::{Sketch, number};
 use crate::cluster::{Cluster, Shape, guarded};
 
 /// Tasks of the session that could starve another: far more than two cpus get through while ten are done.
-const MANY: u32 = 20_000;
+const MANY: u32 = 100_000;
 
 pub(super) async fn few_beside_many() -> Result<()> {
-    let cluster = Cluster::start(Shape { workers: 2, cpus: 1, core: None }).await?;
+    let cluster = Cluster::start(Shape::new(2, 1)).await?;
     let mut many = Sketch::new();
     for _ in 0..MANY {
         many.call("builtin/sleep", [number(1)], [])?;
@@ -41,7 +41,7 @@ pub(super) async fn few_beside_many() -> Result<()> {
 
 pub(super) async fn array_rows() -> Result<()> {
     const ROWS: u32 = 1_000;
-    let cluster = Cluster::start(Shape { workers: 2, cpus: 1, core: None }).await?;
+    let cluster = Cluster::start(Shape::new(2, 1)).await?;
     let mut graph =
         GraphBuilder::new(GraphOptions { watch: Watch::Values, ..GraphOptions::default() });
     let class = graph.class(TaskClass::default());
@@ -84,30 +84,8 @@ fn read_number(bytes: &[u8]) -> Option<i64> {
     }
 }
 
-pub(super) async fn chains() -> Result<()> {
-    const CHAINS: u32 = 100;
-    const LINKS: u32 = 50;
-    let cluster = Cluster::start(Shape { workers: 2, cpus: 1, core: None }).await?;
-    let mut sketch = Sketch::new();
-    let mut ends = Vec::new();
-    for _ in 0..CHAINS {
-        let mut last = sketch.call("builtin/echo", [text("a")], [])?;
-        for _ in 1..LINKS {
-            last = sketch.call("builtin/concat", [Arg::input(0), text("b")], [last])?;
-        }
-        ends.push(last);
-    }
-    let graph = cluster.client.submit(sketch.graph).await?;
-    let expected = Value::text(format!("a{}", "b".repeat(LINKS as usize - 1)));
-    for end in ends {
-        let value = guarded("the end of a chain", graph.result(end)).await??;
-        ensure!(value == expected, "chain {end} ends in {value:?}");
-    }
-    cluster.stop().await
-}
-
 pub(super) async fn gpu_nobody_has() -> Result<()> {
-    let cluster = Cluster::start(Shape { workers: 2, cpus: 1, core: None }).await?;
+    let cluster = Cluster::start(Shape::new(2, 1)).await?;
     let mut graph = GraphBuilder::new(GraphOptions::default());
     let resources = Resources::one_cpu().with_others([("gpu".to_owned(), UNITS)])?;
     let class = graph.class(TaskClass { resources, ..TaskClass::default() });

@@ -9,7 +9,7 @@ use super::Findings;
 use crate::workspace::{cargo, read};
 
 /// Each package and the packages of ours that it may depend on, in any way: normal, dev or build.
-const MAY_IMPORT: [(&str, &[&str]); 13] = [
+const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("bireme-core", &[]),
     ("bireme-proto", &["core"]),
     ("bireme-daemon", &["core", "proto"]),
@@ -22,6 +22,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("bireme-cli", &["core", "proto", "client", "daemon", "launch", "scheduler", "worker"]),
     ("bireme-python", &["core", "client", "executor", "launch", "ml"]),
     ("bireme-sim", &["core", "scheduler", "worker"]),
+    ("counting-worker", &["worker"]),
     ("xtask", &["core", "proto", "client"]),
 ];
 

@@ -1,25 +1,90 @@
-//! `bireme local`: the same commands on a cluster that starts and ends with this process.
+//! `bireme local`: a cluster that starts and ends with this process.
 
 use bireme_client::{Admin, Client, ConnectOptions};
+use bireme_core::limits;
+use bireme_daemon::Shutdown;
 use bireme_launch::embedded::{Cluster, EmbeddedConfig};
+use serde_json::json;
 
-use super::run::{Job, follow};
-use crate::args::{Global, LocalRun};
+use super::connect_options;
+use super::run::{Job, follow, plan};
+use crate::args::{Global, Local, LocalCommand, LocalRun, LocalSize};
 use crate::exit::{Exit, Failure};
-use crate::{job, output};
+use crate::job;
+use crate::output::{self, Table};
+
+pub(super) async fn run(global: &Global, args: Local) -> Result<Exit, Failure> {
+    match args.command {
+        None => serve(global, &args.size).await,
+        Some(LocalCommand::Run(run)) => run_job(global, run).await,
+    }
+}
+
+fn config(size: &LocalSize) -> EmbeddedConfig {
+    EmbeddedConfig {
+        workers: size.workers.get(),
+        cpus: size.cpus.map(std::num::NonZeroU32::get),
+        memory_bytes: size.memory,
+        ..EmbeddedConfig::default()
+    }
+}
+
+/// `bireme local`
+async fn serve(global: &Global, size: &LocalSize) -> Result<Exit, Failure> {
+    let shutdown = Shutdown::on_signals()?;
+    let options = ConnectOptions { scheduler: None, ..connect_options(global) };
+    let path = options.access_path();
+    if is_taken(&options).await {
+        return Err(Failure::bad_input(format!(
+            "the access file {} belongs to a cluster that runs: name another by --access-file",
+            path.display()
+        )));
+    }
+    let config = EmbeddedConfig { access_file: Some(path.clone()), ..config(size) };
+    let mut cluster = Cluster::start(config).await?;
+    let address = cluster.client_options().scheduler.unwrap_or_default();
+    let json = json!({
+        "address": address,
+        "access_file": path.to_string_lossy(),
+        "workers": size.workers.get(),
+    });
+    let mut table = Table::new(&[]);
+    table.row(["address".to_owned(), address]);
+    table.row(["access file".to_owned(), path.display().to_string()]);
+    table.row(["workers".to_owned(), size.workers.to_string()]);
+    let shown = output::show(global.output, &json, &table);
+    if shown.is_ok() {
+        output::say("the cluster is ready; it ends with this process, at Ctrl-C");
+        tokio::select! {
+            () = shutdown.begun() => {}
+            () = cluster.ended() => {}
+        }
+        output::say(&format!(
+            "the cluster ends when what runs has ended, or else in {}",
+            limits::DRAIN_WAIT
+        ));
+    }
+    cluster.stop().await?;
+    Ok(shown.map(|()| Exit::Done)?)
+}
+
+/// Whether a scheduler runs that has written the access file.
+async fn is_taken(options: &ConnectOptions) -> bool {
+    let options =
+        ConnectOptions { access_file: Some(options.access_path()), ..ConnectOptions::default() };
+    if !options.access_path().exists() {
+        return false;
+    }
+    match Admin::connect(&options).await {
+        Ok(admin) => admin.status().await.is_ok(),
+        Err(_) => false,
+    }
+}
 
 /// `bireme local run JOB.toml`
-pub(super) async fn run(global: &Global, args: LocalRun) -> Result<Exit, Failure> {
-    let LocalRun { run, workers, cpus, memory } = args;
-    let params = run.params.into_iter().map(|param| (param.name, param.value)).collect();
-    let plan = job::load(&run.job, params)?;
-    let config = EmbeddedConfig {
-        workers: workers.get(),
-        cpus: cpus.map(std::num::NonZeroU32::get),
-        memory_bytes: memory,
-        ..EmbeddedConfig::default()
-    };
-    let cluster = Cluster::start(config).await?;
+async fn run_job(global: &Global, args: LocalRun) -> Result<Exit, Failure> {
+    let plan = plan(args.job)?;
+    let cluster = Cluster::start(config(&args.size)).await?;
     let ended = on_cluster(cluster.client_options(), global, plan).await;
     if let Err(error) = cluster.stop().await {
         output::say(&format!("warning: {error}"));

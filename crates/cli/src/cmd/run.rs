@@ -1,14 +1,17 @@
 //! `bireme run JOB.toml`: submits a job, shows how it comes along, prints what it made.
 
-mod progress;
 mod report;
+mod save;
 
 use bireme_client::{Admin, Client, Graph, Summary};
+use serde_json::json;
 
-use self::progress::Bar;
 use self::report::{Report, Stopwatch};
 use super::connect_options;
-use crate::args::{Format, Global, Run};
+use super::interrupt::unless_interrupted;
+use super::progress::Bar;
+use super::submit::detach;
+use crate::args::{self, Format, Global, Run};
 use crate::exit::{Exit, Failure};
 use crate::{job, output};
 
@@ -23,28 +26,54 @@ pub(super) struct Job {
 }
 
 pub(super) async fn run(global: &Global, args: Run) -> Result<Exit, Failure> {
-    let params = args.params.into_iter().map(|param| (param.name, param.value)).collect();
-    let plan = job::load(&args.job, params)?;
+    let Run { job, detach } = args;
+    let plan = plan(job)?;
     let options = connect_options(global);
+    if detach {
+        return leave(global, &Client::connect(options).await?, plan).await;
+    }
     let admin = Admin::connect(&options).await?;
     let client = Client::connect(options).await?;
     follow(Job { client, admin, plan }, global.output).await
 }
 
+/// Reads a job file, and judges all of it.
+pub(super) fn plan(args: args::Job) -> Result<job::Plan, Failure> {
+    let params = args.params.into_iter().map(|param| (param.name, param.value)).collect();
+    Ok(job::load(&args.job, params)?)
+}
+
+/// Submits a job that goes on without this process, and prints the number of its graph.
+async fn leave(global: &Global, client: &Client, plan: job::Plan) -> Result<Exit, Failure> {
+    let job::Plan { name, mut graph, saved, .. } = plan;
+    let tasks = graph.len();
+    graph.detach();
+    let graph = detach(client, graph).await?;
+    if !saved.is_empty() {
+        output::say("what `save` names is not written: `bireme result get` reads it");
+    }
+    match global.output {
+        Format::Json => {
+            output::json(&json!({ "job": name, "graph": graph.to_string(), "tasks": tasks }))?;
+        }
+        Format::Text => output::bytes(format!("{graph}\n").as_bytes())?,
+    }
+    Ok(Exit::Done)
+}
+
 /// Runs a job to its end, or until somebody interrupts, and closes the session.
 pub(super) async fn follow(job: Job, format: Format) -> Result<Exit, Failure> {
     let client = job.client.clone();
-    let ended = tokio::select! {
-        ended = to_the_end(job, format) => ended,
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted?;
-            output::say("interrupted: the job is cancelled");
-            Ok(Exit::Interrupted)
+    let ended = unless_interrupted(to_the_end(job, format), "interrupted: the job is cancelled");
+    let ended = ended.await.map(|ended| ended.unwrap_or(Exit::Interrupted));
+    // Closing the session cancels what still runs. Whoever interrupts again does not wait for that.
+    tokio::select! {
+        closed = client.close() => {
+            if let Err(error) = closed {
+                output::say(&format!("warning: cannot close the session: {error}"));
+            }
         }
-    };
-    // Closing the session cancels what still runs.
-    if let Err(error) = client.close().await {
-        output::say(&format!("warning: cannot close the session: {error}"));
+        _ = tokio::signal::ctrl_c() => {}
     }
     ended
 }
@@ -55,9 +84,10 @@ async fn to_the_end(job: Job, format: Format) -> Result<Exit, Failure> {
     let tables = plan.tables;
     let graph = client.submit(plan.graph).await?;
     let summary = watch_progress(&graph, &plan.name).await;
-    for (task, error) in graph.failures(FAILURES_SHOWN) {
-        tell_failure(&tables, task, &error);
-    }
+    tell_failures(&graph, |task| {
+        let (name, row) = place(&tables, task);
+        format!("{name}[{row}]")
+    });
     let summary = summary?;
     let mut report = Report {
         name: plan.name,
@@ -72,13 +102,14 @@ async fn to_the_end(job: Job, format: Format) -> Result<Exit, Failure> {
         for shown in &plan.shown {
             report.add(&graph, shown, format).await?;
         }
+        save::save(&graph, &plan.saved).await?;
     }
     report.finish(format)?;
     Ok(if summary.is_ok() { Exit::Done } else { Exit::WorkFailed })
 }
 
 /// Shows how the graph comes along until it is over.
-async fn watch_progress(graph: &Graph, name: &str) -> Result<Summary, Failure> {
+pub(super) async fn watch_progress(graph: &Graph, name: &str) -> Result<Summary, Failure> {
     let mut progress = graph.progress();
     let mut bar = Bar::new(name);
     let mut warned = 0;
@@ -97,11 +128,13 @@ async fn watch_progress(graph: &Graph, name: &str) -> Result<Summary, Failure> {
     Ok(graph.wait().await?)
 }
 
-fn tell_failure(tables: &[(String, u32)], task: u32, error: &bireme_core::TaskError) {
-    let (name, row) = place(tables, task);
-    output::say(&format!("task {name}[{row}] failed: {error}"));
-    for line in &error.last_lines {
-        output::say(&format!("  | {line}"));
+/// Tells of the first tasks that failed, by the names that the caller gives them.
+pub(super) fn tell_failures(graph: &Graph, name: impl Fn(u32) -> String) {
+    for (task, error) in graph.failures(FAILURES_SHOWN) {
+        output::say(&format!("task {} failed: {error}", name(task)));
+        for line in &error.last_lines {
+            output::say(&format!("  | {line}"));
+        }
     }
 }
 

@@ -26,10 +26,8 @@ impl Files for Disk {
         Ok(found)
     }
 
-    fn lines(&self, path: &str) -> Result<Vec<String>, String> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("cannot read `{path}`: {error}"))?;
-        Ok(text.lines().map(str::to_owned).collect())
+    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+        std::fs::read(path).map_err(|error| format!("cannot read `{path}`: {error}"))
     }
 }
 
@@ -54,8 +52,10 @@ mod tests {
         std::os::unix::fs::symlink("nowhere", at("e")).unwrap();
         let found = Disk.glob(at("*").to_str().unwrap()).unwrap();
         assert_eq!(found, ["a", "b", "d"].map(|name| at(name).to_str().unwrap().to_owned()));
-        assert_eq!(Disk.lines(at("b").to_str().unwrap()).unwrap(), ["1", "", "2"]);
-        assert!(Disk.lines(at("x").to_str().unwrap()).unwrap_err().contains("cannot read"));
+        assert_eq!(Disk.text(at("b").to_str().unwrap()).unwrap(), "1\n\n2\n");
+        assert!(Disk.text(at("x").to_str().unwrap()).unwrap_err().contains("cannot read"));
+        std::fs::write(at("b"), [0xff]).unwrap();
+        assert!(Disk.text(at("b").to_str().unwrap()).unwrap_err().contains("is no UTF-8"));
         assert!(Disk.glob("a/[").unwrap_err().contains("is no pattern"));
     }
 }

@@ -1,22 +1,18 @@
 //! From a job file to a graph.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use bireme_core::graph::{GraphBuilder, GraphOptions, Outputs, TaskClass, TaskSpec, Watch};
-use bireme_core::resources::{Resources, UNITS};
-use bireme_core::retry::RetryPolicy;
-use bireme_core::{Span, limits};
-use bireme_daemon::units;
+use bireme_core::graph::{Dep, GraphBuilder, GraphOptions, Outputs, TaskSpec, Watch};
+use bireme_core::limits;
 
-use super::file::{File, ForEach, OneOrMany, Scalar, Task};
+use super::class::class;
+use super::file::{File, ForEach, OneOrMany, Reduce, Task};
 use super::input::Inputs;
 use super::order::{order, producers, table};
-use super::payload::KeyProblem;
+use super::payload::{Given, KeyProblem};
+use super::save::{Saved, Saves};
 use super::template::Scope;
 use super::{Files, JobError, Origin, Problem, nearest, payload, source};
-
-/// Greatest amount of a resource that a task may ask for.
-const AMOUNT_MAX: f64 = 1e9;
 
 /// A job that is ready to be submitted.
 #[derive(Debug)]
@@ -27,6 +23,8 @@ pub(crate) struct Plan {
     pub(crate) graph: GraphBuilder,
     /// What is printed when it is done.
     pub(crate) shown: Vec<Shown>,
+    /// What is written to files when it is done.
+    pub(crate) saved: Vec<Saved>,
     /// Its tables in order of their tasks: name, and how many tasks.
     pub(crate) tables: Vec<(String, u32)>,
 }
@@ -38,6 +36,23 @@ pub(crate) struct Shown {
     pub(crate) table: String,
     /// The tasks whose outputs they are.
     pub(crate) tasks: Vec<u32>,
+    /// How many outputs each of them has.
+    pub(crate) outputs: u16,
+}
+
+/// The outputs of a table: all those of its first task, and so on.
+#[derive(Clone, Debug, Default)]
+struct Made {
+    outputs: Vec<Dep>,
+    /// How many are of one task.
+    each: u16,
+}
+
+impl Made {
+    /// The outputs of each task.
+    fn tasks(&self) -> impl Iterator<Item = &[Dep]> {
+        self.outputs.chunks(usize::from(self.each).max(1))
+    }
 }
 
 /// Expands the text of a job file.
@@ -46,8 +61,7 @@ pub(crate) fn expand(text: &str, origin: &Origin, files: &dyn Files) -> Result<P
 }
 
 fn expand_text(text: &str, origin: &Origin, files: &dyn Files) -> Result<Plan, Problem> {
-    let file: File =
-        toml::from_str(text).map_err(|error| Problem::at("", "", error.to_string().trim_end()))?;
+    let file = File::parse(text).map_err(|error| Problem::at("", "", error.trim_end()))?;
     if file.tasks.is_empty() {
         return Err(Problem::at("", "", "there is no [[task]]; add one with `name` and `command`"));
     }
@@ -61,38 +75,42 @@ fn expand_text(text: &str, origin: &Origin, files: &dyn Files) -> Result<Plan, P
         outputs: Outputs::Listed,
         watch: Watch::Values,
         priority: file.job.priority,
+        max_failures: file.job.max_failures,
         ..GraphOptions::default()
     };
     let mut expansion = Expansion {
         scope: Scope { params: &params, job_dir: &origin.dir, item: None, index: None },
         files,
         graph: GraphBuilder::new(options),
-        outputs: BTreeMap::new(),
+        made: BTreeMap::new(),
+        saves: Saves::default(),
     };
     let mut tables = Vec::new();
     for task in order.into_iter().filter_map(|at| file.tasks.get(at)) {
         let before = expansion.graph.len();
-        let outputs = expansion.table(task)?;
-        expansion.outputs.insert(&task.name, outputs);
+        let made = expansion.table(task)?;
+        expansion.made.insert(&task.name, made);
         tables.push((task.name.clone(), expansion.graph.len() - before));
     }
     Ok(expansion.plan(name, shown, tables))
 }
 
-/// The tables whose outputs are printed: those named, or else those that nothing takes inputs from.
+/// The tables whose outputs are printed: those named, or else those that nothing takes inputs from and no file is made of.
 fn shown(tasks: &[Task], named: Option<OneOrMany>) -> Result<Vec<String>, Problem> {
     let names = || tasks.iter().map(|task| task.name.as_str());
     let Some(named) = named else {
         let is_sink = |name: &&str| !tasks.iter().flat_map(producers).any(|(_, of)| of == *name);
-        return Ok(names().filter(is_sink).map(str::to_owned).collect());
+        let unsaved = tasks.iter().filter(|task| task.save.is_none());
+        let sinks = unsaved.map(|task| task.name.as_str()).filter(is_sink);
+        return Ok(sinks.map(str::to_owned).collect());
     };
-    let named = named.into_vec();
+    let named = named.as_slice();
     match named.iter().find(|name| !names().any(|other| other == *name)) {
         Some(name) => {
             let text = format!("no [[task]] is called \"{name}\": {}", nearest(name, names()));
             Err(Problem::at("[output]", "show", text))
         }
-        None => Ok(named),
+        None => Ok(named.to_vec()),
     }
 }
 
@@ -101,15 +119,17 @@ struct Expansion<'a> {
     scope: Scope<'a>,
     files: &'a dyn Files,
     graph: GraphBuilder,
-    /// The tasks whose outputs are those of each table so far.
-    outputs: BTreeMap<&'a str, Vec<u32>>,
+    /// The outputs of each table so far.
+    made: BTreeMap<&'a str, Made>,
+    saves: Saves,
 }
 
 impl Expansion<'_> {
-    /// Adds the tasks of a table. Returns those whose outputs are the table's.
-    fn table(&mut self, task: &Task) -> Result<Vec<u32>, Problem> {
+    /// Adds the tasks of a table. Returns the outputs that are the table's.
+    fn table(&mut self, task: &Task) -> Result<Made, Problem> {
         let problem = |(key, text): KeyProblem| Problem::at(table(task), key, text);
         let class = class(task).map_err(problem)?;
+        let each = class.outputs;
         let class = self.graph.class(class);
         if task.reduce.is_some() && task.for_each.is_some() {
             return Err(problem((
@@ -120,14 +140,12 @@ impl Expansion<'_> {
         let tasks = match (&task.for_each, &task.reduce) {
             (Some(ForEach::Task(from)), _) => self.map(task, class, from),
             (Some(source), _) => self.items(task, class, source),
-            (None, Some(reduce)) => self.tree(task, class, &reduce.from, reduce.fan_in),
-            (None, None) => self.one(task, class),
+            (None, Some(reduce)) => self.tree(task, class, reduce),
+            (None, None) => self.end(task, class, self.scope, None).map(|task| vec![task]),
         };
-        tasks.map_err(problem)
-    }
-
-    fn one(&mut self, task: &Task, class: u32) -> Result<Vec<u32>, KeyProblem> {
-        Ok(vec![self.add(task, class, self.scope, None)?])
+        let tasks = tasks.map_err(problem)?;
+        let outputs = |task| (0..each).map(move |output| Dep { task, output });
+        Ok(Made { outputs: tasks.into_iter().flat_map(outputs).collect(), each })
     }
 
     fn items(&mut self, task: &Task, class: u32, source: &ForEach) -> Result<Vec<u32>, KeyProblem> {
@@ -135,49 +153,62 @@ impl Expansion<'_> {
         let mut tasks = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
             let scope = Scope { item: Some(item), index: Some(index), ..self.scope };
-            tasks.push(self.add(task, class, scope, None)?);
+            tasks.push(self.end(task, class, scope, None)?);
         }
         Ok(tasks)
     }
 
     fn map(&mut self, task: &Task, class: u32, from: &str) -> Result<Vec<u32>, KeyProblem> {
-        let producers = self.outputs.get(from).cloned().unwrap_or_default();
-        let mut tasks = Vec::with_capacity(producers.len());
-        for (index, producer) in producers.into_iter().enumerate() {
+        let made = self.made.get(from).cloned().unwrap_or_default();
+        let mut tasks = Vec::with_capacity(made.outputs.len());
+        for (index, outputs) in made.tasks().enumerate() {
             let scope = Scope { index: Some(index), ..self.scope };
-            tasks.push(self.add(task, class, scope, Some((from, &[producer])))?);
+            tasks.push(self.end(task, class, scope, Some((from, outputs)))?);
         }
         Ok(tasks)
     }
 
-    /// Level by level, as evenly as can be, until one task is left.
-    fn tree(
-        &mut self,
-        task: &Task,
-        class: u32,
-        from: &str,
-        fan_in: u32,
-    ) -> Result<Vec<u32>, KeyProblem> {
-        if fan_in < 2 {
+    /// Level by level, as evenly as can be, until one task is left. Only that one's output is the table's.
+    fn tree(&mut self, task: &Task, class: u32, reduce: &Reduce) -> Result<Vec<u32>, KeyProblem> {
+        let Reduce { from, fan_in } = reduce;
+        if *fan_in < 2 {
             return Err((
                 "reduce.fan_in",
                 format!("{fan_in} brings nothing together; use 2 or more"),
             ));
         }
-        let mut level = self.outputs.get(from).cloned().unwrap_or_default();
+        if task.outputs.len() > 1 {
+            let text = "a task of a tree has one output, as it may be an input of the same tree; name one file";
+            return Err(("outputs", text.into()));
+        }
+        let mut level = self.made.get(from.as_str()).cloned().unwrap_or_default().outputs;
         let mut index = 0;
         loop {
             let mut next = Vec::new();
-            for run in even_runs(&level, fan_in as usize) {
+            for run in even_runs(&level, *fan_in as usize) {
                 let scope = Scope { index: Some(index), ..self.scope };
                 next.push(self.add(task, class, scope, Some((from, run)))?);
                 index += 1;
             }
-            if next.len() <= 1 {
+            if let [last] = next.as_slice() {
+                self.saves.add(task, *last, &self.scope)?;
                 return Ok(next);
             }
-            level = next;
+            level = next.into_iter().map(Dep::from).collect();
         }
+    }
+
+    /// Adds a task whose outputs are the table's.
+    fn end(
+        &mut self,
+        task: &Task,
+        class: u32,
+        scope: Scope<'_>,
+        own: Option<(&str, &[Dep])>,
+    ) -> Result<u32, KeyProblem> {
+        let number = self.add(task, class, scope, own)?;
+        self.saves.add(task, number, &scope)?;
+        Ok(number)
     }
 
     /// Adds one task, which takes `own` before what its table takes.
@@ -186,15 +217,15 @@ impl Expansion<'_> {
         task: &Task,
         class: u32,
         scope: Scope<'_>,
-        own: Option<(&str, &[u32])>,
+        own: Option<(&str, &[Dep])>,
     ) -> Result<u32, KeyProblem> {
         let mut inputs = Inputs::default();
-        if let Some((from, tasks)) = own {
-            inputs.push(from, tasks);
+        if let Some((from, outputs)) = own {
+            inputs.push(from, outputs);
         }
         for name in &task.inputs {
-            let tasks = self.outputs.get(name.as_str()).map(Vec::as_slice).unwrap_or_default();
-            inputs.push(name, tasks);
+            let outputs = self.made.get(name.as_str()).map(|made| made.outputs.as_slice());
+            inputs.push(name, outputs.unwrap_or_default());
         }
         if inputs.len() > limits::TASK_INPUTS {
             let (count, limit) = (inputs.len(), limits::TASK_INPUTS);
@@ -202,11 +233,12 @@ impl Expansion<'_> {
                 format!("{count} of them, the limit is {limit}; bring them together by `reduce`");
             return Err(("inputs", text));
         }
+        let given = Given { scope, inputs: &inputs, files: self.files };
         let spec = TaskSpec {
             key: scope.index.map_or(task.name.clone(), |n| format!("{}[{n}]", task.name)),
             class,
-            deps: inputs.tasks().map(Into::into).collect(),
-            payload: payload::encode(task, &scope, &inputs)?,
+            deps: inputs.outputs().collect(),
+            payload: payload::encode(task, given)?,
             priority: task.priority,
             ..TaskSpec::default()
         };
@@ -214,20 +246,25 @@ impl Expansion<'_> {
     }
 
     fn plan(mut self, name: String, shown: Vec<String>, tables: Vec<(String, u32)>) -> Plan {
-        let mut kept = Vec::new();
-        for table in shown {
-            let tasks = self.outputs.get(table.as_str()).cloned().unwrap_or_default();
-            for &task in &tasks {
-                self.graph.keep(task);
-            }
-            kept.push(Shown { table, tasks });
+        let mut kept = BTreeSet::new();
+        let shown = shown.into_iter().map(|table| {
+            let Made { outputs, each } = self.made.get(table.as_str()).cloned().unwrap_or_default();
+            let tasks = outputs.iter().filter(|dep| dep.output == 0).map(|dep| dep.task);
+            Shown { table, tasks: tasks.collect(), outputs: each }
+        });
+        let shown: Vec<_> = shown.collect();
+        let saved = self.saves.into_vec();
+        kept.extend(shown.iter().flat_map(|shown| &shown.tasks).copied());
+        kept.extend(saved.iter().map(|saved| saved.task));
+        for task in kept {
+            self.graph.keep(task);
         }
-        Plan { name, graph: self.graph, shown: kept, tables }
+        Plan { name, graph: self.graph, shown, saved, tables }
     }
 }
 
 /// Cuts `items` into as few runs of at most `most` as there can be, of lengths that differ by at most one.
-fn even_runs(items: &[u32], most: usize) -> impl Iterator<Item = &[u32]> {
+fn even_runs<T>(items: &[T], most: usize) -> impl Iterator<Item = &[T]> {
     let runs = items.len().div_ceil(most);
     let mut rest = items;
     (0..runs).map(move |n| {
@@ -235,61 +272,6 @@ fn even_runs(items: &[u32], most: usize) -> impl Iterator<Item = &[u32]> {
         rest = after;
         run
     })
-}
-
-/// What the tasks of a table have in common.
-fn class(task: &Task) -> Result<TaskClass, KeyProblem> {
-    let span = |key: &'static str, text: &Option<String>| match text {
-        None => Ok(None),
-        Some(text) => units::span(text).map(Some).map_err(|error| (key, error.to_string())),
-    };
-    let retry = RetryPolicy {
-        max_retries: task.retries,
-        backoff: span("backoff", &task.backoff)?.unwrap_or(Span::ZERO),
-        ..RetryPolicy::default()
-    };
-    Ok(TaskClass {
-        runtime: payload::runtime(task)?,
-        resources: resources(task).map_err(|text| ("resources", text))?,
-        retry,
-        timeout: span("timeout", &task.timeout)?,
-        ..TaskClass::default()
-    })
-}
-
-fn resources(task: &Task) -> Result<Resources, String> {
-    let mut all = Resources::one_cpu();
-    let mut others = Vec::new();
-    for (name, amount) in &task.resources {
-        match (name.as_str(), amount) {
-            ("cpus", amount) => all.cpu_units = amount_units(name, amount)?,
-            ("memory", Scalar::Text(text)) => {
-                all.memory_bytes =
-                    units::bytes(text).map_err(|error| format!("memory: {error}"))?;
-            }
-            ("memory", other) => {
-                return Err(format!("memory is `{other}`: write a text such as \"512MiB\""));
-            }
-            _ => others.push((name.clone(), amount_units(name, amount)?)),
-        }
-    }
-    all.with_others(others).map_err(|error| error.to_string())
-}
-
-#[expect(clippy::cast_precision_loss, reason = "beyond the limit it is refused")]
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the limits")]
-fn amount_units(name: &str, amount: &Scalar) -> Result<u64, String> {
-    let number = match amount {
-        Scalar::Int(number) => *number as f64,
-        Scalar::Float(number) => *number,
-        Scalar::Bool(_) | Scalar::Text(_) => {
-            return Err(format!("{name} is `{amount}`: write a number such as 2 or 0.5"));
-        }
-    };
-    if !(0.0..=AMOUNT_MAX).contains(&number) {
-        return Err(format!("{name} is {number}: write a number from 0 to {AMOUNT_MAX}"));
-    }
-    Ok((number * UNITS as f64).round() as u64)
 }
 
 #[cfg(test)]

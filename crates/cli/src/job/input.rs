@@ -2,35 +2,37 @@
 
 use std::ops::Range;
 
+use bireme_core::graph::Dep;
+
 use super::nearest;
 use super::template::Taken;
 
 /// The inputs of a task, table by table.
 #[derive(Debug, Default)]
 pub(super) struct Inputs<'a> {
-    /// The table, and the tasks whose outputs are taken.
-    parts: Vec<(&'a str, &'a [u32])>,
+    /// The table, and the outputs that are taken.
+    parts: Vec<(&'a str, &'a [Dep])>,
 }
 
 impl<'a> Inputs<'a> {
-    pub(super) fn push(&mut self, table: &'a str, tasks: &'a [u32]) {
-        self.parts.push((table, tasks));
+    pub(super) fn push(&mut self, table: &'a str, outputs: &'a [Dep]) {
+        self.parts.push((table, outputs));
     }
 
     pub(super) fn len(&self) -> usize {
-        self.parts.iter().map(|(_, tasks)| tasks.len()).sum()
+        self.parts.iter().map(|(_, outputs)| outputs.len()).sum()
     }
 
-    /// Every task whose output is taken: input 0 first.
-    pub(super) fn tasks(&self) -> impl Iterator<Item = u32> {
-        self.parts.iter().flat_map(|(_, tasks)| tasks.iter().copied())
+    /// Every output that is taken: input 0 first.
+    pub(super) fn outputs(&self) -> impl Iterator<Item = Dep> {
+        self.parts.iter().flat_map(|(_, outputs)| outputs.iter().copied())
     }
 
     /// The numbers by which a payload names inputs.
     pub(super) fn numbers(&self, taken: &Taken) -> Result<Range<u32>, String> {
         let mut first = 0;
-        for (name, tasks) in &self.parts {
-            let end = first + as_u32(tasks.len());
+        for (name, outputs) in &self.parts {
+            let end = first + as_u32(outputs.len());
             if matches!(taken, Taken::From(table) if table == name) {
                 return Ok(first..end);
             }
@@ -61,9 +63,10 @@ mod tests {
     #[test]
     fn inputs_are_numbered_table_by_table() {
         let mut inputs = Inputs::default();
-        inputs.push("a", &[5, 6]);
-        inputs.push("b", &[2]);
-        assert_eq!(inputs.tasks().collect::<Vec<_>>(), [5, 6, 2]);
+        let (a, b) = ([5.into(), Dep { task: 6, output: 1 }], [2.into()]);
+        inputs.push("a", &a);
+        inputs.push("b", &b);
+        assert_eq!(inputs.outputs().collect::<Vec<_>>(), [a[0], a[1], b[0]]);
         assert_eq!(inputs.numbers(&Taken::All), Ok(0..3));
         assert_eq!(inputs.numbers(&Taken::From("b".into())), Ok(2..3));
         assert!(

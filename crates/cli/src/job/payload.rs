@@ -1,11 +1,14 @@
 //! What the tasks of a table do: a command or a function, with its placeholders filled in.
 
+use std::collections::BTreeSet;
+
 use bireme_client::{Arg, CommandPayload, NativePayload, Payload};
 use bireme_core::graph::Runtime;
 use bireme_core::{Codec, Value, limits};
 use bytes::Bytes;
 
-use super::file::{Scalar, Task};
+use super::Files;
+use super::file::{Content, Local, Scalar, Task};
 use super::input::Inputs;
 use super::template::{Scope, Taken, Template};
 
@@ -16,7 +19,11 @@ pub(super) type KeyProblem = (&'static str, String);
 pub(super) fn runtime(task: &Task) -> Result<Runtime, KeyProblem> {
     let only_command = [
         ("stdin", task.stdin.is_some()),
+        ("files", !task.files.is_empty()),
+        ("outputs", !task.outputs.is_empty()),
         ("env", !task.env.is_empty()),
+        ("inherit_env", task.inherit_env.is_some()),
+        ("cwd", task.cwd.is_some()),
         ("ok_exit", !task.ok_exit.is_empty()),
     ];
     match (&task.command, &task.function) {
@@ -43,15 +50,19 @@ pub(super) fn runtime(task: &Task) -> Result<Runtime, KeyProblem> {
     }
 }
 
+/// What there is to fill in the placeholders of one task with.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a> {
+    pub(super) scope: Scope<'a>,
+    pub(super) inputs: &'a Inputs<'a>,
+    pub(super) files: &'a dyn Files,
+}
+
 /// The payload of one task of a table.
-pub(super) fn encode(
-    task: &Task,
-    scope: &Scope<'_>,
-    inputs: &Inputs<'_>,
-) -> Result<Bytes, KeyProblem> {
+pub(super) fn encode(task: &Task, given: Given<'_>) -> Result<Bytes, KeyProblem> {
     let (key, payload) = match (&task.command, &task.function) {
-        (Some(argv), _) => ("command", command(task, argv, scope, inputs)?),
-        (None, Some(name)) => ("args", function(task, name, scope, inputs)?),
+        (Some(argv), _) => ("command", command(task, argv, given)?),
+        (None, Some(name)) => ("args", function(task, name, given)?),
         (None, None) => ("command", Bytes::new()),
     };
     if payload.len() > limits::PAYLOAD_BYTES {
@@ -65,44 +76,71 @@ pub(super) fn encode(
     Ok(payload)
 }
 
-fn command(
-    task: &Task,
-    argv: &[String],
-    scope: &Scope<'_>,
-    inputs: &Inputs<'_>,
-) -> Result<Bytes, KeyProblem> {
+fn command(task: &Task, argv: &[String], given: Given<'_>) -> Result<Bytes, KeyProblem> {
     let at = |key| move |problem| (key, problem);
-    let mut files = vec![false; inputs.len()];
-    let mut words = Vec::with_capacity(argv.len());
-    for text in argv {
-        let template = Template::parse(text).map_err(at("command"))?;
-        let mut paths = |taken: &Taken| {
-            let numbers = inputs.numbers(taken)?;
-            for number in numbers.clone() {
-                if let Some(file) = files.get_mut(number as usize) {
-                    *file = true;
-                }
-            }
-            Ok(numbers.map(path).collect::<Vec<_>>())
-        };
-        if let Some(taken) = template.as_inputs() {
-            words.extend(paths(taken).map_err(at("command"))?);
-        } else {
-            let word = template.render(scope, |taken| Ok(paths(taken)?.join(" ")));
-            words.push(word.map_err(at("command"))?);
-        }
+    let (words, taken) = words(argv, given).map_err(at("command"))?;
+    let mut payload = Payload::command(words).ok_exit(task.ok_exit.iter().copied());
+    if let Some(cwd) = &task.cwd {
+        let is_shared = !(taken.is_empty() && task.files.is_empty());
+        payload = payload.working_directory(directory(cwd, is_shared, given).map_err(at("cwd"))?);
     }
-    let mut payload = Payload::command(words);
-    for (number, _) in (0..).zip(&files).filter(|(_, is_file)| **is_file) {
+    for number in taken {
         payload = payload.file(path(number), Arg::input(number));
     }
+    for (name, content) in &task.files {
+        let at = |problem| ("files", format!("{name}: {problem}"));
+        for (path, content) in files(name, content, given).map_err(at)? {
+            payload = payload.file(path, content);
+        }
+    }
     if let Some(text) = &task.stdin {
-        payload = payload.stdin(stdin(text, scope, inputs).map_err(at("stdin"))?);
+        payload = payload.stdin(stdin(text, given).map_err(at("stdin"))?);
+    }
+    if !task.outputs.is_empty() {
+        let globs = task.outputs.iter().map(|text| given.scope.text(text));
+        payload =
+            payload.output_files(globs.collect::<Result<Vec<_>, _>>().map_err(at("outputs"))?);
     }
     for (name, text) in &task.env {
-        payload = payload.env(name, scope.text(text).map_err(at("env"))?);
+        payload = payload.env(name, given.scope.text(text).map_err(at("env"))?);
     }
-    Ok(payload.ok_exit(task.ok_exit.iter().copied()).encode())
+    if task.inherit_env == Some(true) {
+        payload = payload.inherit_environment();
+    }
+    Ok(payload.encode())
+}
+
+/// The words of a command, and the inputs that it takes as files, in order.
+fn words(argv: &[String], given: Given<'_>) -> Result<(Vec<String>, BTreeSet<u32>), String> {
+    let mut taken = BTreeSet::new();
+    let mut words = Vec::with_capacity(argv.len());
+    for text in argv {
+        let template = Template::parse(text)?;
+        let mut paths = |which: &Taken| {
+            let numbers = given.inputs.numbers(which)?;
+            taken.extend(numbers.clone());
+            Ok::<_, String>(numbers.map(path).collect::<Vec<_>>())
+        };
+        if let Some(which) = template.as_inputs() {
+            words.extend(paths(which)?);
+        } else {
+            words.push(template.render(&given.scope, |which| Ok(paths(which)?.join(" ")))?);
+        }
+    }
+    Ok((words, taken))
+}
+
+/// The directory that a command runs in.
+fn directory(text: &str, takes_files: bool, given: Given<'_>) -> Result<String, String> {
+    let path = given.scope.text(text)?;
+    if !path.starts_with('/') {
+        return Err(format!("`{path}` is not absolute, and workers run elsewhere"));
+    }
+    if takes_files {
+        let problem = "other tasks may run there too, so it takes no files: leave out `files`, and take inputs by `stdin`";
+        return Err(problem.into());
+    }
+    Ok(path)
 }
 
 /// Where an input lies in a command's working directory. Such a path needs no quotes in a shell.
@@ -110,25 +148,60 @@ fn path(number: u32) -> String {
     format!("in/{number}")
 }
 
-fn stdin(text: &str, scope: &Scope<'_>, inputs: &Inputs<'_>) -> Result<Arg, String> {
+/// Files that a command finds: one, or with a name that ends in `/` one for each input.
+fn files(name: &str, content: &Content, given: Given<'_>) -> Result<Vec<(String, Arg)>, String> {
+    let text = match content {
+        Content::Text(text) => text,
+        Content::Local(Local { path }) => return Ok(vec![(name.to_owned(), local(path, given)?)]),
+    };
     let template = Template::parse(text)?;
-    if let Some(taken) = template.as_inputs() {
-        let numbers = inputs.numbers(taken)?;
-        return Ok(match numbers.len() {
-            1 => Arg::input(numbers.start),
-            _ => Arg::list(numbers.map(Arg::input)),
-        });
+    let Some(taken) = template.as_inputs() else {
+        return Ok(vec![(name.to_owned(), content_of(&template, given)?)]);
+    };
+    let numbers = given.inputs.numbers(taken)?;
+    match (name.strip_suffix('/'), numbers.len()) {
+        (Some(directory), _) => {
+            let file = |(n, number)| (format!("{directory}/{n}"), Arg::input(number));
+            Ok((0..).zip(numbers).map(file).collect::<Vec<(String, Arg)>>())
+        }
+        (None, 1) => Ok(vec![(name.to_owned(), Arg::input(numbers.start))]),
+        (None, count) => Err(format!(
+            "{count} inputs do not fit into one file; write `\"{name}/\"` for a directory with a file for each"
+        )),
     }
-    let mixed = |_: &Taken| Err("`{inputs}` must be all of it, or none".to_owned());
-    Ok(Value::text(template.render(scope, mixed)?).into())
 }
 
-fn function(
-    task: &Task,
-    name: &str,
-    scope: &Scope<'_>,
-    inputs: &Inputs<'_>,
-) -> Result<Bytes, KeyProblem> {
+/// What is in a file where the job is submitted.
+fn local(path: &str, given: Given<'_>) -> Result<Arg, String> {
+    let bytes = given.files.read(&given.scope.text(path)?)?;
+    if bytes.len() > limits::PAYLOAD_BYTES {
+        let (bytes, limit) = (bytes.len(), limits::PAYLOAD_BYTES);
+        return Err(format!(
+            "{bytes} bytes, the limit is {limit}; put it where workers can open it, and name its path"
+        ));
+    }
+    Ok(Value::raw(bytes).into())
+}
+
+/// What a command reads from its standard input: inputs one after the other, or a text.
+fn stdin(text: &str, given: Given<'_>) -> Result<Arg, String> {
+    let template = Template::parse(text)?;
+    let Some(taken) = template.as_inputs() else { return content_of(&template, given) };
+    let numbers = given.inputs.numbers(taken)?;
+    Ok(match numbers.len() {
+        1 => Arg::input(numbers.start),
+        _ => Arg::list(numbers.map(Arg::input)),
+    })
+}
+
+/// A text that is no input.
+fn content_of(template: &Template, given: Given<'_>) -> Result<Arg, String> {
+    let mixed = |_: &Taken| Err("`{inputs}` must be all of it, or none".to_owned());
+    Ok(Value::text(template.render(&given.scope, mixed)?).into())
+}
+
+fn function(task: &Task, name: &str, given: Given<'_>) -> Result<Bytes, KeyProblem> {
+    let Given { scope, inputs, .. } = given;
     let at = |key| move |problem| (key, problem);
     let mut payload = Payload::native(scope.text(name).map_err(at("function"))?);
     for scalar in &task.args {
@@ -144,7 +217,7 @@ fn function(
             }
         } else {
             let mixed = |_: &Taken| Err("`{inputs}` must be an argument of its own".to_owned());
-            payload = payload.arg(Value::text(template.render(scope, mixed).map_err(at("args"))?));
+            payload = payload.arg(Value::text(template.render(&scope, mixed).map_err(at("args"))?));
         }
     }
     Ok(payload.encode())

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use bireme_core::limits;
+use serde_json::Value as Json;
 
 use super::file::{ForEach, Range, Scalar};
+use super::item::Item;
 use super::template::Scope;
 use super::{Files, Problem, nearest};
 
@@ -32,15 +34,21 @@ pub(super) fn items(
     source: &ForEach,
     scope: &Scope<'_>,
     files: &dyn Files,
-) -> Result<Option<Vec<String>>, (&'static str, String)> {
-    let (key, items) = match source {
+) -> Result<Option<Vec<Item>>, (&'static str, String)> {
+    let (key, texts) = match source {
         ForEach::Glob(pattern) => ("for_each.glob", glob(pattern, scope, files)),
         ForEach::Lines(path) => ("for_each.lines", lines(path, scope, files)),
         ForEach::List(list) => ("for_each.list", self::list(list, scope)),
         ForEach::Range(range) => ("for_each.range", self::range(range, scope)),
+        ForEach::Rows(path) => {
+            return rows(path, scope, files)
+                .map(Some)
+                .map_err(|problem| ("for_each.rows", problem));
+        }
         ForEach::Task(_) => return Ok(None),
     };
-    items.map(Some).map_err(|problem| (key, problem))
+    let texts = texts.map_err(|problem| (key, problem))?;
+    Ok(Some(texts.into_iter().map(Item::Text).collect()))
 }
 
 fn glob(pattern: &str, scope: &Scope<'_>, files: &dyn Files) -> Result<Vec<String>, String> {
@@ -54,12 +62,42 @@ fn glob(pattern: &str, scope: &Scope<'_>, files: &dyn Files) -> Result<Vec<Strin
 
 fn lines(path: &str, scope: &Scope<'_>, files: &dyn Files) -> Result<Vec<String>, String> {
     let path = scope.text(path)?;
-    let mut lines = files.lines(&path)?;
-    lines.retain(|line| !line.trim().is_empty());
+    let text = files.text(&path)?;
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    let lines: Vec<_> = lines.map(str::to_owned).collect();
     if lines.is_empty() {
         return Err(format!("`{path}` has no line that is not blank"));
     }
     Ok(lines)
+}
+
+fn rows(path: &str, scope: &Scope<'_>, files: &dyn Files) -> Result<Vec<Item>, String> {
+    let path = scope.text(path)?;
+    let text = files.text(&path)?;
+    let rows = if text.trim_start().starts_with('[') { array(&text) } else { lines_of_json(&text) };
+    let rows = rows.map_err(|problem| format!("`{path}`: {problem}"))?;
+    if rows.is_empty() {
+        return Err(format!(
+            "`{path}` has no rows; write one JSON object in each line, or an array"
+        ));
+    }
+    Ok(rows)
+}
+
+fn array(text: &str) -> Result<Vec<Item>, String> {
+    let rows: Vec<serde_json::Map<_, _>> = serde_json::from_str(text)
+        .map_err(|error| format!("{error}; write an array of JSON objects"))?;
+    Ok(rows.into_iter().map(Item::row).collect())
+}
+
+fn lines_of_json(text: &str) -> Result<Vec<Item>, String> {
+    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+    let row = |(number, line)| match serde_json::from_str(line) {
+        Ok(Json::Object(object)) => Ok(Item::row(object)),
+        Ok(other) => Err(format!("line {number} is `{other}`; write a JSON object in each line")),
+        Err(error) => Err(format!("line {number}: {error}; write a JSON object in each line")),
+    };
+    lines.map(row).collect()
 }
 
 fn list(list: &[Scalar], scope: &Scope<'_>) -> Result<Vec<String>, String> {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::file::Scalar;
+use super::item::Item;
 use super::nearest;
 
 /// A text in pieces.
@@ -32,12 +33,10 @@ pub(super) enum Taken {
 }
 
 /// What of an item.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Field {
-    /// The last component, where the item is a path.
-    Name,
-    /// The same without its extension.
-    Stem,
+    /// A field of a row, or a part of a path.
+    Named(String),
     /// All of it.
     Whole,
 }
@@ -48,7 +47,7 @@ pub(super) struct Scope<'a> {
     pub(super) params: &'a BTreeMap<String, Scalar>,
     pub(super) job_dir: &'a str,
     /// The item, where the source has any.
-    pub(super) item: Option<&'a str>,
+    pub(super) item: Option<&'a Item>,
     /// Its number, or that of the task among those of its table.
     pub(super) index: Option<usize>,
 }
@@ -105,7 +104,7 @@ impl Template {
             match piece {
                 Piece::Index => text.push_str(&scope.index()?.to_string()),
                 Piece::Inputs(taken) => text.push_str(&inputs(taken)?),
-                Piece::Item(field) => text.push_str(scope.item(*field)?),
+                Piece::Item(field) => text.push_str(scope.item(field)?),
                 Piece::JobDir => text.push_str(scope.job_dir),
                 Piece::Param(name) => text.push_str(&scope.param(name)?.to_string()),
                 Piece::Text(literal) => text.push_str(literal),
@@ -134,18 +133,13 @@ impl Scope<'_> {
         Ok(self.index.ok_or("`{index}` needs `for_each` or `reduce`")?)
     }
 
-    fn item(&self, field: Field) -> Result<&str, String> {
+    fn item(&self, field: &Field) -> Result<&str, String> {
         let item =
-            self.item.ok_or("`{item}` needs `for_each` with a glob, lines, list or range")?;
-        let path = std::path::Path::new(item);
-        let part = match field {
-            Field::Whole => return Ok(item),
-            Field::Name => path.file_name(),
-            Field::Stem => path.file_stem(),
-        };
-        part.and_then(|part| part.to_str()).ok_or_else(|| {
-            format!("`{{item.name}}` needs a path that ends in a name, not {item:?}")
-        })
+            self.item.ok_or("`{item}` needs `for_each` with a glob, lines, list, range or rows")?;
+        match field {
+            Field::Whole => Ok(item.whole()),
+            Field::Named(name) => item.field(name),
+        }
     }
 }
 
@@ -169,8 +163,7 @@ fn placeholder(word: &str) -> Result<Piece, String> {
         Some(("inputs", table)) if !table.is_empty() => {
             Piece::Inputs(Taken::From(table.to_owned()))
         }
-        Some(("item", "name")) => Piece::Item(Field::Name),
-        Some(("item", "stem")) => Piece::Item(Field::Stem),
+        Some(("item", field)) if !field.is_empty() => Piece::Item(Field::Named(field.to_owned())),
         Some(("job", "dir")) => Piece::JobDir,
         Some(("param", name)) if !name.is_empty() => Piece::Param(name.to_owned()),
         _ => {
@@ -188,8 +181,8 @@ mod tests {
 
     fn render(text: &str) -> Result<String, String> {
         let params = [("dir".to_owned(), Scalar::Text("/data".into()))].into();
-        let scope =
-            Scope { params: &params, job_dir: "/job", item: Some("/a/b.txt"), index: Some(7) };
+        let item = Item::Text("/a/b.txt".into());
+        let scope = Scope { params: &params, job_dir: "/job", item: Some(&item), index: Some(7) };
         Template::parse(text)?.render(&scope, |taken| Ok(format!("<{taken:?}>")))
     }
 

@@ -1,52 +1,51 @@
 //! What slots remember, and in how many bytes.
 
-use bireme_core::graph::{GraphBuilder, GraphOptions, TaskSpec};
-use bireme_core::id::SubmissionId;
+use bireme_core::graph::{GraphOptions, TaskSpec};
 use smallvec::smallvec;
 
 use super::*;
 
-/// Three tasks, of which the last takes the outputs of the others.
-fn chunks(outputs: Outputs) -> Vec<GraphChunk> {
-    let mut builder = GraphBuilder::new(GraphOptions { outputs, ..GraphOptions::default() });
-    builder.task(TaskSpec::default()).unwrap();
-    builder.task(TaskSpec::default()).unwrap();
+/// Three tasks, of which the last takes the outputs of the others and the second is listed.
+fn slots(outputs: Outputs, watch: Watch) -> Slots {
+    let mut graph = GraphBuilder::new(GraphOptions { outputs, watch, ..GraphOptions::default() });
+    graph.task(TaskSpec::default()).unwrap();
+    graph.task(TaskSpec::default()).unwrap();
     let deps = smallvec![0.into(), 1.into()];
-    builder.task(TaskSpec { deps, ..TaskSpec::default() }).unwrap();
-    builder.keep(1);
-    builder.into_chunks(None, || SubmissionId(1))
+    graph.task(TaskSpec { deps, ..TaskSpec::default() }).unwrap();
+    graph.keep(1);
+    Slots::new(&graph)
 }
 
-fn expected(outputs: Outputs, told: bool) -> Vec<bool> {
-    let slots = Slots::new(&chunks(outputs), outputs, told);
+fn expected(outputs: Outputs, watch: Watch) -> Vec<bool> {
+    let slots = slots(outputs, watch);
     (0..slots.len()).map(|task| slots.look(task, 0) == Look::Pending { expected: true }).collect()
 }
 
 #[test]
-fn a_pending_task_takes_eight_bytes_and_a_small_result_fewer_than_sixty() {
-    assert_eq!(size_of::<Slot>(), 8);
+fn a_pending_task_takes_four_bytes_and_a_small_result_fewer_than_sixty() {
+    assert_eq!(size_of::<Slot>(), 4);
     assert!(size_of::<Slot>() + size_of::<Entry>() < 60, "{}", size_of::<Entry>());
 }
 
 #[test]
 fn only_kept_outputs_are_expected() {
-    assert_eq!(expected(Outputs::Sinks, true), [false, false, true]);
-    assert_eq!(expected(Outputs::All, true), [true, true, true]);
-    assert_eq!(expected(Outputs::Listed, true), [false, true, false]);
-    assert_eq!(expected(Outputs::None, true), [false, false, false]);
-    assert_eq!(expected(Outputs::All, false), [false, false, false]);
+    assert_eq!(expected(Outputs::Sinks, Watch::Outputs), [false, false, true]);
+    assert_eq!(expected(Outputs::All, Watch::Outputs), [true, true, true]);
+    assert_eq!(expected(Outputs::Listed, Watch::Outputs), [false, true, false]);
+    assert_eq!(expected(Outputs::None, Watch::Outputs), [false, false, false]);
+    assert_eq!(expected(Outputs::All, Watch::Graph), [false, false, false]);
 }
 
 #[test]
 fn an_end_is_asked_for_once() {
-    let mut slots = Slots::new(&chunks(Outputs::Sinks), Outputs::Sinks, true);
+    let mut slots = slots(Outputs::Sinks, Watch::Outputs);
     assert!(slots.expect(0));
     assert!(!slots.expect(0) && !slots.expect(2) && !slots.expect(99));
 }
 
 #[test]
 fn outputs_are_found_by_number() {
-    let mut slots = Slots::new(&chunks(Outputs::All), Outputs::All, true);
+    let mut slots = slots(Outputs::All, Watch::Outputs);
     slots.finish(0, smallvec![Entry::of(Value::text("a"))]);
     let place = Place { holders: smallvec![WorkerId(1)], size: 1 << 20 };
     slots.finish(1, smallvec![Entry::of(Value::none()), Entry::Placed(place.clone())]);
@@ -59,14 +58,14 @@ fn outputs_are_found_by_number() {
 
 #[test]
 fn a_result_of_nothing_needs_no_entry() {
-    let mut slots = Slots::new(&chunks(Outputs::All), Outputs::All, true);
+    let mut slots = slots(Outputs::All, Watch::Outputs);
     slots.finish(0, smallvec![Entry::of(Value::none())]);
     assert_eq!((slots.look(0, 0), slots.entries.len()), (Look::Value(Value::none()), 0));
 }
 
 #[test]
 fn a_value_with_a_type_hint_keeps_it() {
-    let mut slots = Slots::new(&chunks(Outputs::All), Outputs::All, true);
+    let mut slots = slots(Outputs::All, Watch::Outputs);
     let value = Value { type_hint: "Vec<u8>".into(), ..Value::raw("x") };
     slots.finish(0, smallvec![Entry::of(value.clone())]);
     assert_eq!(slots.look(0, 0), Look::Value(value));
@@ -74,7 +73,7 @@ fn a_value_with_a_type_hint_keeps_it() {
 
 #[test]
 fn a_task_that_ends_again_takes_its_old_entry() {
-    let mut slots = Slots::new(&chunks(Outputs::All), Outputs::All, true);
+    let mut slots = slots(Outputs::All, Watch::Outputs);
     let error = Box::new(TaskError::new(ErrorClass::User, "USER_ERROR", "no"));
     slots.fail(0, error.clone());
     assert_eq!(slots.look(0, 3), Look::Failed(error));
@@ -85,7 +84,7 @@ fn a_task_that_ends_again_takes_its_old_entry() {
 
 #[test]
 fn what_is_released_is_gone_but_a_failure_stays() {
-    let mut slots = Slots::new(&chunks(Outputs::All), Outputs::All, true);
+    let mut slots = slots(Outputs::All, Watch::Outputs);
     slots.finish(0, smallvec![Entry::of(Value::raw("x"))]);
     let error = Box::new(TaskError::new(ErrorClass::User, "USER_ERROR", "no"));
     slots.fail(1, error.clone());

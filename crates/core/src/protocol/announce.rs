@@ -1,6 +1,6 @@
 //! The canonical form of an announcement: two sides that fold theirs into a digest learn whether they agree without sending it.
 
-use super::{Announce, Report};
+use super::{Announce, Held, Report};
 use crate::id::AttemptId;
 use crate::object::ObjectId;
 
@@ -27,9 +27,10 @@ impl Announce {
     /// Feeds the canonical bytes of a sorted announcement, entry by entry, to `fold`.
     ///
     /// They do not depend on how the announcement was cut into parts, as long as these are folded in order: objects, then
-    /// attempts, then ends. Of an end only its kind counts: the rest is fixed by the attempt's number.
+    /// attempts, then ends. Of an end only its kind counts: the rest is fixed by the attempt's number. Who made an object does
+    /// not count: a side that knows of every end knows that too.
     pub fn fold_digest(&self, fold: &mut impl FnMut(&[u8])) {
-        for (object, size) in &self.objects {
+        for Held { object, size, made_by: _ } in &self.objects {
             match object {
                 ObjectId::Held { holder, n } => Entry::new(Tag::Held).u64(holder.0).u64(*n),
                 ObjectId::Output { task, output } => {
@@ -135,7 +136,10 @@ mod tests {
             |index| AttemptId { task: task(index), no: AttemptNo { epoch: Epoch(1), n: 1 } };
         let held = ObjectId::Held { holder: HolderId(9), n: 1 };
         Announce {
-            objects: vec![(ObjectId::output(task(4), 1), 8), (held, 7)],
+            objects: vec![
+                Held { object: ObjectId::output(task(4), 1), size: 8, made_by: None },
+                Held { object: held, size: 7, made_by: None },
+            ],
             attempts: vec![(attempt(3), false), (attempt(2), true)],
             ended: vec![Report::Retracted(attempt(6)), Report::Retracted(attempt(5))],
             last: true,
@@ -159,7 +163,7 @@ mod tests {
     fn every_difference_is_seen() {
         let same = bytes(&[whole()]);
         let change: [fn(&mut Announce); 4] = [
-            |announce| announce.objects[0].1 += 1,
+            |announce| announce.objects[0].size += 1,
             |announce| announce.attempts[0].1 = true,
             |announce| announce.ended.truncate(1),
             |announce| announce.attempts[1].0.no.n = 2,

@@ -4,10 +4,13 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bireme_core::limits;
+use bireme_core::time::Span;
 use blake3::Hash;
 
+use super::issued::{Grant, Issued};
 use super::{Role, Roles, Token, TokenError, UnknownRole};
 
 /// Largest token file, in bytes: every token at its longest, with all roles and as much comment again.
@@ -15,7 +18,11 @@ const FILE_BYTES: u64 = (limits::TOKENS * (limits::TOKEN_BYTES + 64) * 2) as u64
 
 /// Which roles each token grants. Holds hashes, so that a dump of it gives no token away.
 #[derive(Clone, Debug, Default)]
-pub struct Tokens(Vec<(Hash, Roles)>);
+pub struct Tokens {
+    listed: Vec<(Hash, Roles)>,
+    /// Shared by all clones.
+    issued: Arc<Issued>,
+}
 
 /// Why tokens cannot be read or taken.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +83,8 @@ pub enum TokensError {
 impl Tokens {
     /// One token that grants every role: what a scheduler without a token file makes for itself.
     pub fn one(token: &Token) -> Self {
-        Self(vec![(hash(token.reveal()), Roles::ALL)])
+        let listed = vec![(hash(token.reveal()), Roles::ALL)];
+        Self { listed, issued: Arc::default() }
     }
 
     /// Reads a token file, `TOKEN [ROLE,...]` a line; without roles a token grants them all. Empty lines and those that
@@ -114,40 +122,60 @@ impl Tokens {
     /// Adds a token, or changes what it grants.
     pub fn grant(&mut self, token: &Token, roles: Roles) -> Result<(), TokensError> {
         let hash = hash(token.reveal());
-        if let Some((_, granted)) = self.0.iter_mut().find(|(known, _)| *known == hash) {
+        if let Some((_, granted)) = self.listed.iter_mut().find(|(known, _)| *known == hash) {
             *granted = roles;
             return Ok(());
         }
-        if self.0.len() >= limits::TOKENS {
+        if self.listed.len() >= limits::TOKENS {
             return Err(TokensError::TooMany);
         }
-        self.0.push((hash, roles));
+        self.listed.push((hash, roles));
         Ok(())
     }
 
     /// What a presented text grants; `None` if it is no token of ours. Hashes are compared, in constant time each, so that
     /// the time taken tells nothing about any token.
     pub fn roles(&self, presented: &str) -> Option<Roles> {
+        self.grant_of(presented).map(|grant| grant.roles)
+    }
+
+    /// The same, with whose it is and how long it is good for.
+    pub fn grant_of(&self, presented: &str) -> Option<Grant> {
         if presented.len() > limits::TOKEN_BYTES {
             return None;
         }
         let hash = hash(presented);
-        self.0.iter().find(|(known, _)| *known == hash).map(|(_, roles)| *roles)
+        let listed = self.listed.iter().find(|(known, _)| *known == hash);
+        let listed =
+            listed.map(|(_, roles)| Grant { name: String::new(), roles: *roles, left: None });
+        listed.or_else(|| self.issued.find(&hash))
+    }
+
+    /// Adds a token to this and every clone, for as long as `ttl` or the daemon last. A token that is there already is
+    /// granted anew.
+    pub fn issue(
+        &self,
+        token: &Token,
+        name: &str,
+        roles: Roles,
+        ttl: Option<Span>,
+    ) -> Result<(), TokensError> {
+        self.issued.add(hash(token.reveal()), name, roles, ttl)
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.listed.len()
     }
 
     /// Whether nobody can be let in.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.listed.is_empty()
     }
 
     /// Whether any token grants a role.
     pub fn any(&self, role: Role) -> bool {
-        self.0.iter().any(|(_, roles)| roles.allow(role))
+        self.listed.iter().any(|(_, roles)| roles.allow(role))
     }
 }
 

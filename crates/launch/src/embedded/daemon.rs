@@ -9,12 +9,17 @@ use tokio::sync::oneshot;
 
 use super::{StartError, StopError};
 
+/// What a daemon that says nothing at its end has done.
+const PANICKED: &str = "it panicked";
+
 /// A daemon that runs, and the way to end it.
 #[derive(Debug)]
 pub(super) struct Daemon {
     name: String,
     shutdown: Shutdown,
     ended: oneshot::Receiver<Result<(), String>>,
+    /// What it said at its end, once that was waited for.
+    end: Option<Result<(), String>>,
     thread: JoinHandle<()>,
 }
 
@@ -44,7 +49,7 @@ impl Daemon {
             })
             .map_err(|error| StartError { name: name.clone(), problem: error.to_string() })?;
         if let Ok(known) = ready.await {
-            return Ok((Self { name, shutdown, ended, thread }, known));
+            return Ok((Self { name, shutdown, ended, end: None, thread }, known));
         }
         let problem = match ended.await {
             Ok(Err(problem)) => problem,
@@ -58,16 +63,24 @@ impl Daemon {
         self.shutdown.trigger();
     }
 
+    /// Waits until it has ended, of whatever cause.
+    pub(super) async fn ended(&mut self) {
+        if self.end.is_none() {
+            let ended = (&mut self.ended).await;
+            self.end = Some(ended.unwrap_or_else(|_| Err(PANICKED.to_owned())));
+        }
+    }
+
     /// Waits until it has ended. Daemons bound their own end.
-    pub(super) async fn join(self) -> Result<(), StopError> {
-        let Self { name, shutdown: _, ended, thread } = self;
-        let ended = ended.await;
+    pub(super) async fn join(mut self) -> Result<(), StopError> {
+        self.ended().await;
+        let Self { name, shutdown: _, ended: _, end, thread } = self;
         // The thread has said its last word, or has panicked: it is not waited for in vain.
         let panicked = thread.join().is_err();
-        match ended {
-            Ok(Ok(())) if !panicked => Ok(()),
-            Ok(Err(problem)) => Err(StopError { name, problem }),
-            Ok(Ok(())) | Err(_) => Err(StopError { name, problem: "it panicked".to_owned() }),
+        match end {
+            Some(Ok(())) if !panicked => Ok(()),
+            Some(Err(problem)) => Err(StopError { name, problem }),
+            Some(Ok(())) | None => Err(StopError { name, problem: PANICKED.to_owned() }),
         }
     }
 }

@@ -116,6 +116,7 @@ impl Subject {
             Some(Wire::Forget(forget)) => (&forget.submission_id, forget.graph),
             Some(Wire::Want(want)) => (&[], want.graph),
             Some(Wire::Put(put)) => (&put.submission_id, 0),
+            Some(Wire::ReleaseValues(release)) => (&release.submission_id, 0),
             Some(Wire::Close(close)) => (&close.submission_id, 0),
             Some(Wire::Locate(_) | Wire::Ping(_)) | None => (&[], 0),
         };
@@ -139,6 +140,7 @@ pub fn command(message: pb::SessionCommand) -> Result<Command, Refusal> {
         Wire::Forget(forget) => forget.try_into().within("forget"),
         Wire::Locate(locate) => locate.try_into().within("locate"),
         Wire::Put(put) => put.try_into().within("put"),
+        Wire::ReleaseValues(release) => release.try_into().within("release_values"),
         Wire::Close(close) => close.try_into().within("close"),
         Wire::Ping(number) => Ok(Command::Ping(number)),
     }
@@ -183,6 +185,12 @@ impl From<Command> for pb::SessionCommand {
                 graph: graph.0,
                 tasks: sent(tasks),
             }),
+            Command::ReleaseValues { submission, objects } => {
+                Wire::ReleaseValues(pb::ReleaseValues {
+                    submission_id: submission_id(submission),
+                    objects: sent(objects),
+                })
+            }
             Command::Retry { submission, graph, tasks } => Wire::Retry(pb::RetryTasks {
                 submission_id: submission_id(submission),
                 graph: graph.0,
@@ -264,6 +272,16 @@ impl TryFrom<pb::ObjectsPut> for Command {
         let pb::ObjectsPut { submission_id, objects } = message;
         let submission = submission(&submission_id)?;
         Ok(Self::Put { submission, objects: list(objects, "objects")? })
+    }
+}
+
+impl TryFrom<pb::ReleaseValues> for Command {
+    type Error = Refusal;
+
+    fn try_from(message: pb::ReleaseValues) -> Result<Self, Refusal> {
+        let pb::ReleaseValues { submission_id, objects } = message;
+        let submission = submission(&submission_id)?;
+        Ok(Self::ReleaseValues { submission, objects: list(objects, "objects")? })
     }
 }
 

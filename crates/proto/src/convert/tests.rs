@@ -7,7 +7,7 @@ mod tolerated;
 use bireme_core::graph::{GraphChunk, GraphCounts, TaskState};
 use bireme_core::id::{ClusterId, Epoch, SessionId};
 use bireme_core::link::Hello;
-use bireme_core::protocol::{Announce, Heartbeat, Join, Joined, Report};
+use bireme_core::protocol::{Announce, Heartbeat, Held, Join, Joined, Report};
 use bireme_core::reason::Refusal;
 use bireme_core::session::{Command, Notice, Open, Opened};
 use bireme_core::{ErrorClass, Span, TaskError, Value, limits};
@@ -136,7 +136,10 @@ fn reports_arrive_as_they_were() {
 #[test]
 fn announcements_arrive_as_they_were() {
     let announce = Announce {
-        objects: vec![(samples::output(), 12), (samples::held(), 1 << 40)],
+        objects: vec![
+            Held { object: samples::output(), size: 12, made_by: Some(samples::attempt(4).no) },
+            Held { object: samples::held(), size: 1 << 40, made_by: None },
+        ],
         attempts: vec![(samples::attempt(1), false), (samples::attempt(2), true)],
         ended: samples::reports(),
         last: true,

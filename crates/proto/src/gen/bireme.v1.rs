@@ -4045,6 +4045,20 @@ pub struct Replica {
     /// Size in bytes.
     #[prost(uint64, tag = "2")]
     pub size: u64,
+    /// The attempt that made it, where that ran here; only in announcements. An attempt of which every output is announced
+    /// has finished.
+    #[prost(message, optional, tag = "3")]
+    pub made_by: ::core::option::Option<AttemptNo>,
+}
+/// The number of an attempt whose task is named beside it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttemptNo {
+    /// Epoch of the scheduler that sent the attempt.
+    #[prost(uint32, tag = "1")]
+    pub epoch: u32,
+    /// Counts the attempts of the task within the epoch, from 1.
+    #[prost(uint32, tag = "2")]
+    pub n: u32,
 }
 /// An attempt that a worker has accepted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4217,6 +4231,9 @@ pub struct InputMissing {
     /// Numbers of the workers that were asked.
     #[prost(uint32, repeated, tag = "2")]
     pub asked: ::prost::alloc::vec::Vec<u32>,
+    /// As it came with those workers, in `Input`: what another attempt has made since is not missing.
+    #[prost(message, optional, tag = "3")]
+    pub made_by: ::core::option::Option<AttemptNo>,
 }
 /// The worker leaves.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4324,6 +4341,9 @@ pub struct Input {
     /// The value itself, where it is small.
     #[prost(message, optional, tag = "4")]
     pub value: ::core::option::Option<Value>,
+    /// The attempt that made what the holders have, where it is the output of a task.
+    #[prost(message, optional, tag = "5")]
+    pub made_by: ::core::option::Option<AttemptNo>,
 }
 /// Drop the replicas of objects.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -4770,7 +4790,7 @@ pub struct SessionOpened {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SessionCommand {
     /// What to do.
-    #[prost(oneof = "session_command::Command", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "session_command::Command", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub command: ::core::option::Option<session_command::Command>,
 }
 /// Nested message and enum types in `SessionCommand`.
@@ -4808,6 +4828,9 @@ pub mod session_command {
         /// Answer with the same number.
         #[prost(uint64, tag = "10")]
         Ping(u64),
+        /// I need these values no more.
+        #[prost(message, tag = "11")]
+        ReleaseValues(super::ReleaseValues),
     }
 }
 /// Asks to be told when tasks end.
@@ -4835,6 +4858,17 @@ pub struct ReleaseOutputs {
     /// Tasks whose outputs are given up.
     #[prost(message, repeated, tag = "3")]
     pub tasks: ::prost::alloc::vec::Vec<IndexRange>,
+}
+/// Gives up values that the session put. Each goes when the last task that was submitted with it as an input has ended; no
+/// further graph may name it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReleaseValues {
+    /// 16 bytes chosen by the client.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub submission_id: ::prost::bytes::Bytes,
+    /// The values; those that are not there are passed over.
+    #[prost(message, repeated, tag = "2")]
+    pub objects: ::prost::alloc::vec::Vec<ObjectId>,
 }
 /// Cancels tasks and whatever depends on them.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -5571,7 +5605,7 @@ pub struct WorkerSummary {
     /// Names of the language runtimes that it can start.
     #[prost(string, repeated, tag = "19")]
     pub runtimes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Why it drains, is paused or is gone.
+    /// Why it drains, is paused, silent, set apart or gone; or else how its last life ended, where that was seen.
     #[prost(string, tag = "20")]
     pub reason: ::prost::alloc::string::String,
     /// How close it is to others, widest first: room, rack, machine. Not yet.
@@ -9507,7 +9541,8 @@ pub struct ExecutorOrder {
 }
 /// Nested message and enum types in `ExecutorOrder`.
 pub mod executor_order {
-    /// Run an attempt, now: no more are given than the executor has slots.
+    /// Run an attempt, now. No more are given than the executor has slots, unless it has the feature `runs_ahead`: then
+    /// further ones wait their turn there, in the order given.
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct Run {
         /// The attempt.
@@ -9581,7 +9616,8 @@ pub mod executor_order {
         pub bytes: ::core::option::Option<super::Buffer>,
     }
     /// End an attempt. Its code is told at once; after `grace_us` the worker sends SIGINT and then SIGKILL to a process
-    /// that runs nothing else.
+    /// that runs nothing else. One that waits its turn never starts, and `Failed` says so with the class of the reason. With
+    /// `RESCHEDULE` for a reason it is only taken back: if it has started, it goes on.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Cancel {
         /// The attempt.
@@ -9590,7 +9626,7 @@ pub mod executor_order {
         /// How long it may go on.
         #[prost(uint64, tag = "2")]
         pub grace_us: u64,
-        /// Why: cancelled, time is up, memory.
+        /// Why: cancelled, time is up, memory; or wanted back.
         #[prost(enumeration = "super::ErrorClass", tag = "3")]
         pub reason: i32,
     }
@@ -10858,33 +10894,31 @@ pub struct FetchBlobResponse {
     pub length: u64,
 }
 /// Asks for a ticket to read with.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TicketRequest {
-    /// What is to come through the bulk connection: the same bytes that `Fetch` would send.
-    #[prost(message, optional, tag = "1")]
-    pub fetch: ::core::option::Option<FetchRequest>,
+    /// What is to come through the bulk connection, one after the other: the same bytes that `Fetch` would send. At most
+    /// 256.
+    #[prost(message, repeated, tag = "1")]
+    pub fetches: ::prost::alloc::vec::Vec<FetchRequest>,
 }
 /// A ticket to read with.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TicketResponse {
-    /// Sent first on the bulk connection, as it is: a MAC over the object, the length, the peer that asked and the expiry.
+    /// Sent first on the bulk connection, as it is: a MAC over the objects, the length, the peer that asked and the expiry.
     #[prost(bytes = "bytes", tag = "1")]
     pub ticket: ::prost::bytes::Bytes,
     /// Where to connect; any of them will do.
     #[prost(message, repeated, tag = "2")]
     pub addresses: ::prost::alloc::vec::Vec<Address>,
-    /// How many bytes will come.
+    /// How many bytes will come in all.
     #[prost(uint64, tag = "3")]
     pub length: u64,
-    /// BLAKE3 of the uncompressed buffers one after the other; may be absent.
-    #[prost(message, optional, tag = "4")]
-    pub digest: ::core::option::Option<Digest>,
     /// For how long the ticket opens a connection, from now.
-    #[prost(uint64, tag = "5")]
+    #[prost(uint64, tag = "4")]
     pub expires_us: u64,
-    /// What the value is.
-    #[prost(message, optional, tag = "6")]
-    pub head: ::core::option::Option<FetchHead>,
+    /// What the values are, in the order asked. The head of one that is not here has no value, and no bytes of it come.
+    #[prost(message, repeated, tag = "5")]
+    pub heads: ::prost::alloc::vec::Vec<FetchHead>,
 }
 /// Asks for a ticket to write with.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -1,6 +1,6 @@
 //! Where the event loop spends its time, by kind of event.
 
-use bireme_core::time::{Span, Time};
+use bireme_daemon::account;
 
 use crate::machine::Event;
 
@@ -19,6 +19,8 @@ pub(crate) enum Step {
     WorkerAnnounced,
     /// [`Event::WorkerBeat`].
     WorkerBeat,
+    /// [`Event::WorkerDrainAsked`] and [`Event::WorkerStopAsked`].
+    WorkerDismissed,
     /// [`Event::WorkerJoined`].
     WorkerJoined,
     /// [`Event::WorkerReported`].
@@ -29,80 +31,26 @@ pub(crate) enum Step {
     Look,
 }
 
-/// Names of the steps, in their order.
-const NAMES: [&str; 10] = [
-    "commanded",
-    "disconnected",
-    "session_opened",
-    "timer_due",
-    "worker_announced",
-    "worker_beat",
-    "worker_joined",
-    "worker_reported",
-    "flush",
-    "look",
-];
+/// The accounts of the loop.
+pub(crate) type Accounts = account::Accounts<Step>;
 
-/// The time one kind of step took.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Account {
-    /// How often.
-    pub(crate) count: u64,
-    /// All together, in nanoseconds.
-    pub(crate) total_ns: u64,
-    /// The longest, in nanoseconds, where several together count as one.
-    pub(crate) max_ns: u64,
-}
+impl account::Step for Step {
+    const NAMES: &'static [&'static str] = &[
+        "commanded",
+        "disconnected",
+        "session_opened",
+        "timer_due",
+        "worker_announced",
+        "worker_beat",
+        "worker_dismissed",
+        "worker_joined",
+        "worker_reported",
+        "flush",
+        "look",
+    ];
 
-/// The accounts of one event loop.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Accounts {
-    steps: [Account; NAMES.len()],
-    /// Turns of the loop.
-    pub(crate) turns: u64,
-    /// Most events handled in one turn.
-    pub(crate) batch_max: u64,
-    /// Events handled.
-    pub(crate) events: u64,
-    /// Time spent waiting for something to do.
-    pub(crate) idle: Span,
-    /// The most that a timer came late.
-    pub(crate) lag_max: Span,
-    /// Parts of reports that this version does not know.
-    pub(crate) ignored: u64,
-}
-
-impl Accounts {
-    /// Enters steps of one kind that were done together.
-    pub(crate) fn enter(&mut self, step: Step, count: u64, took_ns: u64) {
-        if let Some(account) = self.steps.get_mut(step as usize) {
-            account.count += count;
-            account.total_ns += took_ns;
-            account.max_ns = account.max_ns.max(took_ns);
-        }
-    }
-
-    /// Enters one turn of the loop.
-    pub(crate) fn turn(&mut self, events: u64, idle: Span) {
-        self.turns += 1;
-        self.events += events;
-        self.batch_max = self.batch_max.max(events);
-        self.idle = Span(self.idle.0 + idle.0);
-    }
-
-    /// Enters how late a timer came.
-    pub(crate) fn lag(&mut self, due: Time, now: Time) {
-        self.lag_max = self.lag_max.max(now.since(due));
-    }
-
-    /// All accounts with their names.
-    pub(crate) fn steps(&self) -> impl Iterator<Item = (&'static str, Account)> {
-        NAMES.into_iter().zip(self.steps)
-    }
-
-    /// Time with something to do, in nanoseconds.
-    pub(crate) fn busy_ns(&self) -> u64 {
-        self.steps.iter().map(|account| account.total_ns).sum()
+    fn index(self) -> usize {
+        self as usize
     }
 }
 
@@ -115,6 +63,7 @@ impl From<&Event> for Step {
             Event::TimerDue => Self::TimerDue,
             Event::WorkerAnnounced { .. } => Self::WorkerAnnounced,
             Event::WorkerBeat { .. } => Self::WorkerBeat,
+            Event::WorkerDrainAsked { .. } | Event::WorkerStopAsked { .. } => Self::WorkerDismissed,
             Event::WorkerJoined { .. } => Self::WorkerJoined,
             Event::WorkerReported { .. } => Self::WorkerReported,
         }
@@ -123,17 +72,13 @@ impl From<&Event> for Step {
 
 #[cfg(test)]
 mod tests {
+    use bireme_daemon::account::Step as _;
+
     use super::*;
 
     #[test]
-    fn steps_are_entered_under_their_names() {
-        let mut accounts = Accounts::default();
-        accounts.enter(Step::from(&Event::TimerDue), 1, 5);
-        accounts.enter(Step::TimerDue, 3, 7);
-        accounts.enter(Step::Look, 1, 1);
-        let of = |name| accounts.steps().find(|(other, _)| *other == name).unwrap().1;
-        let timers = of("timer_due");
-        assert_eq!((timers.count, timers.total_ns, timers.max_ns), (4, 12, 7));
-        assert_eq!((of("look").count, accounts.busy_ns()), (1, 13));
+    fn every_step_has_its_name() {
+        assert_eq!(Step::NAMES[Step::from(&Event::TimerDue).index()], "timer_due");
+        assert_eq!(Step::NAMES.get(Step::Look.index()), Step::NAMES.last());
     }
 }

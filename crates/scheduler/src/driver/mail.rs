@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
-use bireme_core::id::{GraphId, SessionId, SessionToken, SubmissionId};
+use bireme_core::id::{Digest, GraphId, SessionId, SessionToken, SubmissionId};
 use bireme_core::limits;
 use bireme_core::protocol::{Announce, Heartbeat, Join, Report};
 use bireme_core::reason::{Reason, Refusal};
@@ -15,10 +15,12 @@ use bireme_core::time::Span;
 use crate::driver::Scene;
 use crate::driver::outbox::{Bell, Outbox, Outflow, outbox};
 use crate::driver::streams::Stream;
-use crate::machine::ConnId;
+use crate::machine::{ConnId, Event};
 
 /// One thing for the driver to do.
 pub(crate) enum Mail {
+    /// Somebody who runs the cluster asks the machine for something.
+    Asked(Event),
     /// A client's stream began as it should.
     Attached { conn: ConnId, open: Open, stream: Box<Stream> },
     /// Commands of a client, in order.
@@ -72,8 +74,8 @@ pub(crate) enum By {
 /// One message of a worker.
 #[derive(Debug, Default)]
 pub(crate) struct WorkerBatch {
-    /// It asks whether the scheduler knows all it holds already.
-    pub(crate) asks_digest: bool,
+    /// It asks whether the scheduler knows all it holds already, whose digest this is.
+    pub(crate) digest: Option<Digest>,
     /// A part of the announcement.
     pub(crate) announce: Option<Announce>,
     /// In order.

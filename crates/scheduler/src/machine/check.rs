@@ -72,7 +72,7 @@ impl Machine {
                 })?;
                 ensure(missing > 0, || format!("is {:?} and misses nothing", record.phase))?;
             }
-            Phase::Ready => {
+            Phase::Ready | Phase::Suspect => {
                 ensure(missing == 0, || format!("is ready and misses {missing} inputs"))?;
             }
             Phase::Failed => ensure(graph.failures.contains_key(&task.index), || {
@@ -141,6 +141,16 @@ impl Machine {
                 "has {prefilled} prefilled, {ahead} ahead, {retracting} asked back; counted {counted:?}"
             )
         })?;
+        if let Some(suspect) = worker.alone {
+            ensure(self.suspects.get(&suspect) == Some(&Some(id)), || {
+                "is set apart for a task that does not know".to_owned()
+            })?;
+        }
+        let is_suspect = |task: &&TaskRef| self.task(**task).has(flag::SUSPECT);
+        let suspect = worker.sent.iter().find(is_suspect).copied();
+        ensure(suspect.is_none() || (worker.alone == suspect && worker.sent.len() == 1), || {
+            format!("has a suspect among {} tasks", worker.sent.len())
+        })?;
         ensure(self.crowded.contains(&id) == (prefilled > 0), || {
             "is wrongly listed as crowded".to_owned()
         })
@@ -156,10 +166,13 @@ impl Machine {
         ensure(bytes == counted, || {
             format!("small values take {bytes} bytes, {counted} are counted")
         })?;
-        for (_, object) in self.objects.iter() {
+        let mut replicas = 0;
+        for (no, object) in self.objects.iter() {
+            replicas += object.holders.len();
             for holder in &object.holders {
-                ensure(self.workers.contains_key(*holder), || {
-                    format!("object {} is held by a worker that is gone", object.id)
+                let worker = self.workers.get(*holder);
+                ensure(worker.is_some_and(|worker| worker.held.contains_key(&no)), || {
+                    format!("object {} is held by {holder}, which does not know", object.id)
                 })?;
             }
             if let Some(task) = object.id.task() {
@@ -168,7 +181,8 @@ impl Machine {
                 })?;
             }
         }
-        Ok(())
+        let listed: usize = self.workers.values().map(|worker| worker.held.len()).sum();
+        ensure(replicas == listed, || format!("{replicas} replicas, workers list {listed}"))
     }
 
     /// No ready task waits while a worker would run it at once.

@@ -1,14 +1,12 @@
 //! How sessions come, what they ask, and how graphs end with them.
 
 use bireme_core::error::{ErrorClass, TaskError};
-use bireme_core::id::{GraphId, SessionId, SubmissionId};
-use bireme_core::object::ObjectId;
+use bireme_core::id::{GraphId, SessionId, SessionToken, SubmissionId};
 use bireme_core::reason::{Reason, Refusal};
-use bireme_core::session::{Command, IndexRange, Known, Open, Opened, Put};
+use bireme_core::session::{Command, IndexRange, Known, Open, Opened};
 use bireme_core::{Span, limits};
 
 use super::number::{GraphNo, TaskRef};
-use super::object::Object;
 use super::session::{News, Outcome, Session};
 use super::task::{Phase, flag};
 use super::{ConnId, Effect, Machine, Timer};
@@ -42,9 +40,14 @@ impl Machine {
             }
         };
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        session.name = open.name;
+        // Whoever comes back keeps what he does not say anew.
+        if known.is_none() || !open.name.is_empty() {
+            session.name = open.name;
+        }
         session.weight_percent = open.weight_percent.max(1);
-        session.ttl = open.ttl.unwrap_or(limits::SESSION_TTL).min(limits::SESSION_TTL_MAX);
+        if let Some(ttl) = open.ttl.or(known.is_none().then_some(limits::SESSION_TTL)) {
+            session.ttl = ttl.min(limits::SESSION_TTL_MAX);
+        }
         session.left = self.now;
         let opened = Opened { session: id, resumed: known.is_some(), ttl: session.ttl };
         if let Some(conn) = conn {
@@ -145,21 +148,37 @@ impl Machine {
         }
     }
 
+    /// Ends a session that asked for it, unless a graph of it lives on. One with a stream ends with that, once the answer is
+    /// read; nobody can come back to it.
+    fn close_session(&mut self, id: SessionId, effects: &mut Vec<Effect>) {
+        let Some(session) = self.sessions.get_mut(&id).filter(|session| session.graphs.is_empty())
+        else {
+            return;
+        };
+        if session.conn.is_none() {
+            return self.end_session(id, effects);
+        }
+        session.ttl = Span::ZERO;
+        let token = session.token;
+        self.forget_token(id, token);
+    }
+
+    /// Lets nobody come back to a session by its token, which by now may be another's.
+    fn forget_token(&mut self, id: SessionId, token: SessionToken) {
+        if self.tokens.get(&token) == Some(&id) {
+            self.tokens.remove(&token);
+        }
+    }
+
     fn end_session(&mut self, id: SessionId, effects: &mut Vec<Effect>) {
         let graphs =
             self.sessions.get(&id).map(|session| session.graphs.clone()).unwrap_or_default();
         for no in graphs {
             self.drop_graph(no);
         }
-        let held: Vec<ObjectId> =
-            self.held.keys().copied().filter(|object| is_held_by(*object, id)).collect();
-        for object in held {
-            if let Some(no) = self.held.remove(&object) {
-                self.drop_object(no);
-            }
-        }
+        self.drop_values(id);
         if let Some(session) = self.sessions.remove(&id) {
-            self.tokens.remove(&session.token);
+            self.forget_token(id, session.token);
         }
         effects.push(Effect::SessionGone(id));
     }
@@ -202,18 +221,18 @@ impl Machine {
                     machine.on_release(id, graph, &tasks)
                 });
             }
+            Command::ReleaseValues { submission, objects } => {
+                self.answer(id, submission, effects, |machine| {
+                    machine.on_values_released(id, &objects)
+                });
+            }
             Command::Retry { submission, graph, tasks } => {
                 self.answer(id, submission, effects, |machine| machine.on_retry(id, graph, &tasks));
             }
             Command::Close { submission } => {
                 self.answer(id, submission, effects, |_| Ok((None, 0)));
                 self.drop_attached(id);
-                let is_empty =
-                    self.sessions.get(&id).is_some_and(|session| session.graphs.is_empty());
-                if is_empty && self.sessions.get(&id).is_some_and(|session| session.conn.is_none())
-                {
-                    self.end_session(id, effects);
-                }
+                self.close_session(id, effects);
             }
             Command::Locate { request, objects } => {
                 self.count_answer(id);
@@ -345,11 +364,14 @@ impl Machine {
 
     /// Takes a failed or cancelled task back to where it was submitted.
     fn begin_again(&mut self, task: TaskRef) {
+        let before = self.before(task);
         self.set_phase(task, Phase::Waiting);
+        self.tell_story(before, "RETRIED", "somebody asked for another try");
         self.graph_mut(task.graph).forget_failure(task.index);
         let record = self.task_mut(task);
         record.retries = 0;
         record.crashes = 0;
+        record.clear(flag::SUSPECT);
         let (first, count) = (record.first_edge, record.edges);
         for at in first..first + count {
             let edge = *self.graph(task.graph).edge(at);
@@ -369,43 +391,6 @@ impl Machine {
                 self.note_end(task);
             }
         }
-    }
-
-    fn on_put(&mut self, session: SessionId, objects: &[Put]) -> Outcome {
-        for (n, put) in objects.iter().enumerate() {
-            if !is_held_by(put.object, session) {
-                let message = format!("{} is not numbered by session {}", put.object, session.0);
-                return Err(Refusal::at(
-                    Reason::ObjectUnknown,
-                    format!("objects[{n}].object"),
-                    message,
-                ));
-            }
-            if !self.workers.contains_key(put.worker) {
-                let message = format!("there is no worker {}", put.worker.0);
-                return Err(Refusal::at(
-                    Reason::WorkerUnknown,
-                    format!("objects[{n}].worker"),
-                    message,
-                ));
-            }
-        }
-        for put in objects {
-            let no = if let Some(no) = self.held.get(&put.object) {
-                *no
-            } else {
-                let no = self.objects.insert(Object::new(put.object));
-                self.held.insert(put.object, no);
-                no
-            };
-            if let Some(object) = self.objects.get_mut(no) {
-                object.size = put.size;
-                if !object.holders.contains(&put.worker) {
-                    object.holders.push(put.worker);
-                }
-            }
-        }
-        Ok((None, 0))
     }
 
     /// A chunk that nobody can read was refused: its graph fails if an earlier one has made it.
@@ -471,8 +456,4 @@ impl Machine {
             self.fail_from(taker, super::task::Failure::Own(Box::new(error)));
         }
     }
-}
-
-fn is_held_by(object: ObjectId, session: SessionId) -> bool {
-    matches!(object, ObjectId::Held { holder, .. } if holder == session.into())
 }

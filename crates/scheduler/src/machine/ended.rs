@@ -1,6 +1,7 @@
 //! How attempts end, and what follows for the tasks around them.
 
 use bireme_core::error::{ErrorClass, TaskError};
+use bireme_core::graph::OnWorkerLost;
 use bireme_core::id::{AttemptId, TaskId, WorkerId};
 use bireme_core::object::ObjectId;
 use bireme_core::protocol::{Output, Report, Timing};
@@ -12,7 +13,7 @@ use super::number::{GraphNo, NONE, ObjectNo, TaskRef};
 use super::object::Object;
 use super::task::{Edge, Failure, Phase, flag};
 use super::worker::Errand;
-use super::{Machine, Peer, Timer};
+use super::{Effect, Machine, Peer, Timer};
 
 impl Machine {
     pub(super) fn on_worker_reported(&mut self, worker: WorkerId, report: Report) {
@@ -20,6 +21,7 @@ impl Machine {
             return; // News of a lost worker: what it had has been given to others.
         }
         let ended = report.ended();
+        let before = self.errands_of(worker);
         match report {
             Report::Draining => self.on_draining(worker),
             Report::Failed { attempt, error, timing } => {
@@ -28,7 +30,9 @@ impl Machine {
             Report::Finished { attempt, outputs, timing } => {
                 self.on_finished(worker, attempt, outputs, &timing);
             }
-            Report::InputMissing { object, asked } => self.on_input_missing(worker, object, &asked),
+            Report::InputMissing { object, asked, made_by } => {
+                self.on_input_missing(worker, object, &asked, made_by);
+            }
             Report::ReplicaAdded { object, size } => self.on_replica_added(worker, object, size),
             Report::ReplicaLost(object) => self.on_replica_lost(worker, object),
             Report::Retracted(attempt) => self.on_retracted(worker, attempt),
@@ -36,6 +40,25 @@ impl Machine {
         }
         if let Some(attempt) = ended {
             self.drop_strays(worker, attempt.task);
+        }
+        let more = self.errands_of(worker).saturating_sub(before);
+        if let Some(record) = self.workers.get_mut(worker) {
+            record.owed += more;
+        }
+    }
+
+    fn errands_of(&self, worker: WorkerId) -> usize {
+        self.workers.get(worker).map_or(0, |worker| worker.outbox.len())
+    }
+
+    /// Cuts a worker off that reports without end and never reads what that leads to.
+    pub(super) fn bound_owed(&mut self, worker: WorkerId, effects: &mut Vec<Effect>) {
+        let Some(record) = self.workers.get_mut(worker) else { return };
+        record.owed = record.owed.min(record.outbox.len());
+        let owed = record.owed;
+        if owed > limits::WORKER_OWED {
+            let message = format!("{owed} orders are unread; read the stream, then come back");
+            self.cut_off(worker, message, effects);
         }
     }
 
@@ -81,7 +104,9 @@ impl Machine {
             return;
         }
         self.detach(task);
-        self.task_mut(task).count_run();
+        let record = self.task_mut(task);
+        record.count_run();
+        record.clear(flag::SUSPECT);
         self.set_phase(task, Phase::Finished);
         if let Some(record) = self.workers.get_mut(worker) {
             record.finished += 1;
@@ -93,9 +118,7 @@ impl Machine {
             let no = self.output_object(task, n);
             let object = self.objects.get_mut(no).expect("an output's object was just made");
             object.size = output.size;
-            if !object.holders.contains(&worker) {
-                object.holders.push(worker);
-            }
+            self.add_holder(no, worker);
             self.keep_small(no, output.value);
         }
         self.tell_dependents(task);
@@ -175,6 +198,7 @@ impl Machine {
         let no = self.object_for(id);
         if let Some(object) = self.objects.get_mut(no) {
             object.remove_taker(task);
+            self.drop_unwanted_value(no);
         }
         if let Some(producer) = self.producer_of(id) {
             let graph = self.graph_mut(producer.graph);
@@ -235,6 +259,9 @@ impl Machine {
         self.forget_small(no);
         let Some(object) = self.objects.remove(no) else { return };
         for holder in object.holders {
+            if let Some(worker) = self.workers.get_mut(holder) {
+                worker.held.remove(&no);
+            }
             self.errand(holder, Errand::Release(object.id));
         }
     }
@@ -370,15 +397,35 @@ impl Machine {
         self.end_in_failure(task, error);
     }
 
-    /// An attempt that a task waits for has failed: the task is tried again if its policy says so.
+    /// An attempt that a task waits for has failed.
     fn end_in_failure(&mut self, task: TaskRef, error: Box<TaskError>) {
+        let (before, cause, message) =
+            (self.before(task), error.reason.clone(), error.message.clone());
+        self.judge_failure(task, error);
+        self.tell_story(before, &cause, &message);
+    }
+
+    /// A task whose attempt has failed is tried again if its policy says so.
+    fn judge_failure(&mut self, task: TaskRef, error: Box<TaskError>) {
         let record = self.task(task);
         let class = std::sync::Arc::clone(&self.classes.get(record.class).spec);
+        // An input that was lost is made again, and its attempt with it; that, too, is tried so often and no more.
+        let is_mishap = matches!(error.class, ErrorClass::ProcessDied | ErrorClass::InputLost);
+        if is_mishap && class.on_worker_lost == OnWorkerLost::Rerun {
+            self.take_back(task);
+            match self.count_crash(task, error) {
+                None => self.wait_for_inputs(task),
+                Some(error) => self.fail_from(task, Failure::Own(error)),
+            }
+            return;
+        }
+        self.task_mut(task).clear(flag::SUSPECT);
         if error.class == ErrorClass::Reschedule {
             self.take_back(task);
             self.wait_for_inputs(task);
             return;
         }
+        let record = self.task(task);
         let retry = u32::from(record.retries) + 1;
         match class.retry.pause(retry, error.class) {
             Some(pause) => {
@@ -452,10 +499,14 @@ impl Machine {
             }
             let sent = record.phase.is_sent();
             let (worker, told) = (WorkerId(record.worker), record.has(flag::TOLD));
+            let before = sent.then(|| self.before(task));
             if sent {
                 self.detach(task);
             }
             self.set_phase(task, Phase::Cancelled);
+            if let Some(before) = before {
+                self.tell_story(before, Reason::Cancelled.name(), "the attempt was cancelled");
+            }
             if sent && told {
                 self.errand(worker, Errand::Cancel(self.attempt_id(task), grace));
             } else if sent {

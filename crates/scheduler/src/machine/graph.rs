@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use bireme_core::graph::{GraphCounts, GraphOptions, GraphSoFar, Outputs};
-use bireme_core::hash::Seeded;
+use bireme_core::hash::{Keys, Seeded};
 use bireme_core::id::{GraphId, SessionId, TaskId};
 use bireme_core::{ObjectId, TaskError, Time};
 use bytes::Bytes;
-use hashbrown::HashTable;
 
 use super::number::{ClassNo, NONE, ObjectNo};
 use super::table::Tasks;
@@ -27,10 +26,12 @@ pub(super) struct Graph {
     /// The graph's classes in the machine's table, and how many outputs each has.
     pub(super) classes: Vec<(ClassNo, u16)>,
     pub(super) externals: Vec<ObjectId>,
-    keys: HashTable<u32>,
+    keys: Keys,
     /// Object numbers of tasks with several outputs.
     pub(super) several: BTreeMap<u32, Box<[ObjectNo]>>,
     pub(super) failures: BTreeMap<u32, Failure>,
+    /// When its first chunk came.
+    pub(super) created: Time,
     /// How many of them are tasks' own.
     pub(super) own_failures: u32,
     pub(super) counts: GraphCounts,
@@ -49,7 +50,7 @@ pub(super) struct Graph {
 }
 
 impl Graph {
-    pub(super) fn new(id: GraphId, session: SessionId, options: GraphOptions) -> Self {
+    pub(super) fn new(id: GraphId, session: SessionId, options: GraphOptions, now: Time) -> Self {
         Self {
             id,
             session,
@@ -59,9 +60,10 @@ impl Graph {
             texts: Vec::new(),
             classes: Vec::new(),
             externals: Vec::new(),
-            keys: HashTable::new(),
+            keys: Keys::default(),
             several: BTreeMap::new(),
             failures: BTreeMap::new(),
+            created: now,
             own_failures: 0,
             counts: GraphCounts::default(),
             closed: false,
@@ -175,34 +177,28 @@ impl Graph {
 
     /// Finds a task by the key that was given for it.
     pub(super) fn find(&self, hasher: &Seeded, key: &str) -> Option<u32> {
-        let entered = self.keys.find(hasher.hash(key), |&index| self.key(self.task(index)) == key);
-        entered.copied().or_else(|| self.tasks.find_row(key))
+        let has = |task| key_in(&self.tasks, &self.texts, task) == key.as_bytes();
+        self.keys.find(hasher, key, has).or_else(|| self.tasks.find_row(key))
     }
 
     /// Enters the key of the task with this index, which is in the table of tasks. Returns whoever has it already.
     pub(super) fn enter_key(&mut self, hasher: &Seeded, index: u32) -> Result<(), u32> {
-        let key = self.key(self.task(index));
-        let hash = hasher.hash(key);
-        if let Some(&other) = self.keys.find(hash, |&other| self.key(self.task(other)) == key) {
-            return Err(other);
-        }
-        if let Some(row) = self.tasks.find_row(key) {
+        let (tasks, texts) = (&self.tasks, &self.texts);
+        let bytes = key_in(tasks, texts, index);
+        let key = std::str::from_utf8(bytes).expect("keys come as strings");
+        if let Some(row) = tasks.find_row(key) {
             return Err(row);
         }
-        let (tasks, texts) = (&self.tasks, &self.texts);
-        let hash_of = |&other: &u32| {
-            let task = tasks.get(other).expect("only tasks that exist are entered");
-            let text = texts.get(task.chunk as usize).expect("texts are kept with their tasks");
-            let bytes =
-                text.get(task.text as usize..task.text as usize + usize::from(task.key_len));
-            hasher.hash(
-                std::str::from_utf8(bytes.expect("as written at the door"))
-                    .expect("keys come as strings"),
-            )
-        };
-        self.keys.insert_unique(hash, index, hash_of);
-        Ok(())
+        self.keys.take(hasher, key, index, |other| key_in(tasks, texts, other) == bytes)
     }
+}
+
+/// The key that was given for a task.
+fn key_in<'a>(tasks: &Tasks, texts: &'a [Bytes], index: u32) -> &'a [u8] {
+    let task = tasks.get(index).expect("only tasks that exist are entered");
+    let text = texts.get(task.chunk as usize).expect("texts are kept with their tasks");
+    let start = task.text as usize;
+    text.get(start..start + usize::from(task.key_len)).expect("as written at the door")
 }
 
 impl GraphSoFar for Graph {

@@ -2,7 +2,7 @@
 
 use bireme_core::error::{ErrorClass, TaskError};
 use bireme_core::graph::OnWorkerLost;
-use bireme_core::id::WorkerId;
+use bireme_core::id::{AttemptNo, WorkerId};
 use bireme_core::object::ObjectId;
 use bireme_core::reason::Reason;
 use smallvec::SmallVec;
@@ -31,7 +31,15 @@ impl Machine {
                 }
                 match self.edge_producer(task, edge) {
                     Some(producer) if self.task(producer).phase == Phase::Finished => {
-                        if self.revive(producer) {
+                        if !self.may_run_again(producer) {
+                            // It did its part: nobody needed the output any more when it was dropped.
+                            let name = self.graph(producer.graph).name(producer.index);
+                            let message = format!(
+                                "an output of task {name:?} was dropped when nobody needed it, and the task may not be run again"
+                            );
+                            let error = Box::new(lost_input(&message));
+                            self.fail_from(task, Failure::Own(error));
+                        } else if self.revive(producer) {
                             open.push(producer);
                         }
                     }
@@ -89,7 +97,9 @@ impl Machine {
 
     /// Has a finished task wait to run again, because an output that is needed was lost. Returns whether it may.
     fn revive(&mut self, task: TaskRef) -> bool {
+        let before = self.before(task);
         self.set_phase(task, Phase::Waiting);
+        self.tell_story(before, "OUTPUT_LOST", "an output that is needed was lost");
         let (first, count) = (self.task(task).first_edge, self.task(task).edges);
         for at in first..first + count {
             let edge = *self.graph(task.graph).edge(at);
@@ -102,7 +112,7 @@ impl Machine {
         // Whoever had this input, and has not been sent to run, waits for it again.
         for dependent in self.dependents_of(task).into_iter().chain(self.takers_of(task)) {
             match self.task(dependent).phase {
-                Phase::Ready => {
+                Phase::Ready | Phase::Suspect => {
                     self.set_phase(dependent, Phase::Waiting);
                     self.task_mut(dependent).missing = 1;
                 }
@@ -118,9 +128,7 @@ impl Machine {
                 _ => {}
             }
         }
-        let record = self.task(task);
-        let may_run_again =
-            self.classes.get(record.class).spec.on_worker_lost == OnWorkerLost::Rerun;
+        let may_run_again = self.may_run_again(task);
         if !may_run_again {
             let name = self.graph(task.graph).name(task.index);
             let message =
@@ -130,10 +138,15 @@ impl Machine {
         may_run_again
     }
 
+    /// Whether a task may be run again to make lost outputs anew.
+    fn may_run_again(&self, task: TaskRef) -> bool {
+        self.classes.get(self.task(task).class).spec.on_worker_lost == OnWorkerLost::Rerun
+    }
+
     /// A worker has an object no more.
     pub(super) fn lose_replica(&mut self, worker: WorkerId, no: ObjectNo) {
-        let Some(object) = self.objects.get_mut(no) else { return };
-        object.holders.retain(|holder| *holder != worker);
+        self.remove_holder(no, worker);
+        let Some(object) = self.objects.get(no) else { return };
         if object.is_stored() {
             return;
         }
@@ -150,7 +163,9 @@ impl Machine {
         }
         for taker in takers {
             match self.task(taker).phase {
-                Phase::Ready | Phase::Waiting => self.set_phase(taker, Phase::Waiting),
+                Phase::Ready | Phase::Suspect | Phase::Waiting => {
+                    self.set_phase(taker, Phase::Waiting);
+                }
                 Phase::Ahead if self.producer_of(id).is_none() => self.call_off(taker),
                 _ => continue,
             }
@@ -158,10 +173,24 @@ impl Machine {
         }
     }
 
+    /// The attempt that made a stored object, where it is the output of a task.
+    pub(super) fn made_by(&self, id: ObjectId) -> Option<AttemptNo> {
+        let task = self.producer_of(id)?;
+        (self.task(task).phase == Phase::Finished).then(|| self.attempt_id(task).no)
+    }
+
     /// An input of attempts on a worker could not be had from those who should have it. Who does have it, and only could not
-    /// be reached, is to drop it: nobody will ask there again.
-    pub(super) fn on_input_missing(&mut self, worker: WorkerId, id: ObjectId, asked: &[WorkerId]) {
+    /// be reached, is to drop it: nobody will ask there again. Those who were asked for what an earlier attempt had made may
+    /// have got it anew since: they keep it.
+    pub(super) fn on_input_missing(
+        &mut self,
+        worker: WorkerId,
+        id: ObjectId,
+        asked: &[WorkerId],
+        made_by: Option<AttemptNo>,
+    ) {
         let no = self.find_object(id);
+        let asked = if made_by == self.made_by(id) { asked } else { &[] };
         for holder in asked {
             if let Some(no) = no {
                 self.lose_replica(*holder, no);
@@ -202,14 +231,16 @@ impl Machine {
 
     pub(super) fn on_replica_added(&mut self, worker: WorkerId, id: ObjectId, size: u64) {
         let no = self.find_object(id);
-        match no.and_then(|no| self.objects.get_mut(no)) {
-            Some(object) if object.is_stored() => {
+        match no.and_then(|no| Some((no, self.objects.get_mut(no)?))) {
+            Some((no, object)) if object.is_stored() => {
                 object.size = object.size.max(size);
-                if !object.holders.contains(&worker) {
-                    object.holders.push(worker);
+                self.add_holder(no, worker);
+            }
+            _ => {
+                if !self.awaits_word_of(worker, id) {
+                    self.drop_stray(worker, id);
                 }
             }
-            _ => self.drop_stray(worker, id),
         }
     }
 

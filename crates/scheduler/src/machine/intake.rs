@@ -76,7 +76,7 @@ impl Machine {
                 .map_err(|_| Refusal::new(Reason::Busy, "graph numbers are used up"))?,
         );
         owner.graphs.insert(no);
-        let graph = Graph::new(id, session, chunk.options.take().unwrap_or_default());
+        let graph = Graph::new(id, session, chunk.options.take().unwrap_or_default(), self.now);
         self.graphs.push(Some(Box::new(graph)));
         self.graph_numbers.insert(id, no);
         Ok((no, true))
@@ -90,12 +90,16 @@ impl Machine {
                 "options belong into the first chunk of a graph",
             ));
         }
-        if self.unfinished + chunk.task_count() > limits::TASKS {
-            let message =
-                format!("{} tasks are unfinished, the limit is {}", self.unfinished, limits::TASKS);
+        chunk.check(self.graph(no))?;
+        let more = chunk.task_count();
+        if self.unfinished + more > limits::TASKS {
+            let message = format!(
+                "{} tasks are unfinished and {more} more came, the limit is {}",
+                self.unfinished,
+                limits::TASKS
+            );
             return Err(Refusal::new(Reason::TooManyTasks, message));
         }
-        chunk.check(self.graph(no))?;
         for (n, external) in chunk.externals.iter().enumerate() {
             if self.object_source(*external).is_none() {
                 let message = format!("there is no object {external}, or it was released");
@@ -366,7 +370,10 @@ impl Machine {
                 (output < self.task(task).outputs).then_some(())
             }
             (ObjectId::Output { .. }, None) => None,
-            (ObjectId::Held { .. }, _) => self.held.contains_key(&object).then_some(()),
+            (ObjectId::Held { .. }, _) => {
+                let value = self.held.get(&object).and_then(|no| self.objects.get(*no))?;
+                (!value.given_up).then_some(())
+            }
         }
     }
 

@@ -56,6 +56,8 @@ pub(super) struct Object {
     pub(super) stamp: u32,
     /// The small value was passed on since the cache last looked.
     pub(super) used: bool,
+    /// The session that put it wants it no more.
+    pub(super) given_up: bool,
     /// Tasks of other graphs that take it and have not ended; hardly any object has some.
     #[expect(clippy::box_collection, reason = "a word in each of millions of records, not three")]
     takers: Option<Box<Vec<TaskRef>>>,
@@ -70,6 +72,7 @@ impl Object {
             small: Small::Absent,
             stamp: 0,
             used: false,
+            given_up: false,
             takers: None,
         }
     }

@@ -6,6 +6,8 @@
 //! all being made by attempts sent to that worker before. A worker that falls idle gets prefilled tasks of another, which is
 //! asked to give them back.
 
+use std::cmp::Reverse;
+
 use bireme_core::id::{AttemptId, AttemptNo, SessionId, WorkerId};
 use bireme_core::limits;
 use smallvec::SmallVec;
@@ -28,6 +30,7 @@ const SHARE_LOOK: usize = 64;
 impl Machine {
     /// Sends ready tasks to workers until either run out, then shares what waits with workers that are idle.
     pub(super) fn place_ready(&mut self) {
+        self.place_suspects();
         let mut blocked: SmallVec<[ClassNo; 4]> = SmallVec::new();
         loop {
             let mut best: Option<(u64, ClassNo, SessionId, TaskRef)> = None;
@@ -92,7 +95,7 @@ impl Machine {
                 }
             }
         }
-        bytes.into_iter().max_by_key(|(worker, sum)| (*sum, std::cmp::Reverse(*worker)))
+        bytes.into_iter().max_by_key(|(worker, sum)| (*sum, Reverse(*worker)))
     }
 
     /// Sends a task to a worker, and after it those that can follow it there.
@@ -101,7 +104,7 @@ impl Machine {
         self.extend_ahead(to);
     }
 
-    fn send_one(&mut self, task: TaskRef, to: WorkerId, phase: Phase) {
+    pub(super) fn send_one(&mut self, task: TaskRef, to: WorkerId, phase: Phase) {
         self.set_phase(task, phase);
         let class = self.task(task).class;
         let worker = self.workers.get_mut(to).expect("a worker that was chosen is there");
@@ -164,6 +167,7 @@ impl Machine {
         let graph = self.graph(task.graph);
         let record = graph.task(task.index);
         if record.phase != Phase::Waiting
+            || record.has(flag::SUSPECT)
             || record.missing > limits::AHEAD_INPUTS
             || record.edges > 8 * limits::AHEAD_INPUTS
         {
@@ -272,43 +276,57 @@ impl Machine {
         if self.crowded.is_empty() || self.kinds.are_full() || !self.active.is_empty() {
             return;
         }
-        let idle: Vec<WorkerId> = self
-            .kinds
-            .idle()
-            .filter(|id| {
-                self.workers
-                    .get(*id)
-                    .is_some_and(|worker| worker.is_open() && worker.prefilled == 0)
-            })
-            .take(self.crowded.len().min(SHARES))
-            .collect();
-        // What was asked for and has not come will keep some of the idle ones busy.
-        let mut coming: u32 = self
-            .crowded
-            .iter()
-            .filter_map(|id| self.workers.get(*id))
-            .map(|worker| worker.retracting)
-            .sum();
+        let idle = self.idle(self.crowded.len().min(SHARES));
+        if idle.is_empty() {
+            return; // As a rule: the crowded ones may be thousands, and are looked at only for somebody's sake.
+        }
+        let (mut coming, crowded) = self.most_crowded(idle.len());
         for id in idle {
             let cpus = self.workers.get(id).map_or(0, Worker::free_cpus);
             if coming >= cpus {
                 coming -= cpus;
                 continue;
             }
-            let Some(victim) = self.victim(id) else { return };
+            let worth = crowded.iter().filter_map(|id| self.workers.get(*id)?.relief());
+            let Some((_, Reverse(victim))) = worth.max() else { return };
             self.ask_back(victim, id);
         }
     }
 
-    /// The worker with most that waits, where that is worth moving.
-    fn victim(&self, idle: WorkerId) -> Option<WorkerId> {
-        let crowded =
-            self.crowded.iter().filter(|id| **id != idle).filter_map(|id| self.workers.get(*id));
-        let crowded = crowded.filter(|worker| worker.conn.is_some() && worker.is_worth_relieving());
-        let most = crowded.max_by_key(|worker| {
-            (worker.prefilled - worker.retracting, std::cmp::Reverse(worker.id))
-        })?;
-        Some(most.id)
+    /// So many workers that have a cpu free and nothing that waits.
+    fn idle(&mut self, count: usize) -> Vec<WorkerId> {
+        let (mut idle, mut stale) = (Vec::new(), Vec::new());
+        for id in self.kinds.idle() {
+            let Some(worker) = self.workers.get(id) else { continue };
+            if worker.listed != Some(worker.load()) {
+                stale.push(id);
+            }
+            if worker.is_open() && worker.prefilled == 0 {
+                idle.push(id);
+            }
+            if idle.len() == count {
+                break;
+            }
+        }
+        // Or every step would meet them again.
+        for id in stale {
+            self.touch(id);
+        }
+        idle
+    }
+
+    /// How many tasks crowded workers were asked for that have not come, which will keep some of the idle ones busy; and the
+    /// workers with most that waits beyond those. Whoever asks that many workers one after the other need look at no others.
+    fn most_crowded(&self, count: usize) -> (u32, Vec<WorkerId>) {
+        let mut coming = 0;
+        let mut crowded = Vec::new();
+        for worker in self.crowded.iter().filter_map(|id| self.workers.get(*id)) {
+            coming += worker.retracting;
+            crowded.extend(worker.relief());
+        }
+        crowded.sort_unstable();
+        let most = crowded.into_iter().rev().take(count);
+        (coming, most.map(|(_, Reverse(id))| id).collect())
     }
 
     /// Asks a worker to give back the newest tasks that wait there and that another could run: half of them, at most as many

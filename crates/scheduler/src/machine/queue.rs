@@ -58,6 +58,11 @@ impl Machine {
         let rank =
             Rank::new(task, record.priority.saturating_add(graph.options.priority), record.order);
         let class = record.class;
+        if record.has(flag::SUSPECT) {
+            self.set_phase(task, Phase::Suspect);
+            self.suspects.entry(task).or_insert(None);
+            return;
+        }
         self.set_phase(task, Phase::Ready);
         self.lane(class, session).push(rank);
     }

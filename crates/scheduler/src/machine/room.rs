@@ -77,7 +77,7 @@ impl Kinds {
             .collect()
     }
 
-    /// Workers with a cpu free, least loaded first within each kind.
+    /// Workers with a cpu free going by the load they are listed under, least loaded first within each kind.
     pub(super) fn idle(&self) -> impl Iterator<Item = WorkerId> {
         self.slots
             .iter()

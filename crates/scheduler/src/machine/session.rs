@@ -9,6 +9,7 @@ use bireme_core::{ObjectId, Span, Time, limits};
 
 use super::ConnId;
 use super::number::{GraphNo, TaskRef};
+use super::put::Numbers;
 
 /// What became of a command: the graph it was about and how many tasks that has, or why it was refused.
 pub(super) type Outcome = Result<(Option<GraphId>, u32), Refusal>;
@@ -42,6 +43,7 @@ pub(super) struct Session {
     pub(super) weight_percent: u32,
     /// The stream; `None` while it is lost, or if there never was one.
     pub(super) conn: Option<ConnId>,
+    pub(super) opened: Time,
     /// When it was last heard of, once its stream is lost.
     pub(super) left: Time,
     pub(super) outbox: Outbox<News>,
@@ -54,6 +56,8 @@ pub(super) struct Session {
     pub(super) last_graph: u32,
     recent: BTreeMap<SubmissionId, Outcome>,
     recent_order: VecDeque<SubmissionId>,
+    /// Which of its values it has told of, those that are gone among them.
+    pub(super) told: Numbers,
 }
 
 impl Session {
@@ -65,6 +69,7 @@ impl Session {
             ttl: limits::SESSION_TTL,
             weight_percent: 100,
             conn: None,
+            opened: now,
             left: now,
             outbox: Outbox::default(),
             answers: 0,
@@ -73,6 +78,7 @@ impl Session {
             last_graph: 0,
             recent: BTreeMap::new(),
             recent_order: VecDeque::new(),
+            told: Numbers::default(),
         }
     }
 

@@ -14,6 +14,8 @@ pub(super) enum Phase {
     Backoff,
     /// In its class's queue.
     Ready,
+    /// It may have killed the worker it ran on: for a worker of its own.
+    Suspect,
     /// Sent; holds resources of its worker.
     Reserved,
     /// Sent beyond what its worker can run at once.
@@ -56,6 +58,8 @@ pub(super) mod flag {
     pub(in super::super) const NOTICE: u8 = 1 << 5;
     /// The session asked for its end.
     pub(in super::super) const WANTED: u8 = 1 << 6;
+    /// An attempt may have killed its worker: the next ones run alone, until one has ended by itself.
+    pub(in super::super) const SUSPECT: u8 = 1 << 7;
 }
 
 /// A task.
@@ -121,7 +125,7 @@ impl Task {
     pub(super) fn state(&self) -> TaskState {
         match self.phase {
             Phase::Waiting | Phase::Backoff => TaskState::Waiting,
-            Phase::Ready => TaskState::Ready,
+            Phase::Ready | Phase::Suspect => TaskState::Ready,
             Phase::Reserved | Phase::Prefilled | Phase::Ahead if self.has(flag::STARTED) => {
                 TaskState::Running
             }

@@ -36,12 +36,13 @@ impl Machine {
             used += OVERHEAD;
             match errand {
                 Errand::Cancel(attempt, grace) => out.push(Order::Cancel { attempt, grace }),
+                Errand::Leave(deadline) => out.push(Order::Drain { deadline }),
                 Errand::Peer(peer) => out.push(Order::Peers(vec![self.peer(peer)])),
                 Errand::Place(object) => {
                     if let Some(no) = self.find_object(object)
                         && let Some(record) = self.objects.get(no)
                     {
-                        let input = input_of(object, Some(record), worker);
+                        let input = self.input_of(object, Some(record), worker);
                         self.introduce(worker, &input, out);
                         self.note_sent_value(worker, &input);
                         used += input_bytes(&input);
@@ -49,12 +50,27 @@ impl Machine {
                     }
                 }
                 Errand::Release(object) => out.push(Order::Release(object)),
+                Errand::Replicate(object) => used += self.tell_replicate(worker, object, out),
                 Errand::Retract(attempt) => out.push(Order::Retract(attempt)),
                 Errand::Settle(attempt) => out.push(Order::Settle(attempt)),
                 Errand::Start(task, attempt) => used += self.tell_start(worker, task, attempt, out),
+                Errand::Stop => out.push(Order::Stop),
             }
         }
         self.workers.get(worker).is_some_and(|worker| !worker.outbox.is_empty())
+    }
+
+    /// Appends the order to make a replica, unless the object is gone. Returns its size in bytes, about.
+    fn tell_replicate(&mut self, worker: WorkerId, id: ObjectId, out: &mut Vec<Order>) -> usize {
+        let Some(object) = self.find_object(id).and_then(|no| self.objects.get(no)) else {
+            return 0;
+        };
+        let input = self.input_of(id, Some(object), worker);
+        self.introduce(worker, &input, out);
+        self.note_sent_value(worker, &input);
+        let size = input_bytes(&input);
+        out.push(Order::Replicate(vec![input]));
+        size
     }
 
     /// Appends the order to start an attempt, unless the task has moved on. Returns its size in bytes, about.
@@ -107,9 +123,7 @@ impl Machine {
             && let Some(object) = self.objects.get_mut(no)
         {
             object.used = true;
-            if !object.holders.contains(&worker) {
-                object.holders.push(worker);
-            }
+            self.add_holder(no, worker);
         }
     }
 
@@ -125,13 +139,26 @@ impl Machine {
                 } else {
                     ObjectId::output(graph.id_of(edge.producer), edge.output)
                 };
-                Some(input_of(
-                    id,
-                    self.edge_object(task, edge).and_then(|no| self.objects.get(no)),
-                    worker,
-                ))
+                let object = self.edge_object(task, edge).and_then(|no| self.objects.get(no));
+                Some(self.input_of(id, object, worker))
             })
             .collect()
+    }
+
+    /// An input as a worker is told it: without holders where it is there already, or still being made there.
+    fn input_of(&self, id: ObjectId, object: Option<&Object>, worker: WorkerId) -> Input {
+        let mut input =
+            Input { object: id, holders: SmallVec::new(), size: 0, value: None, made_by: None };
+        let Some(object) = object else { return input };
+        input.size = object.size;
+        if !object.holders.contains(&worker) {
+            input.value = object.small.value();
+            if input.value.is_none() {
+                input.holders = named_holders(object);
+                input.made_by = self.made_by(id);
+            }
+        }
+        input
     }
 
     /// Tells a worker where the holders of an input are, those it was not told of on this stream.
@@ -299,17 +326,6 @@ impl Machine {
 
 fn named_holders(object: &Object) -> SmallVec<[WorkerId; 2]> {
     object.holders.iter().copied().take(HOLDERS).collect()
-}
-
-/// An input as a worker is told it: without holders where it is there already, or still being made there.
-fn input_of(id: ObjectId, object: Option<&Object>, worker: WorkerId) -> Input {
-    let Some(object) = object else {
-        return Input { object: id, holders: SmallVec::new(), size: 0, value: None };
-    };
-    let is_there = object.holders.contains(&worker);
-    let value = if is_there { None } else { object.small.value() };
-    let holders = if is_there || value.is_some() { SmallVec::new() } else { named_holders(object) };
-    Input { object: id, holders, size: object.size, value }
 }
 
 fn input_bytes(input: &Input) -> usize {

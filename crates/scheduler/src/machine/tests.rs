@@ -1,6 +1,9 @@
 //! Scripts in, transcripts out: each step says what the machine was told and what it tells its peers.
 
+mod blame;
+mod drain;
 mod harness;
+mod streams;
 
 use expect_test::expect;
 

@@ -1,16 +1,17 @@
 //! What people are shown: copies of the machine's state, made when asked for.
 
+use bireme_core::error::Exit;
 use bireme_core::graph::{GraphCounts, TaskState};
 use bireme_core::id::{AttemptId, AttemptNo, GraphId, SessionId, TaskId, WorkerId};
 use bireme_core::object::ObjectId;
 use bireme_core::protocol::{Heartbeat, Join};
 use bireme_core::session::Place;
-use bireme_core::{Resources, Span, TaskError};
+use bireme_core::{Resources, Span, TaskError, Time};
 
-use super::Machine;
 use super::graph::Graph;
-use super::number::TaskRef;
+use super::number::{GraphNo, TaskRef};
 use super::task::Phase;
+use super::{Machine, Timer};
 
 /// The cluster at a glance.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +43,10 @@ pub struct WorkerView {
     pub connected: bool,
     /// It takes no more tasks.
     pub draining: bool,
+    /// How far it is on its way out, where somebody sent it away.
+    pub drain: Option<DrainView>,
+    /// It is set apart for a task that may have killed another.
+    pub apart: bool,
     /// What is free of its resources.
     pub free: Resources,
     /// Attempts that hold resources.
@@ -52,10 +57,34 @@ pub struct WorkerView {
     pub ahead: u32,
     /// Attempts that finished there.
     pub finished: u64,
+    /// Objects that it is believed to hold.
+    pub objects: usize,
+    /// How long ago it joined.
+    pub age: Span,
     /// How it was when last heard of.
     pub heartbeat: Heartbeat,
     /// How long ago that was.
     pub silent: Span,
+}
+
+impl WorkerView {
+    /// Attempts that it has.
+    pub fn sent(&self) -> usize {
+        self.reserved + (self.prefilled + self.ahead) as usize
+    }
+}
+
+/// How far a worker is on its way out.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DrainView {
+    /// Why, as whoever sent it away said.
+    pub reason: String,
+    /// How long it may stay at most.
+    pub left: Option<Span>,
+    /// Values that nobody else has, as far as known.
+    pub values: usize,
+    /// It was told to go.
+    pub told: bool,
 }
 
 /// A session.
@@ -73,6 +102,12 @@ pub struct SessionView {
     pub weight_percent: u32,
     /// Its graphs.
     pub graphs: usize,
+    /// Tasks of its graphs by state.
+    pub tasks: GraphCounts,
+    /// How long ago it was opened.
+    pub age: Span,
+    /// How long ago it was last heard of.
+    pub idle: Span,
 }
 
 /// A graph.
@@ -92,6 +127,8 @@ pub struct GraphView {
     pub done: bool,
     /// It outlives its session.
     pub detached: bool,
+    /// When its first chunk came.
+    pub created: Time,
     /// Why it failed as a whole.
     pub error: Option<Box<TaskError>>,
 }
@@ -130,6 +167,10 @@ pub struct Explanation {
     pub summary: String,
     /// Each worker with the first reason why it does not run the task; `None` where nothing speaks against it.
     pub workers: Vec<(WorkerId, String, Option<String>)>,
+    /// Where it waits for a retry: how long still.
+    pub backoff: Span,
+    /// No worker that is here could ever run it.
+    pub unrunnable: bool,
     /// Inputs that are not stored, some of them: key and state of the task that makes each.
     pub missing: Vec<(String, TaskState)>,
 }
@@ -160,14 +201,18 @@ impl Machine {
     pub fn workers(&self) -> impl Iterator<Item = WorkerView> {
         self.workers.values().map(|worker| WorkerView {
             id: worker.id,
-            join: worker.join.clone(),
+            join: Join::clone(&worker.join),
             connected: worker.conn.is_some(),
             draining: worker.draining,
+            drain: worker.drain.as_ref().map(|drain| drain.view(self.now)),
+            apart: worker.alone.is_some(),
             free: worker.free.clone(),
             reserved: worker.sent.len().saturating_sub((worker.prefilled + worker.ahead) as usize),
             prefilled: worker.prefilled,
             ahead: worker.ahead,
             finished: worker.finished,
+            objects: worker.held.len(),
+            age: self.now.since(worker.joined),
             heartbeat: worker.heartbeat,
             silent: self.now.since(worker.heard),
         })
@@ -182,7 +227,21 @@ impl Machine {
             ttl: session.ttl,
             weight_percent: session.weight_percent,
             graphs: session.graphs.len(),
+            tasks: self.counts_of(&session.graphs),
+            age: self.now.since(session.opened),
+            idle: if session.conn.is_some() { Span::ZERO } else { self.now.since(session.left) },
         })
+    }
+
+    fn counts_of(&self, graphs: &std::collections::BTreeSet<GraphNo>) -> GraphCounts {
+        let mut counts = GraphCounts::default();
+        for no in graphs {
+            let graph = self.graph(*no);
+            for state in TaskState::ALL {
+                *counts.of_mut(state) += graph.counts.of(state);
+            }
+        }
+        counts
     }
 
     /// All graphs, in the order they came.
@@ -249,6 +308,16 @@ impl Machine {
         }
     }
 
+    /// How long a task waits still for its retry.
+    fn backoff_of(&self, task: TaskRef) -> Span {
+        if self.task(task).phase != Phase::Backoff {
+            return Span::ZERO;
+        }
+        let attempt = self.task(task).attempt;
+        let due = self.timers.iter().find(|(_, timer)| *timer == Timer::Retry(task, attempt));
+        due.map_or(Span::ZERO, |(due, _)| due.since(self.now))
+    }
+
     /// Why a task is where it is, and for each worker what speaks against running it there.
     pub fn explain(&self, id: TaskId) -> Option<Explanation> {
         let task = self.producer_of(ObjectId::output(id, 0))?;
@@ -279,6 +348,10 @@ impl Machine {
                 format!("is ready; none of {} workers can ever run it", workers.len())
             }
             Phase::Ready => format!("is ready; each of the {able} workers that can run it is busy"),
+            Phase::Suspect => {
+                "is ready; it may have killed the worker it ran on, and waits for one of its own"
+                    .to_owned()
+            }
             Phase::Reserved => "is sent to a worker with resources held for it".to_owned(),
             Phase::Prefilled => "is sent to a worker and waits there for resources".to_owned(),
             Phase::Ahead => "is sent to the worker that makes its inputs".to_owned(),
@@ -286,7 +359,14 @@ impl Machine {
             Phase::Failed => "has failed".to_owned(),
             Phase::Cancelled => "was cancelled".to_owned(),
         };
-        Some(Explanation { task: self.task_view(task), summary, workers, missing })
+        Some(Explanation {
+            task: self.task_view(task),
+            summary,
+            workers,
+            backoff: self.backoff_of(task),
+            unrunnable: able == 0 && !record.phase.is_final(),
+            missing,
+        })
     }
 }
 
@@ -299,6 +379,27 @@ fn view_of(graph: &Graph) -> GraphView {
         closed: graph.closed,
         done: graph.is_done(),
         detached: graph.options.detached,
+        created: graph.created,
         error: graph.error.clone(),
+    }
+}
+
+/// How a process ended, in words.
+pub(crate) fn end_of(Exit { code, signal }: Exit) -> String {
+    if signal == 0 {
+        format!("exited with {code}")
+    } else {
+        format!("was killed by signal {signal}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_told_by_its_signal_or_else_its_code() {
+        assert_eq!(end_of(Exit { code: 0, signal: 11 }), "was killed by signal 11");
+        assert_eq!(end_of(Exit { code: 3, signal: 0 }), "exited with 3");
     }
 }

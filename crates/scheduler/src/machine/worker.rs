@@ -1,8 +1,10 @@
 //! What the machine knows of a worker.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, VecDeque};
 
 use bireme_core::graph::TaskClass;
+use bireme_core::hash::{IdMap, Seeded};
 use bireme_core::id::{AttemptId, WorkerId};
 use bireme_core::link::Outbox;
 use bireme_core::protocol::{Announce, Heartbeat, Join, Timing};
@@ -10,34 +12,44 @@ use bireme_core::resources::UNITS;
 use bireme_core::{ObjectId, Resources, Span, Time, limits};
 
 use super::ConnId;
-use super::number::{KindNo, TaskRef};
+use super::drain::Drain;
+use super::number::{KindNo, ObjectNo, TaskRef};
 
 /// Something a worker has still to be told.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Errand {
     /// End an attempt; running code may go on for this long.
     Cancel(AttemptId, Span),
+    /// Leave when nothing runs any more, or after this long.
+    Leave(Option<Span>),
     /// Where a worker is.
     Peer(WorkerId),
     /// Where an input can be had.
     Place(ObjectId),
     /// Drop a replica.
     Release(ObjectId),
+    /// Make a replica.
+    Replicate(ObjectId),
     /// Give an attempt back.
     Retract(AttemptId),
     /// The end of an attempt is known.
     Settle(AttemptId),
     /// Accept the attempt of this task with this number, unless the task has moved on.
     Start(TaskRef, u32),
+    /// Leave now.
+    Stop,
 }
 
 /// A worker.
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) id: WorkerId,
-    pub(super) join: Join,
+    /// Boxed, like all that is seldom looked at: what every task touches should lie close together.
+    pub(super) join: Box<Join>,
     /// The stream; `None` while it is lost and may come back.
     pub(super) conn: Option<ConnId>,
+    /// Cpus it has in all, in units.
+    cpu_units: u64,
     /// What no reserved attempt holds.
     pub(super) free: Resources,
     /// Every task sent here that has not ended.
@@ -51,17 +63,33 @@ pub(super) struct Worker {
     /// Tasks sent here whose dependents could follow once fewer are ahead.
     pub(super) frontier: VecDeque<(TaskRef, u32)>,
     pub(super) outbox: Outbox<Errand>,
+    /// How much of the outbox its own reports have brought about, at most.
+    pub(super) owed: usize,
+    /// Objects that it is believed to hold.
+    pub(super) held: IdMap<ObjectNo, ()>,
     /// Objects that earlier attempts left here while later ones are to make them anew.
     pub(super) strays: BTreeSet<ObjectId>,
+    /// Values of sessions that have not told of them yet, at most [`limits::UNTOLD_VALUES`].
+    pub(super) untold: BTreeSet<ObjectId>,
+    /// Values that were put here while its announcement was awaited, which may be older.
+    pub(super) put_meanwhile: BTreeSet<ObjectId>,
     /// Peers whose address the worker was told on this stream.
     pub(super) knows: BTreeSet<WorkerId>,
     /// How long attempts ran of late, in nanoseconds; 0 is not known.
     run_ns: u64,
     pub(super) heartbeat: Heartbeat,
     pub(super) heard: Time,
+    pub(super) joined: Time,
+    /// It is given nothing more: it was sent away, or said that it leaves.
     pub(super) draining: bool,
+    /// It said that it leaves: once it is gone it does not come back.
+    pub(super) leaving: bool,
+    /// How far it is on its way out, where it was sent away.
+    pub(super) drain: Option<Box<Drain>>,
+    /// The suspect that it is set apart for.
+    pub(super) alone: Option<TaskRef>,
     /// What it has announced so far on this stream; `None` once that is complete.
-    pub(super) announcing: Option<Announce>,
+    pub(super) announcing: Option<Box<Announce>>,
     /// What classes can tell of it.
     pub(super) kind: KindNo,
     /// The load under which it stands among its kind's workers with room.
@@ -70,11 +98,12 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(id: WorkerId, join: Join, kind: KindNo, now: Time) -> Self {
+    pub(super) fn new(id: WorkerId, join: Join, kind: KindNo, hasher: Seeded, now: Time) -> Self {
         Self {
             id,
             free: join.resources.clone(),
-            join,
+            cpu_units: join.resources.cpu_units,
+            join: Box::new(join),
             conn: None,
             sent: Vec::new(),
             prefill: VecDeque::new(),
@@ -83,13 +112,21 @@ impl Worker {
             retracting: 0,
             frontier: VecDeque::new(),
             outbox: Outbox::default(),
+            owed: 0,
+            held: IdMap::with_hasher(hasher),
             strays: BTreeSet::new(),
+            untold: BTreeSet::new(),
+            put_meanwhile: BTreeSet::new(),
             knows: BTreeSet::new(),
             run_ns: 0,
             heartbeat: Heartbeat::default(),
             heard: now,
+            joined: now,
             draining: false,
-            announcing: Some(Announce::default()),
+            leaving: false,
+            drain: None,
+            alone: None,
+            announcing: Some(Box::default()),
             kind,
             listed: None,
             finished: 0,
@@ -98,6 +135,11 @@ impl Worker {
 
     /// Whether it may be given tasks at all.
     pub(super) fn is_open(&self) -> bool {
+        self.alone.is_none() && self.is_up()
+    }
+
+    /// The same of one that is set apart, for the task that it is set apart for.
+    pub(super) fn is_up(&self) -> bool {
         self.conn.is_some() && self.announcing.is_none() && !self.draining && !self.heartbeat.paused
     }
 
@@ -110,7 +152,7 @@ impl Worker {
 
     /// How many attempts it may hold beyond what it runs: about two round trips of work.
     pub(super) fn prefill_max(&self) -> u32 {
-        let cpus = (self.join.resources.cpu_units / UNITS).max(1);
+        let cpus = (self.cpu_units / UNITS).max(1);
         let depth = match self.run_ns {
             0 => u64::from(limits::PREFILL_UNKNOWN) * cpus,
             run_ns => (2 * limits::PREFILL_ROUND_TRIP.0 * 1_000 * cpus).div_ceil(run_ns),
@@ -150,19 +192,20 @@ impl Worker {
         u32::try_from(self.free.cpu_units / UNITS).unwrap_or(u32::MAX).max(1)
     }
 
-    /// Whether what waits here takes long enough that moving some of it gains anything.
-    pub(super) fn is_worth_relieving(&self) -> bool {
-        let waiting = u64::from(self.prefilled - self.retracting);
-        let cpus = (self.join.resources.cpu_units / UNITS).max(1);
-        waiting > 0
-            && (self.run_ns == 0
-                || waiting * self.run_ns / cpus > limits::PREFILL_ROUND_TRIP.0 * 1_000)
+    /// How many tasks wait here that were not asked back, if it may be asked for some and they take long enough that moving
+    /// them gains anything. Of workers with as many the one with the lowest number is the greatest.
+    pub(super) fn relief(&self) -> Option<(u32, Reverse<WorkerId>)> {
+        let waiting = self.prefilled - self.retracting;
+        let cpus = (self.cpu_units / UNITS).max(1);
+        let takes_long = self.run_ns == 0
+            || u64::from(waiting) * self.run_ns / cpus > limits::PREFILL_ROUND_TRIP.0 * 1_000;
+        (self.conn.is_some() && waiting > 0 && takes_long).then_some((waiting, Reverse(self.id)))
     }
 
     /// How full it is, for choosing among workers: what it runs and what waits there.
     pub(super) fn load(&self) -> u64 {
-        let used = self.join.resources.cpu_units.saturating_sub(self.free.cpu_units);
-        (used + u64::from(self.prefilled) * UNITS) * 1_000 / self.join.resources.cpu_units.max(1)
+        let used = self.cpu_units.saturating_sub(self.free.cpu_units);
+        (used + u64::from(self.prefilled) * UNITS) * 1_000 / self.cpu_units.max(1)
     }
 
     /// Why tasks of a class could never run here; `None` if they could.
@@ -197,6 +240,9 @@ impl Worker {
         }
         if self.heartbeat.paused {
             return Some("is paused: its memory is above the pause mark".to_owned());
+        }
+        if self.alone.is_some() {
+            return Some("is set apart for a task that may have killed its worker".to_owned());
         }
         if let Some((name, have, need)) = self.free.lacks(&class.resources) {
             return Some(format!(

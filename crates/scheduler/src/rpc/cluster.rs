@@ -5,14 +5,19 @@
 
 mod caller;
 mod daemon;
+mod dismissal;
 mod fleet;
 mod graphs;
+mod logs;
 mod page;
 mod results;
 mod sessions;
 mod show;
+mod story;
 mod tasks;
+mod tokens;
 mod watch;
+mod watch_workers;
 mod work;
 
 use std::pin::Pin;
@@ -25,6 +30,7 @@ use bireme_proto::pb;
 use bireme_proto::pb::cluster_server::Cluster;
 use bireme_proto::status::status;
 
+pub(crate) use self::caller::Caller;
 use crate::rpc::Door;
 
 /// What a watching call answers with.
@@ -33,8 +39,8 @@ pub(crate) type Watching<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Sen
 type Answered<T> = Result<Response<T>, Status>;
 
 /// The refusal of a method whose feature is not there.
-fn unsupported(what: &str, comes_with: &str) -> Status {
-    let message = format!("{what} are not there yet: they come with {comes_with}");
+fn unsupported(what: &str) -> Status {
+    let message = format!("{what} are not served by this version");
     status(Refusal::new(Reason::Unsupported, message))
 }
 
@@ -67,23 +73,23 @@ impl Cluster for Door {
 
     async fn watch_workers(
         &self,
-        _: Request<pb::WatchWorkersRequest>,
+        request: Request<pb::WatchWorkersRequest>,
     ) -> Answered<Self::WatchWorkersStream> {
-        Err(unsupported("watches of workers", "milestone M5"))
+        self.do_watch_workers(request).map(Response::new)
     }
 
     async fn drain_worker(
         &self,
-        _: Request<pb::DrainWorkerRequest>,
+        request: Request<pb::DrainWorkerRequest>,
     ) -> Answered<pb::DrainWorkerResponse> {
-        Err(unsupported("drains", "milestone M4"))
+        self.do_drain_worker(request).await
     }
 
     async fn stop_worker(
         &self,
-        _: Request<pb::StopWorkerRequest>,
+        request: Request<pb::StopWorkerRequest>,
     ) -> Answered<pb::StopWorkerResponse> {
-        Err(unsupported("stops of single workers", "milestone M4"))
+        self.do_stop_worker(request).await
     }
 
     async fn shutdown(
@@ -186,13 +192,16 @@ impl Cluster for Door {
 
     async fn task_story(
         &self,
-        _: Request<pb::TaskStoryRequest>,
+        request: Request<pb::TaskStoryRequest>,
     ) -> Answered<pb::TaskStoryResponse> {
-        Err(unsupported("stories of tasks", "milestone M4"))
+        self.do_task_story(request).await
     }
 
-    async fn task_logs(&self, _: Request<pb::TaskLogsRequest>) -> Answered<Self::TaskLogsStream> {
-        Err(unsupported("logs of attempts", "milestone M3"))
+    async fn task_logs(
+        &self,
+        request: Request<pb::TaskLogsRequest>,
+    ) -> Answered<Self::TaskLogsStream> {
+        self.do_task_logs(request).await
     }
 
     async fn get_result(
@@ -246,9 +255,9 @@ impl Cluster for Door {
 
     async fn issue_token(
         &self,
-        _: Request<pb::IssueTokenRequest>,
+        request: Request<pb::IssueTokenRequest>,
     ) -> Answered<pb::IssueTokenResponse> {
-        Err(unsupported("tokens for others", "milestone M5"))
+        self.do_issue_token(request)
     }
 
     async fn get_loop_stats(

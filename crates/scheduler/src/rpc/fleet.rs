@@ -82,8 +82,8 @@ fn decode(message: pb::FleetUp) -> Result<WorkerBatch, Refusal> {
     if let Some(Announced { digest, announce, unknown }) = announced {
         batch.ignored += unknown as u64;
         // A first message with a digest and nothing else asks whether the parts are needed at all.
-        batch.asks_digest = digest.is_some() && announce == Announce::default();
-        batch.announce = (!batch.asks_digest).then_some(announce);
+        batch.digest = digest.filter(|_| announce == Announce::default());
+        batch.announce = batch.digest.is_none().then_some(announce);
     }
     batch.heartbeat = heartbeat.map(Heartbeat::from);
     Ok(batch)

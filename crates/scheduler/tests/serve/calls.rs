@@ -142,8 +142,9 @@ async fn what_there_is_not_is_named() {
     let ask = pb::GetTaskRequest { task: Some(of_key(99, "x")) };
     let refused = soon(calls.get_task(ask)).await.unwrap_err();
     assert_eq!(reason(&refused), Some(Reason::TaskUnknown), "{refused}");
-    let refused = soon(calls.task_logs(pb::TaskLogsRequest::default())).await.unwrap_err();
-    assert_eq!(reason(&refused), Some(Reason::Unsupported), "{refused}");
+    let story = pb::TaskStoryRequest { task: Some(of_key(99, "x")), count: 0 };
+    let refused = soon(calls.task_story(story)).await.unwrap_err();
+    assert_eq!(reason(&refused), Some(Reason::TaskUnknown), "{refused}");
     let page = Some(pb::PageRequest { filter: "colour=red".into(), ..Default::default() });
     let refused = soon(calls.list_workers(pb::ListWorkersRequest { page })).await.unwrap_err();
     assert_eq!(reason(&refused), Some(Reason::Malformed), "{refused}");

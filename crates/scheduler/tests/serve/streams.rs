@@ -5,7 +5,7 @@ use bireme_proto::pb;
 use bireme_proto::pb::session_command::Command;
 use bireme_proto::pb::session_report::Report;
 
-use crate::support::{Scheduler, reason, soon};
+use crate::support::{Scheduler, joining, one_task, reason, soon};
 
 #[tokio::test]
 async fn a_session_opens_and_is_answered() {
@@ -94,6 +94,26 @@ async fn a_worker_is_asked_for_what_it_holds() {
         }
     };
     assert!(!reply.equal);
+}
+
+#[tokio::test]
+async fn a_worker_whose_state_is_known_need_not_tell_it() {
+    let scheduler = Scheduler::start().await;
+    let mut worker = scheduler.join(joining(scheduler.hello(), "a")).await.unwrap();
+    // Of nothing at all, which is what a new worker is believed to hold.
+    let digest = blake3::hash(&[]).as_bytes().to_vec();
+    let digest = Some(pb::Digest { blake3: digest.into() });
+    let announce = Some(pb::Announce { digest, ..pb::Announce::default() });
+    worker.up.send(pb::FleetUp { announce, ..pb::FleetUp::default() }).await.unwrap();
+    let reply = loop {
+        if let Some(reply) = worker.next().await.unwrap().announce_reply {
+            break reply;
+        }
+    };
+    assert!(reply.equal);
+    let submit = pb::SubmitGraphRequest { chunk: Some(one_task(1)), ..Default::default() };
+    soon(scheduler.calls().await.submit_graph(submit)).await.unwrap();
+    assert_eq!(worker.start().await.key, "only");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use tonic::{Request, Status, Streaming};
 use bireme_core::Reason;
 use bireme_core::id::{ClusterId, Epoch, SessionToken, WorkerLife, WorkerUid};
 use bireme_core::link::Hello;
-use bireme_core::protocol::Join;
+use bireme_core::protocol::{Address, Join};
 use bireme_core::resources::{Resources, UNITS};
 use bireme_daemon::Shutdown;
 use bireme_daemon::auth::Bearer;
@@ -101,7 +101,24 @@ impl Scheduler {
 
     /// Joins as a worker of one cpu that holds nothing.
     pub(crate) async fn worker(&self, name: &str) -> FleetStream {
-        let mut worker = self.join(joining(self.hello(), name)).await.unwrap();
+        self.admit(joining(self.hello(), name)).await
+    }
+
+    /// The same of one that listens here.
+    pub(crate) async fn worker_at(&self, name: &str, at: SocketAddr) -> FleetStream {
+        let mut first = joining(self.hello(), name);
+        let address = Address {
+            scheme: "http".to_owned(),
+            host: at.ip().to_string(),
+            port: at.port(),
+            network: String::new(),
+        };
+        first.join.as_mut().unwrap().addresses = vec![address.into()];
+        self.admit(first).await
+    }
+
+    async fn admit(&self, first: pb::FleetUp) -> FleetStream {
+        let mut worker = self.join(first).await.unwrap();
         let first = worker.next().await.unwrap();
         assert!(first.hello.is_some() && first.joined.is_some(), "{first:?}");
         let announce = Some(pb::Announce { last: true, ..pb::Announce::default() });
@@ -183,6 +200,7 @@ pub(crate) fn joining(hello: Hello, name: &str) -> pb::FleetUp {
         pid: 1,
         functions: vec!["builtin/noop".to_owned()],
         runtimes: Vec::new(),
+        previous: None,
     };
     let hello = Some(Greeting::new(hello).into());
     pb::FleetUp { hello, join: Some(join.into()), ..pb::FleetUp::default() }

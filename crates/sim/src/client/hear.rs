@@ -3,7 +3,7 @@
 use bireme_core::TaskError;
 use bireme_core::graph::GraphCounts;
 use bireme_core::id::{GraphId, SubmissionId};
-use bireme_core::reason::Refusal;
+use bireme_core::reason::{Reason, Refusal};
 use bireme_core::session::{Command, Notice, TaskUpdate};
 use bireme_scheduler::machine::ConnId;
 
@@ -18,7 +18,9 @@ impl Client {
         }
         match message {
             Down::Opened(opened) => {
-                if self.session.is_some_and(|session| session != opened.session) {
+                if self.session.is_some() && !opened.resumed {
+                    self.begin_anew();
+                } else if self.session.is_some_and(|session| session != opened.session) {
                     world.fail(format!("session {} became {}", self.place, opened.session.0));
                 }
                 self.session = Some(opened.session);
@@ -37,7 +39,7 @@ impl Client {
                 }
             }
             Down::End => self.on_severed(world, conn),
-            Down::AnnounceReply { .. } | Down::Joined(_) | Down::Orders(_) => {
+            Down::AnnounceReply { .. } | Down::Joined(..) | Down::Orders(_) => {
                 world.fail("a client was taken for a worker");
             }
         }
@@ -109,6 +111,11 @@ impl Client {
                     state.stage = GraphStage::Forgotten;
                 }
             }
+            Command::Put { objects, .. } => {
+                for put in objects {
+                    self.on_value_accepted(put.object);
+                }
+            }
             Command::Close { .. } => {
                 self.stage = Stage::Gone;
                 if let Some(conn) = self.conn.take() {
@@ -162,10 +169,19 @@ impl Client {
         let own = self.chunks.get(&submission).copied();
         match (&command, own) {
             // The graph was cancelled, or had too many failures, before all of it had come.
-            (Command::Chunk(_), Some(graph))
-                if refusal.reason == bireme_core::Reason::GraphClosed =>
-            {
+            (Command::Chunk(_), Some(graph)) if refusal.reason == Reason::GraphClosed => {
                 self.graph_mut(graph).cut_short = true;
+            }
+            // A value was lost with its worker before a task could take it.
+            (Command::Chunk(chunk), Some(graph))
+                if refusal.reason == Reason::ObjectUnknown && !chunk.externals.is_empty() =>
+            {
+                self.put_anew(world, graph, refusal);
+            }
+            (Command::Put { objects, .. }, _) if refusal.reason == Reason::WorkerUnknown => {
+                for put in objects {
+                    self.on_value_lost(put.object);
+                }
             }
             _ => world.fail(format!("{command:?} was refused: {refusal}")),
         }

@@ -98,7 +98,7 @@ fn rude_chunk(kind: u64, good: GraphChunk, graph: GraphId) -> (GraphChunk, Reaso
         7 => (of(vec![task, takes(0, 3)]), Reason::OutputUnknown),
         8 => (of(vec![TaskSpec { class: 4, ..task }]), Reason::ClassUnknown),
         9 => {
-            let externals = vec![ObjectId::Held { holder: HolderId(1), n: 1 }];
+            let externals = vec![ObjectId::Held { holder: HolderId(1), n: u64::MAX }];
             (GraphChunk { externals, ..good }, Reason::ObjectUnknown)
         }
         10 => (

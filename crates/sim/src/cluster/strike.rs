@@ -1,11 +1,13 @@
 //! Lets faults happen.
 
-use bireme_core::id::{WorkerLife, WorkerUid};
+use bireme_core::Time;
+use bireme_core::id::{WorkerId, WorkerLife, WorkerUid};
 use bireme_core::protocol::Join;
 
 use super::{Cluster, Stage};
 use crate::faults::Fault;
-use crate::world::{Item, LifeId, Side, Up};
+use crate::worker::Worker;
+use crate::world::{Item, LifeId, Side, Up, World};
 
 impl Cluster {
     /// The fault with this number happens, unless the work is done.
@@ -20,6 +22,11 @@ impl Cluster {
         match fault {
             Fault::Crash { worker, back } => {
                 if let Some(life) = self.workers.get_mut(worker).and_then(Option::take) {
+                    // Sometimes the whole machine goes, and its supervisor with it.
+                    let is_seen = self.world.rng.chance(60);
+                    if let Some(previous) = self.previous.get_mut(worker) {
+                        *previous = is_seen.then(|| life.killed());
+                    }
                     life.conn.into_iter().for_each(|conn| self.world.sever(conn));
                     self.world.agenda.after(back, Item::Begin(worker));
                 }
@@ -34,9 +41,26 @@ impl Cluster {
                     client.conn.into_iter().for_each(|conn| self.world.sever(conn));
                 }
             }
-            Fault::Drain { worker, .. } => {
-                self.with_place(worker, super::super::worker::Worker::drain);
+            Fault::CrashSession { session, away } => {
+                if let Some(client) = self.clients.get_mut(session) {
+                    client.away = now + away;
+                    client.conn.into_iter().for_each(|conn| self.world.sever(conn));
+                    client.forget_what_was_heard();
+                }
             }
+            Fault::Drain { worker, .. } => self.with_place(worker, Worker::drain),
+            Fault::Dismiss { worker, deadline } => {
+                if let Some(id) = self.id_at(worker) {
+                    self.scheduler.drain(&mut self.world, number, id, deadline);
+                }
+            }
+            Fault::Stop { worker, grace } => {
+                if let Some(id) = self.id_at(worker) {
+                    self.scheduler.stop(&mut self.world, number, id, grace);
+                }
+            }
+            Fault::Lose { worker } => self.with_place(worker, Worker::lose_some),
+            Fault::Restart { away } => self.restart(now + away),
             Fault::Abandon { session } => self.abandon(session),
             Fault::Isolate { worker, span } => {
                 self.world.isolated.insert(worker, now + span);
@@ -57,14 +81,26 @@ impl Cluster {
         }
     }
 
-    fn with_place(
-        &mut self,
-        place: usize,
-        act: impl FnOnce(&mut crate::worker::Worker, &mut crate::world::World),
-    ) {
+    fn with_place(&mut self, place: usize, act: impl FnOnce(&mut Worker, &mut World)) {
         if let Some(me) = self.workers.get(place).and_then(Option::as_ref).map(|worker| worker.me) {
             self.with(me, act);
         }
+    }
+
+    /// The number that the scheduler has given a worker, while that is connected.
+    fn id_at(&self, place: usize) -> Option<WorkerId> {
+        self.workers.get(place)?.as_ref()?.id()
+    }
+
+    /// The scheduler dies, and listens again from a time on. Graphs die with it: clients begin them anew when they hear that
+    /// their session is a new one.
+    fn restart(&mut self, back: Time) {
+        self.world.network.all().into_iter().for_each(|conn| self.world.sever(conn));
+        self.world.accepted.clear();
+        // Only a session that is alone can be given the number that it had. Then ids name what they named before, and
+        // attempts of the old life differ from those of the new one by their epoch alone.
+        let reuses_numbers = self.clients.len() == 1;
+        self.scheduler.restart(reuses_numbers, back);
     }
 
     /// A session's client is never heard of again, unless other sessions build upon what it has.

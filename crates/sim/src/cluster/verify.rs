@@ -2,6 +2,7 @@
 
 use bireme_core::graph::{TaskState, Watch};
 use bireme_core::id::{GraphId, TaskId};
+use bireme_core::protocol::Held;
 use bireme_core::{ObjectId, Reason, TaskError};
 use bireme_scheduler::machine::view::TaskView;
 
@@ -145,12 +146,18 @@ impl Cluster {
         }
         let plan = self.world.load.graph(session, graph);
         let job = plan.task(task.index).job;
-        let retries = plan.class(plan.task(task.index)).retry.max_retries;
+        let retry = &plan.class(plan.task(task.index)).retry;
+        let (retries, pause) = (retry.max_retries, retry.backoff.min(retry.backoff_max));
+        if let Some((_, soonest)) = self.world.failures.get(&task).filter(|(_, s)| *s < pause) {
+            return Err(format!("task {task} was tried again after {soonest}, not {pause}"));
+        }
         let ran = self.world.executions.get(&task).copied().unwrap_or(0);
         let most = match job.act {
             Act::Succeed => 1,
             Act::Fail | Act::Hang => 1 + retries,
-            Act::FailFirst(times) | Act::MoveFirst(times) => 1 + u32::from(times),
+            Act::DieFirst(times) | Act::FailFirst(times) | Act::MoveFirst(times) => {
+                1 + u32::from(times)
+            }
         };
         let least = match (state, self.reference.fate(session, graph, task.index)) {
             (TaskState::Finished, _) | (TaskState::Failed, Fate::Fails)
@@ -256,7 +263,10 @@ impl Cluster {
                 if let Some(report) = part.ended.first() {
                     return Err(format!("{id} was never told to forget {report:?}"));
                 }
-                for (object, _) in part.objects {
+                for Held { object, .. } in part.objects {
+                    if self.may_be_told_of(object) {
+                        continue;
+                    }
                     let holders = self
                         .scheduler
                         .machine
@@ -278,6 +288,15 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+
+    /// Whether this is a value of a session that may still tell the scheduler of it: its client has not heard that the worker
+    /// has it.
+    fn may_be_told_of(&self, object: ObjectId) -> bool {
+        let ObjectId::Held { holder, .. } = object else { return false };
+        let machine = &self.scheduler.machine;
+        machine.object(object).is_none()
+            && machine.sessions().any(|session| holder == session.id.into())
     }
 
     /// Whether nothing is left anywhere.

@@ -24,7 +24,9 @@ fn worker(rng: &mut Rng, n: u64) -> WorkerPlan {
     let memory = if rng.chance(30) { rng.between(1, 8) << 30 } else { 0 };
     let mut others = Vec::new();
     if rng.chance(30) {
-        others.push(("gpu".to_owned(), rng.between(1, 2) * UNITS));
+        // What is no whole amount has no numbered pieces.
+        let units = if rng.chance(10) { UNITS * 3 / 2 } else { rng.between(1, 3) * UNITS };
+        others.push(("gpu".to_owned(), units));
     }
     let resources = Resources::new(cpus, memory).with_others(others).expect("the name is good");
     let zone = if rng.chance(50) { "a" } else { "b" };
@@ -89,7 +91,16 @@ fn need(rng: &mut Rng, have: &Resources) -> Resources {
     let memory =
         if have.memory_bytes > 0 && rng.chance(15) { rng.between(1, have.memory_bytes) } else { 0 };
     let gpu = have.other("gpu");
-    let others = (gpu > 0 && rng.chance(25)).then(|| ("gpu".to_owned(), rng.between(1, gpu)));
+    let others = (gpu > 0 && rng.chance(25)).then(|| {
+        let units = match rng.below(5) {
+            0 => gpu,
+            1 => UNITS / 2,
+            2 => UNITS / 3,
+            3 => UNITS,
+            _ => rng.between(1, gpu),
+        };
+        ("gpu".to_owned(), units.min(gpu))
+    });
     Resources::new(cpus, memory).with_others(others).expect("the name is good")
 }
 

@@ -7,7 +7,9 @@ use bireme_core::{Span, Time};
 use super::arrays;
 use super::fleet::{LONGEST_RUN_US, class, pinned};
 use super::shape::Shape;
-use super::{Act, Deed, External, GraphPlan, Job, SessionPlan, Size, TaskPlan, WorkerPlan};
+use super::{
+    Act, Deed, External, GraphPlan, Job, SessionPlan, Size, TaskPlan, ValuePlan, WorkerPlan,
+};
 use crate::rng::Rng;
 
 pub(super) fn sessions(rng: &mut Rng, workers: &[WorkerPlan]) -> Vec<SessionPlan> {
@@ -55,6 +57,8 @@ fn graph(
         arrays: Vec::new(),
         listed: Vec::new(),
         externals: externals(rng, before, own),
+        values: values(rng),
+        releases_values: rng.chance(50),
         deeds: Vec::new(),
         forget: rng.chance(40),
     };
@@ -75,6 +79,9 @@ fn graph(
     }
     if rng.chance(5) {
         graph.classes.iter_mut().for_each(|class| class.on_worker_lost = OnWorkerLost::Fail);
+        // Such a task fails with its process, and what becomes of it depends on what its session does then.
+        let deadly = |task: &&mut TaskPlan| matches!(task.job.act, Act::DieFirst(_));
+        graph.tasks.iter_mut().filter(deadly).for_each(|task| task.job.act = Act::Succeed);
     }
     graph
 }
@@ -132,6 +139,16 @@ fn externals(rng: &mut Rng, before: &[SessionPlan], own: &SessionPlan) -> Vec<Ex
     found
 }
 
+/// Values that the session puts for a graph: mostly none.
+fn values(rng: &mut Rng) -> Vec<ValuePlan> {
+    let count = if rng.chance(25) { rng.between(1, 4) } else { 0 };
+    let value = |rng: &mut Rng| ValuePlan {
+        value: rng.bits(),
+        size: if rng.chance(50) { rng.between(1, 100) } else { rng.between(5_000, 5_000_000) },
+    };
+    (0..count).map(|_| value(rng)).collect()
+}
+
 fn tasks(rng: &mut Rng, graph: &mut GraphPlan, count: u32, scattered: bool) {
     let shape = if scattered && rng.chance(50) { Shape::Broadcast } else { Shape::random(rng) };
     let edges = shape.edges(rng, count);
@@ -149,9 +166,9 @@ fn tasks(rng: &mut Rng, graph: &mut GraphPlan, count: u32, scattered: bool) {
                 Dep { task, output: u16::try_from(rng.below(outputs.into())).expect("below a u16") }
             })
             .collect();
-        let externals =
-            (0..).zip(&graph.externals).filter(|_| rng.chance(15)).map(|(place, _)| place);
-        let externals = externals.collect();
+        let places = graph.externals.len() + graph.values.len();
+        let places = 0..u32::try_from(places).expect("a few");
+        let externals = places.filter(|_| rng.chance(15)).collect();
         let job = Job {
             identity: rng.bits(),
             run: rng.span(1, pace),
@@ -189,8 +206,11 @@ fn act(rng: &mut Rng, trouble: u64, class: &bireme_core::TaskClass) -> Act {
         return Act::Succeed;
     }
     let retries = u8::try_from(class.retry.max_retries).expect("few retries");
-    match rng.below(4) {
+    match rng.below(5) {
         0 => Act::Fail,
+        4 if class.retry.max_crashes > 1 && class.on_worker_lost == OnWorkerLost::Rerun => {
+            Act::DieFirst(1)
+        }
         1 if retries > 0 => Act::FailFirst(retries),
         2 => Act::MoveFirst(1),
         _ if class.timeout.is_some() => Act::Hang,

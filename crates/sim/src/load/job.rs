@@ -20,6 +20,8 @@ pub(crate) struct Job {
 /// How an attempt ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Act {
+    /// The process of attempts up to this number dies.
+    DieFirst(u8),
     /// Every attempt fails.
     Fail,
     /// Attempts up to this number fail.
@@ -62,6 +64,7 @@ impl Job {
             Act::Hang => (2, 0),
             Act::MoveFirst(times) => (3, times),
             Act::Succeed => (4, 0),
+            Act::DieFirst(times) => (5, times),
         };
         let (size, bytes) = match self.size {
             Size::Large(bytes) => (0, bytes),
@@ -90,6 +93,7 @@ impl Job {
                 1 => Act::FailFirst(times),
                 2 => Act::Hang,
                 3 => Act::MoveFirst(times),
+                5 => Act::DieFirst(times),
                 _ => Act::Succeed,
             },
             size: match size {
@@ -104,9 +108,12 @@ impl Job {
     pub(crate) fn verdict(self, attempt: u32) -> Result<(), ErrorClass> {
         match self.act {
             Act::Fail => Err(ErrorClass::User),
+            Act::DieFirst(times) if attempt <= times.into() => Err(ErrorClass::ProcessDied),
             Act::FailFirst(times) if attempt <= times.into() => Err(ErrorClass::User),
             Act::MoveFirst(times) if attempt <= times.into() => Err(ErrorClass::Reschedule),
-            Act::FailFirst(_) | Act::Hang | Act::MoveFirst(_) | Act::Succeed => Ok(()),
+            Act::DieFirst(_) | Act::FailFirst(_) | Act::Hang | Act::MoveFirst(_) | Act::Succeed => {
+                Ok(())
+            }
         }
     }
 
@@ -128,6 +135,7 @@ mod tests {
     fn jobs_are_read_as_they_were_written() {
         for (act, size) in [
             (Act::Fail, Size::Small),
+            (Act::DieFirst(2), Size::Small),
             (Act::FailFirst(3), Size::Nothing),
             (Act::Hang, Size::Large(70_000)),
             (Act::MoveFirst(1), Size::Small),

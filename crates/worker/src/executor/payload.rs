@@ -3,11 +3,38 @@
 use std::sync::Arc;
 
 use bireme_core::{ErrorClass, Reason, TaskError, Value};
+use bytes::Bytes;
 
 use super::Job;
 use crate::failure::failure;
 use crate::registry::Arg;
 use crate::rpc::payload::decode_row;
+
+/// What is filled in for one attempt.
+pub(crate) trait Material {
+    /// An encoded `Payload`.
+    fn payload(&self) -> &Bytes;
+
+    /// The value of an input, every byte of it in reach.
+    fn input(&self, n: usize) -> Result<Arc<Value>, Box<TaskError>>;
+
+    /// The row's own argument.
+    fn row(&self) -> Result<Value, Box<TaskError>>;
+}
+
+impl Material for Job {
+    fn payload(&self) -> &Bytes {
+        &self.execution.payload
+    }
+
+    fn input(&self, n: usize) -> Result<Arc<Value>, Box<TaskError>> {
+        Self::input(self, n)
+    }
+
+    fn row(&self) -> Result<Value, Box<TaskError>> {
+        decode_row(&self.execution.row)
+    }
+}
 
 /// What an attempt is to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,7 +133,7 @@ impl Template {
     }
 
     /// Fills in the attempt's inputs and row.
-    pub(crate) fn fill(&self, job: &Job) -> Result<Arg, Box<TaskError>> {
+    pub(crate) fn fill(&self, job: &impl Material) -> Result<Arg, Box<TaskError>> {
         Ok(match self {
             Self::Input(n) => Arg::Value(job.input(*n)?),
             Self::List(items) => {
@@ -118,7 +145,7 @@ impl Template {
                     .map(|(name, item)| Ok((name.clone(), item.fill(job)?)))
                     .collect::<Result<_, Box<TaskError>>>()?,
             ),
-            Self::Row => Arg::Value(Arc::new(decode_row(&job.execution.row)?)),
+            Self::Row => Arg::Value(Arc::new(job.row()?)),
             Self::Value(value) => Arg::Value(Arc::clone(value)),
         })
     }
@@ -135,7 +162,10 @@ pub(crate) enum Args {
 
 impl Args {
     /// Fills in what can be once for all.
-    pub(crate) fn new(templates: Vec<Template>, job: &Job) -> Result<Self, Box<TaskError>> {
+    pub(crate) fn new(
+        templates: Vec<Template>,
+        job: &impl Material,
+    ) -> Result<Self, Box<TaskError>> {
         if templates.iter().all(Template::is_fixed) {
             let args = templates.iter().map(|template| template.fill(job));
             return Ok(Self::Fixed(args.collect::<Result<_, _>>()?));

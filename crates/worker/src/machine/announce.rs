@@ -1,9 +1,10 @@
 //! Everything a worker holds, for a scheduler that may have forgotten it.
 
 use bireme_core::limits;
-use bireme_core::protocol::Announce;
+use bireme_core::protocol::{Announce, Held};
 
 use super::Machine;
+use super::objects::Stored;
 use super::reports::encoded_bytes;
 
 /// About how long an object or attempt is in its encoded form, in bytes.
@@ -22,7 +23,7 @@ impl Machine {
                 .objects
                 .stored
                 .iter()
-                .map(|(object, stored)| (*object, stored.size))
+                .map(|(&object, &Stored { size, made_by, .. })| Held { object, size, made_by })
                 .collect(),
             attempts: current.map(|(_, attempt)| (attempt.id, attempt.has_started())).collect(),
             ended: self.ended.values().cloned().collect(),

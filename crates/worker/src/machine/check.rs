@@ -118,9 +118,10 @@ impl Machine {
         });
         ensure!(
             self.pool.balances(held),
-            "free and held resources are not all there are: {:?}",
+            "free and held resources, or their pieces, are not all there are: {:?}",
             self.pool
         );
+        self.check_pieces()?;
         if !self.paused {
             ensure!(self.candidate().is_none(), "something could start: {:?}", self.candidate());
             let room = |queue: &super::queues::Queue| {
@@ -146,6 +147,20 @@ impl Machine {
             self.leaving.is_gone() || !self.leaving.is_asked() || !self.attempts.is_empty(),
             "nothing keeps it here"
         );
+        Ok(())
+    }
+
+    /// Whether each attempt holds the pieces that it was told of, and as much of them as it asked for.
+    fn check_pieces(&self) -> Result<(), String> {
+        for (_, attempt) in self.attempts.iter() {
+            let State::Running { held, .. } = &attempt.state else { continue };
+            let need = &self.queues.at(attempt.queue).need;
+            ensure!(
+                self.pool.is_held_in_pieces(need, held),
+                "{} needs {need} and holds {held:?}",
+                attempt.id
+            );
+        }
         Ok(())
     }
 

@@ -70,6 +70,7 @@ impl Machine {
     ) {
         for (object, Output { size, .. }) in outputs_of(id, outputs.len()).zip(&outputs) {
             self.arrive(object, *size);
+            self.objects.made(object, id.no);
         }
         let nothing_to_announce = outputs.is_empty();
         let report = Report::Finished { attempt: id, outputs, timing };

@@ -34,9 +34,9 @@ impl Machine {
         if let State::Waiting { missing } = &mut attempt.state {
             *missing += 1;
         }
-        let Some(Input { holders, size, .. }) = input else { return };
-        if !holders.is_empty() {
-            self.objects.seek(object, holders, size, effects);
+        let Some(input) = input else { return };
+        if !input.holders.is_empty() {
+            self.objects.seek(input, effects);
         } else if orphan {
             self.miss(object, effects);
         }
@@ -51,6 +51,9 @@ impl Machine {
         let size = value.size;
         effects.push(Effect::Keep(input.object, value));
         self.arrive(input.object, size);
+        if self.objects.is_leaky {
+            self.mark(Mark::Replica(input.object), effects);
+        }
         None
     }
 
@@ -87,6 +90,44 @@ impl Machine {
         }
     }
 
+    /// Keeps an object that a client put here, whether or not anybody seeks it.
+    pub(super) fn on_stored(&mut self, object: ObjectId, size: u64, effects: &mut Vec<Effect>) {
+        // Who had it released did so before it was put.
+        self.objects.revive(object);
+        self.arrive(object, size);
+        self.mark(Mark::Replica(object), effects);
+    }
+
+    /// Does without an object that was here. Attempts that were handed over have it, or end with an error of their own; the
+    /// others wait for it again.
+    pub(super) fn on_lost(&mut self, object: ObjectId, effects: &mut Vec<Effect>) {
+        if !self.objects.is_stored(object) {
+            return;
+        }
+        let users = self.attempts.iter().filter(|(_, attempt)| attempt.inputs.contains(&object));
+        let users: Vec<Slot> = users.map(|(slot, _)| slot).collect();
+        let mut waiters = Vec::new();
+        for slot in users {
+            let attempt = self.attempts.at_mut(slot);
+            let uses = attempt.inputs.iter().filter(|input| **input == object).count();
+            match &mut attempt.state {
+                State::Following(_) | State::Running { .. } => {
+                    attempt.inputs.retain(|input| *input != object);
+                    continue;
+                }
+                State::Ready => {
+                    self.queues.at_mut(attempt.queue).ready.remove(&attempt.turn);
+                    attempt.state = State::Waiting { missing: uses };
+                }
+                State::Waiting { missing } => *missing += uses,
+            }
+            waiters.extend(std::iter::repeat_n(slot, uses));
+        }
+        self.objects.lose(object, waiters);
+        self.mark(Mark::Lost(object), effects);
+        self.miss(object, effects);
+    }
+
     pub(super) fn on_fetch_failed(
         &mut self,
         object: ObjectId,
@@ -108,6 +149,9 @@ impl Machine {
                 self.mark(Mark::Replica(input.object), effects);
             } else if self.objects.sought.contains_key(&input.object) {
                 self.find_at(input, effects);
+            } else if input.value.is_some() {
+                // Nobody wants it any more, and the scheduler believes that what comes with an order is kept.
+                self.mark(Mark::Lost(input.object), effects);
             }
         }
     }
@@ -129,9 +173,7 @@ impl Machine {
     fn find_at(&mut self, input: Input, effects: &mut Vec<Effect>) {
         let object = input.object;
         match self.keep(input, effects) {
-            Some(Input { holders, size, .. }) if !holders.is_empty() => {
-                self.objects.seek(object, holders, size, effects);
-            }
+            Some(input) if !input.holders.is_empty() => self.objects.seek(input, effects),
             Some(_) => self.miss(object, effects),
             None => self.mark(Mark::Replica(object), effects),
         }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use bireme_core::hash::{IdMap, Seeded};
-use bireme_core::id::WorkerId;
+use bireme_core::id::{AttemptNo, WorkerId};
+use bireme_core::protocol::Input;
 use bireme_core::{ObjectId, limits};
 use smallvec::SmallVec;
 
@@ -19,6 +20,8 @@ pub(super) struct Stored {
     pub(super) users: usize,
     /// It goes when its last user does.
     pub(super) released: bool,
+    /// The attempt that made it here.
+    pub(super) made_by: Option<AttemptNo>,
 }
 
 /// An object that is not here and that somebody wants here.
@@ -34,10 +37,23 @@ pub(super) struct Sought {
     pub(super) holders: SmallVec<[WorkerId; 2]>,
     /// In bytes, where known.
     pub(super) size: u64,
-    /// Nobody named could give it; these were asked.
-    pub(super) missing: Option<SmallVec<[WorkerId; 2]>>,
+    /// The attempt that made what `holders` have.
+    pub(super) made_by: Option<AttemptNo>,
+    /// The same of those that are being asked.
+    asked_for: Option<AttemptNo>,
+    /// Nobody named could give it.
+    pub(super) missing: Option<Missing>,
     /// That is marked, and not told yet.
     pub(super) marked: bool,
+}
+
+/// In vain.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Missing {
+    /// These were asked.
+    pub(super) asked: SmallVec<[WorkerId; 2]>,
+    /// The attempt that made what they were said to have.
+    pub(super) made_by: Option<AttemptNo>,
 }
 
 /// All objects. None is both stored and sought.
@@ -54,6 +70,9 @@ pub(super) struct Objects {
     pub(super) held_back: BTreeSet<ObjectId>,
     /// Sum of the sizes of stored objects.
     pub(super) bytes: u64,
+    /// Something was lost. That may cross an order which brings the same value again, so from then on the scheduler is told
+    /// of all that its orders bring.
+    pub(super) is_leaky: bool,
 }
 
 impl Objects {
@@ -65,6 +84,7 @@ impl Objects {
             queue: VecDeque::new(),
             held_back: BTreeSet::new(),
             bytes: 0,
+            is_leaky: false,
         }
     }
 
@@ -84,8 +104,16 @@ impl Objects {
         self.unqueue(object);
         self.held_back.remove(&object);
         self.bytes += size;
-        self.stored.insert(object, Stored { size, users: waiters.len(), released });
+        let stored = Stored { size, users: waiters.len(), released, made_by: None };
+        self.stored.insert(object, stored);
         waiters
+    }
+
+    /// Makes note of the attempt that made a stored object here.
+    pub(super) fn made(&mut self, object: ObjectId, by: AttemptNo) {
+        if let Some(stored) = self.stored.get_mut(&object) {
+            stored.made_by = Some(by);
+        }
     }
 
     /// Pins an object for an attempt. Returns whether it is here; if not, the attempt waits for it.
@@ -143,6 +171,16 @@ impl Objects {
         }
     }
 
+    /// Makes note that a stored object is gone, and who waits for it again.
+    pub(super) fn lose(&mut self, object: ObjectId, waiters: Vec<Slot>) {
+        let released = self.stored.get(&object).is_some_and(|stored| stored.released);
+        self.remove(object);
+        self.is_leaky = true;
+        if !waiters.is_empty() {
+            self.sought.insert(object, Sought { waiters, released, ..Sought::default() });
+        }
+    }
+
     /// Stops looking for an object that nobody wants. If it is being fetched, it is dropped on arrival.
     pub(super) fn forget_unwanted(&mut self, object: ObjectId) {
         let unwanted = |sought: &Sought| sought.waiters.is_empty() && !sought.replicate;
@@ -158,17 +196,13 @@ impl Objects {
         }
     }
 
-    /// Has a sought object fetched from `holders`. A fetch under way serves all who want the object; should it fail, the
-    /// holders named since then are asked.
-    pub(super) fn seek(
-        &mut self,
-        object: ObjectId,
-        holders: SmallVec<[WorkerId; 2]>,
-        size: u64,
-        effects: &mut Vec<Effect>,
-    ) {
+    /// Has a sought object fetched from the holders that are named. A fetch under way serves all who want the object; should
+    /// it fail, the holders named since then are asked.
+    pub(super) fn seek(&mut self, input: Input, effects: &mut Vec<Effect>) {
+        let Input { object, holders, size, value: _, made_by } = input;
         let Some(sought) = self.sought.get_mut(&object) else { return };
-        (sought.holders, sought.size, sought.missing) = (holders, size, None);
+        (sought.holders, sought.size, sought.made_by) = (holders, size, made_by);
+        sought.missing = None;
         if !self.fetching.contains(&object) && !self.queue.contains(&object) {
             self.queue.push_back(object);
             self.fetch_queued(effects);
@@ -194,7 +228,7 @@ impl Objects {
             sought.holders.retain(|holder| !asked.contains(holder));
             is_missing = sought.holders.is_empty();
             if is_missing {
-                sought.missing = Some(asked);
+                sought.missing = Some(Missing { asked, made_by: sought.asked_for });
             } else {
                 self.queue.push_front(object);
             }
@@ -209,6 +243,7 @@ impl Objects {
             && let Some(sought) = self.sought.get_mut(&object)
         {
             let (holders, size) = (std::mem::take(&mut sought.holders), sought.size);
+            sought.asked_for = sought.made_by;
             self.fetching.insert(object);
             effects.push(Effect::Fetch { object, holders, size });
         }

@@ -2,9 +2,9 @@
 
 use std::mem;
 
-use bireme_core::graph::Runtime;
 use bireme_core::id::AttemptId;
 use bireme_core::protocol::{Input, Report, Start, Timing};
+use bireme_core::resources::Pieces;
 use bireme_core::{ErrorClass, Reason, Span, TaskError, Time};
 use smallvec::SmallVec;
 
@@ -80,14 +80,14 @@ impl Machine {
         let turn = Turn { rank, arrival: self.arrivals };
         self.arrivals += 1;
         let objects: SmallVec<_> = inputs.iter().map(|input| input.object).collect();
-        let native = runtime == Runtime::Native;
-        let queue = self.queues.join(&resources, native);
+        let queue = self.queues.join(&resources, &runtime);
         let execution = Execution {
             attempt: id,
             key,
             payload,
             inputs: objects.clone(),
             resources,
+            held: Pieces::none(),
             outputs,
             timeout,
             row,

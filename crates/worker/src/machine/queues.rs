@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bireme_core::Resources;
+use bireme_core::graph::Runtime;
 
 use super::attempts::Slot;
 
@@ -24,8 +25,8 @@ pub(super) struct QueueId(usize);
 pub(super) struct Queue {
     /// What each of them takes.
     pub(super) need: Resources,
-    /// They run in the executor that takes followers.
-    native: bool,
+    /// What runs them.
+    runtime: Runtime,
     /// Attempts in any state that belong here; the queue may be given to another need when there are none.
     pub(super) members: usize,
     /// Those that can run, in order.
@@ -40,7 +41,7 @@ impl Queue {
     /// Whether it is worthwhile to hand attempts over before there is room: those that need more than cpus are few and long,
     /// and those that need nothing start at once.
     pub(super) fn can_follow(&self) -> bool {
-        self.native
+        matches!(self.runtime, Runtime::Command | Runtime::Native)
             && self.need.cpu_units > 0
             && self.need.memory_bytes == 0
             && self.need.others().next().is_none()
@@ -62,19 +63,19 @@ const NAMED: &str = "a queue is never removed";
 
 impl Queues {
     /// Adds a member to the queue of this need.
-    pub(super) fn join(&mut self, need: &Resources, native: bool) -> QueueId {
-        let same = |queue: &Queue| queue.native == native && queue.need == *need;
+    pub(super) fn join(&mut self, need: &Resources, runtime: &Runtime) -> QueueId {
+        let same = |queue: &Queue| queue.need == *need && queue.runtime == *runtime;
         let found = self.0.iter().position(same);
         let at = found.or_else(|| {
             let unused = self.0.iter().position(|queue| queue.members == 0)?;
             let queue = self.0.get_mut(unused)?;
-            (queue.need, queue.native) = (need.clone(), native);
+            (queue.need, queue.runtime) = (need.clone(), runtime.clone());
             Some(unused)
         });
         let at = at.unwrap_or_else(|| {
             self.0.push(Queue {
                 need: need.clone(),
-                native,
+                runtime: runtime.clone(),
                 members: 0,
                 ready: BTreeMap::new(),
                 followers: VecDeque::new(),

@@ -8,6 +8,7 @@ use bireme_core::id::AttemptId;
 use bireme_core::protocol::{Output, Report};
 
 use super::leave::Leaving;
+use super::objects::Missing;
 use super::{Effect, Machine, State};
 
 /// Something the scheduler is to be told about.
@@ -19,6 +20,8 @@ pub(super) enum Mark {
     Ended(AttemptId),
     /// The end of an attempt with outputs; nothing else keeps it.
     Finished(Report),
+    /// An object that was here and is gone.
+    Lost(ObjectId),
     /// An object that nobody named could give.
     Missing(ObjectId),
     /// An object that is here.
@@ -80,14 +83,17 @@ impl Machine {
                 self.ended.get(&id.task).filter(|report| report.ended() == Some(id)).cloned()
             }
             Mark::Finished(report) => Some(report),
+            Mark::Lost(object) => {
+                (!self.objects.is_stored(object)).then_some(Report::ReplicaLost(object))
+            }
             Mark::Missing(object) => {
                 let sought = self.objects.sought.get_mut(&object)?;
                 sought.marked = false;
-                let asked = sought.missing.clone()?;
+                let Missing { asked, made_by } = sought.missing.clone()?;
                 // A replica that cannot be made is for the scheduler to think about again.
                 sought.replicate = false;
                 self.objects.forget_unwanted(object);
-                Some(Report::InputMissing { object, asked })
+                Some(Report::InputMissing { object, asked, made_by })
             }
             Mark::Replica(object) => {
                 self.holds(object).map(|size| Report::ReplicaAdded { object, size })

@@ -108,6 +108,9 @@ impl Machine {
         let queue = self.queues.at_mut(self.attempts.at(slot).queue);
         let held = self.pool.take(&queue.need);
         queue.running += 1;
+        if let Some(execution) = &mut self.attempts.at_mut(slot).execution {
+            execution.held.clone_from(held.pieces());
+        }
         self.started(now, slot, held, effects);
     }
 

@@ -1,13 +1,11 @@
 //! What a native function knows of the attempt that it runs.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use bireme_core::{AttemptId, ErrorClass, Reason, TaskError};
+pub(crate) use bireme_executor::Stop;
 
 use crate::failure::failure;
-use crate::sync::lock;
 
 /// The attempt that runs.
 #[derive(Debug)]
@@ -38,8 +36,9 @@ impl<'a> Context<'a> {
         self.outputs
     }
 
-    /// Whether the attempt is unwanted or over its time, and the function had better return: in this process nobody can
-    /// make it. Whatever it returns is dropped.
+    /// Whether the attempt is unwanted or over its time, and the function had better return; whatever it returns is dropped.
+    /// One that does not is killed with its process after a grace, unless the worker runs functions in its own process: there
+    /// nobody can make it return.
     pub fn is_cancelled(&self) -> bool {
         self.stop.is_asked()
     }
@@ -54,42 +53,5 @@ impl<'a> Context<'a> {
             ));
         }
         Ok(())
-    }
-}
-
-/// Asks code to return.
-#[derive(Debug, Default)]
-pub(crate) struct Stop {
-    asked: AtomicBool,
-    /// Taken to ask and to wait, so that no waiter misses the asking.
-    gate: Mutex<()>,
-    changed: Condvar,
-}
-
-impl Stop {
-    /// Asks.
-    pub(crate) fn ask(&self) {
-        let gate = lock(&self.gate);
-        self.asked.store(true, Ordering::Relaxed);
-        drop(gate);
-        self.changed.notify_all();
-    }
-
-    /// Makes it ready for the next attempt.
-    pub(crate) fn reset(&self) {
-        self.asked.store(false, Ordering::Relaxed);
-    }
-
-    /// Whether somebody asked.
-    pub(crate) fn is_asked(&self) -> bool {
-        self.asked.load(Ordering::Relaxed)
-    }
-
-    /// Waits for so long or until somebody asks; whether somebody did.
-    fn wait(&self, duration: Duration) -> bool {
-        let waited =
-            self.changed.wait_timeout_while(lock(&self.gate), duration, |()| !self.is_asked());
-        let (_gate, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-        !timeout.timed_out()
     }
 }

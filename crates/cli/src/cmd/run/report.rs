@@ -9,7 +9,7 @@ use bireme_core::id::GraphId;
 use bireme_core::{Span, Value};
 use serde_json::{Value as Json, json};
 
-use super::super::counts_json;
+use super::super::{counts_json, value, with};
 use crate::args::Format;
 use crate::exit::Failure;
 use crate::job::Shown;
@@ -35,14 +35,19 @@ impl Report {
         format: Format,
     ) -> Result<(), Failure> {
         for (row, &task) in shown.tasks.iter().enumerate() {
-            let value = graph.result(task).await?;
-            let bytes = value.bytes().ok_or_else(|| ResultError::Fetch {
-                task: bireme_core::id::TaskId { graph: graph.id(), index: task },
-                problem: "its bytes are elsewhere".to_owned(),
-            })?;
-            match format {
-                Format::Json => self.results.push(result_json(&shown.table, row, &value, &bytes)),
-                Format::Text => output::bytes(&bytes)?,
+            for number in 0..shown.outputs {
+                let value = graph.output(task, number).await?;
+                let bytes = value.bytes().ok_or_else(|| ResultError::Fetch {
+                    task: bireme_core::id::TaskId { graph: graph.id(), index: task },
+                    problem: "its bytes are elsewhere".to_owned(),
+                })?;
+                match format {
+                    Format::Text => output::bytes(&bytes)?,
+                    Format::Json => {
+                        let json = result_json(&shown.table, row, &value, &bytes);
+                        self.results.push(with(json, json!({ "output": number })));
+                    }
+                }
             }
         }
         Ok(())
@@ -95,19 +100,9 @@ fn plural(count: u64, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
-/// A result as text where it is text, else in hexadecimal.
+/// A result with the table and the row that it is of.
 fn result_json(table: &str, row: usize, value: &Value, bytes: &[u8]) -> Json {
-    let (form, content) = match std::str::from_utf8(bytes) {
-        Ok(text) => ("text", text.to_owned()),
-        Err(_) => (
-            "hex",
-            bytes.iter().fold(String::new(), |mut hex, byte| {
-                let _ = write!(hex, "{byte:02x}");
-                hex
-            }),
-        ),
-    };
-    json!({ "task": table, "row": row, "codec": value.codec.name(), form: content })
+    with(json!({ "task": table, "row": row }), value::json(value, bytes))
 }
 
 /// Measures how long a job takes.
@@ -149,9 +144,12 @@ mod tests {
     }
 
     #[test]
-    fn a_result_that_is_no_text_is_hexadecimal() {
+    fn a_result_names_its_table_and_row() {
         let value = Value::raw(vec![0xff, 0x00]);
         let json = result_json("top", 3, &value, &value.bytes().unwrap());
-        assert_eq!(json, json!({ "task": "top", "row": 3, "codec": "raw", "hex": "ff00" }));
+        assert_eq!(
+            json,
+            json!({ "task": "top", "row": 3, "codec": "raw", "size": 2, "hex": "ff00" })
+        );
     }
 }

@@ -2,11 +2,14 @@
 
 use std::fmt::Write as _;
 
+use bireme_core::Span;
 use bireme_core::id::SubmissionId;
 use expect_test::{Expect, expect};
 use prost::Message as _;
 
 use super::*;
+
+mod keys;
 
 /// Files that are not there.
 struct Fixed;
@@ -17,8 +20,16 @@ impl Files for Fixed {
         Ok((0..count).map(|n| format!("/files/{n}.txt")).collect())
     }
 
-    fn lines(&self, path: &str) -> Result<Vec<String>, String> {
-        if path == "/list" { Ok(vec!["a".into(), " ".into(), "b".into()]) } else { Ok(Vec::new()) }
+    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+        let text = match path {
+            "/list" => "a\n \nb\n",
+            "/rows.jsonl" => "{\"n\": 1, \"name\": \"x y\"}\n\n{\"n\": 2.5, \"name\": \"z\"}\n",
+            "/rows.json" => "[{\"n\": 1}, {\"n\": [2, 3]}]",
+            "/bad.jsonl" => "{\"n\": 1}\n[2]\n",
+            "/none" => "",
+            _ => return Err(format!("cannot read `{path}`")),
+        };
+        Ok(text.into())
     }
 }
 
@@ -42,7 +53,7 @@ fn render(plan: Plan) -> String {
             writeln!(text, "{n} {} {deps:?} {payload}", task.key).unwrap();
         }
     }
-    for Shown { table, tasks } in shown {
+    for Shown { table, tasks, .. } in shown {
         writeln!(text, "show {table} {tasks:?}").unwrap();
     }
     text
@@ -203,7 +214,7 @@ fn what_tasks_take_becomes_their_class() {
         priority = -4
     "#;
     let plan = expand(text, &origin(&[]), &Fixed).unwrap();
-    let chunk = plan.graph.into_chunks(None, || SubmissionId(0)).remove(0);
+    let chunk = plan.graph.into_chunks(None, || SubmissionId(0)).next().unwrap();
     let class = &chunk.classes[0];
     assert_eq!(class.resources.to_string(), "cpus=0.5 memory=1073741824 gpu=2");
     assert_eq!((class.retry.max_retries, class.retry.backoff), (3, Span::secs(2)));
@@ -254,7 +265,7 @@ fn errors_name_the_file_the_table_the_key_and_the_remedy() {
         job.toml: [[task]] "a", key `stdin`: goes with `command`, not with `function`
         job.toml: [[task]] "a", key `args`: goes with `function`; the arguments of a command stand in `command`
         job.toml: [[task]] "a", key `inputs`: no [[task]] is called "b": there are `a`
-        job.toml: [[task]] "a", key `command`: `{item}` needs `for_each` with a glob, lines, list or range
+        job.toml: [[task]] "a", key `command`: `{item}` needs `for_each` with a glob, lines, list, range or rows
         job.toml: [[task]] "a", key `command`: `{inputs}` needs inputs: name tasks in `inputs`, `reduce` or `for_each`
         job.toml: [[task]] "a", key `stdin`: `{inputs}` must be all of it, or none
         job.toml: [[task]] "a", key `for_each.glob`: no file matches `/none/*`; directories do not count
@@ -275,22 +286,22 @@ fn errors_of_the_format_show_the_line() {
     check_refused(
         &lines.map(with),
         expect![[r#"
-        job.toml: TOML parse error at line 5, column 1
-          |
-        5 | comand = ["x"]
-          | ^^^^^^
-        unknown field `comand`, expected one of `name`, `for_each`, `reduce`, `inputs`, `command`, `stdin`, `env`, `ok_exit`, `function`, `args`, `resources`, `retries`, `backoff`, `timeout`, `priority`
-        job.toml: TOML parse error at line 5, column 14
-          |
-        5 | for_each = { files = "*" }
-          |              ^^^^^
-        unknown variant `files`, expected one of `glob`, `lines`, `list`, `range`, `task`
-        job.toml: TOML parse error at line 5, column 11
-          |
-        5 | retries = "two"
-          |           ^^^^^
-        invalid type: string "two", expected u32
-    "#]],
+            job.toml: TOML parse error at line 5, column 1
+              |
+            5 | comand = ["x"]
+              | ^^^^^^
+            unknown field `comand`, expected one of `name`, `for_each`, `reduce`, `inputs`, `command`, `stdin`, `files`, `outputs`, `ok_exit`, `function`, `args`, `save`, `priority`, `cwd`, `inherit_env`, `retries`, `backoff`, `backoff_max`, `retry_on`, `timeout`, `workers`, `on_worker_lost`, `env`, `labels`, `resources`
+            job.toml: TOML parse error at line 5, column 14
+              |
+            5 | for_each = { files = "*" }
+              |              ^^^^^
+            unknown variant `files`, expected one of `glob`, `lines`, `list`, `range`, `rows`, `task`
+            job.toml: TOML parse error at line 5, column 11
+              |
+            5 | retries = "two"
+              |           ^^^^^
+            invalid type: string "two", expected u32
+        "#]],
     );
 }
 
@@ -328,7 +339,7 @@ fn names_and_references_are_judged_as_a_whole() {
 #[test]
 fn a_tree_is_merged_as_it_grows() {
     let plan = expand(COUNT, &origin(&[("n", "9")]), &Fixed).unwrap();
-    let chunks = plan.graph.into_chunks(None, || SubmissionId(0));
+    let chunks: Vec<_> = plan.graph.into_chunks(None, || SubmissionId(0)).collect();
     let tasks = chunks.iter().flat_map(|chunk| &chunk.tasks);
     let mut keys: Vec<_> = tasks.map(|task| (task.order, task.key.as_str())).collect();
     keys.sort_unstable();

@@ -187,23 +187,25 @@ impl TryFrom<pb::Input> for Input {
     type Error = Refusal;
 
     fn try_from(message: pb::Input) -> Result<Self, Refusal> {
-        let pb::Input { object, holders: numbers, size, value } = message;
+        let pb::Input { object, holders: numbers, size, value, made_by } = message;
         Ok(Self {
             object: required(object, "object")?,
             holders: holders(numbers),
             size,
             value: optional(value, "value")?.map(Box::new),
+            made_by: made_by.map(Into::into),
         })
     }
 }
 
 impl From<Input> for pb::Input {
-    fn from(Input { object, holders, size, value }: Input) -> Self {
+    fn from(Input { object, holders, size, value, made_by }: Input) -> Self {
         Self {
             object: Some(object.into()),
             holders: holder_numbers(holders),
             size,
             value: value.map(|value| (*value).into()),
+            made_by: made_by.map(Into::into),
         }
     }
 }

@@ -1,8 +1,7 @@
 //! What a worker tells the scheduler.
 
-use bireme_core::id::{AttemptId, Digest};
-use bireme_core::object::ObjectId;
-use bireme_core::protocol::{Announce, Output, Report, Timing};
+use bireme_core::id::{AttemptId, AttemptNo, Digest, Epoch};
+use bireme_core::protocol::{Announce, Held, Output, Report, Timing};
 use bireme_core::reason::Refusal;
 use bireme_core::{Span, Value, limits};
 use pb::fleet_report::Report as Wire;
@@ -47,15 +46,16 @@ fn read(report: Wire, unknown: &mut Unknown) -> Result<Report, Refusal> {
             required(attempt, "attempt").map(Report::Retracted).within("retracted")
         }
         Wire::ReplicaAdded(replica) => {
-            let (object, size) = <(ObjectId, u64)>::try_from(replica).within("replica_added")?;
+            let Held { object, size, made_by: _ } = replica.try_into().within("replica_added")?;
             Ok(Report::ReplicaAdded { object, size })
         }
         Wire::ReplicaLost(pb::ReplicaLost { object }) => {
             required(object, "object").map(Report::ReplicaLost).within("replica_lost")
         }
-        Wire::InputMissing(pb::InputMissing { object, asked }) => {
+        Wire::InputMissing(pb::InputMissing { object, asked, made_by }) => {
             let object = required(object, "object").within("input_missing")?;
-            Ok(Report::InputMissing { object, asked: holders(asked) })
+            let made_by = made_by.map(Into::into);
+            Ok(Report::InputMissing { object, asked: holders(asked), made_by })
         }
         Wire::Draining(pb::Draining { reason: _ }) => Ok(Report::Draining),
     }
@@ -112,11 +112,16 @@ impl From<Report> for pb::FleetReport {
                 outputs: sent(outputs),
                 timing: Some(timing.into()),
             }),
-            Report::InputMissing { object, asked } => Wire::InputMissing(pb::InputMissing {
-                object: Some(object.into()),
-                asked: holder_numbers(asked),
-            }),
-            Report::ReplicaAdded { object, size } => Wire::ReplicaAdded((object, size).into()),
+            Report::InputMissing { object, asked, made_by } => {
+                Wire::InputMissing(pb::InputMissing {
+                    object: Some(object.into()),
+                    asked: holder_numbers(asked),
+                    made_by: made_by.map(Into::into),
+                })
+            }
+            Report::ReplicaAdded { object, size } => {
+                Wire::ReplicaAdded(Held { object, size, made_by: None }.into())
+            }
             Report::ReplicaLost(object) => {
                 Wire::ReplicaLost(pb::ReplicaLost { object: Some(object.into()) })
             }
@@ -185,17 +190,29 @@ impl From<Announce> for pb::Announce {
     }
 }
 
-impl TryFrom<pb::Replica> for (ObjectId, u64) {
+impl TryFrom<pb::Replica> for Held {
     type Error = Refusal;
 
-    fn try_from(pb::Replica { object, size }: pb::Replica) -> Result<Self, Refusal> {
-        Ok((required(object, "object")?, size))
+    fn try_from(pb::Replica { object, size, made_by }: pb::Replica) -> Result<Self, Refusal> {
+        Ok(Self { object: required(object, "object")?, size, made_by: made_by.map(Into::into) })
     }
 }
 
-impl From<(ObjectId, u64)> for pb::Replica {
-    fn from((object, size): (ObjectId, u64)) -> Self {
-        Self { object: Some(object.into()), size }
+impl From<Held> for pb::Replica {
+    fn from(Held { object, size, made_by }: Held) -> Self {
+        Self { object: Some(object.into()), size, made_by: made_by.map(Into::into) }
+    }
+}
+
+impl From<pb::AttemptNo> for AttemptNo {
+    fn from(pb::AttemptNo { epoch, n }: pb::AttemptNo) -> Self {
+        Self { epoch: Epoch(epoch), n }
+    }
+}
+
+impl From<AttemptNo> for pb::AttemptNo {
+    fn from(AttemptNo { epoch, n }: AttemptNo) -> Self {
+        Self { epoch: epoch.0, n }
     }
 }
 

@@ -335,9 +335,9 @@ fn a_command_that_cannot_be_read_can_still_be_answered() {
             | Command::Release { submission, graph, .. }
             | Command::Retry { submission, graph, .. } => (Some(*submission), Some(*graph)),
             Command::Chunk(chunk) => (Some(chunk.submission), chunk.graph),
-            Command::Close { submission } | Command::Put { submission, .. } => {
-                (Some(*submission), None)
-            }
+            Command::Close { submission }
+            | Command::Put { submission, .. }
+            | Command::ReleaseValues { submission, .. } => (Some(*submission), None),
             Command::Want { graph, .. } => (None, Some(*graph)),
             Command::Locate { .. } | Command::Ping(_) => (None, None),
         };

@@ -244,7 +244,10 @@ pub(super) fn commands() -> Vec<Command> {
                 objects: vec![Put { object: held(), size: 3, worker: worker(1), copies: 2 }],
             },
             Some(Command::Put { .. }) => Command::Release { submission, graph, tasks },
-            Some(Command::Release { .. }) => Command::Retry { submission, graph, tasks },
+            Some(Command::Release { .. }) => {
+                Command::ReleaseValues { submission, objects: vec![held()] }
+            }
+            Some(Command::ReleaseValues { .. }) => Command::Retry { submission, graph, tasks },
             Some(Command::Retry { .. }) => Command::Want { graph, tasks, values: true },
             Some(Command::Want { .. }) => return None,
         })
@@ -321,6 +324,7 @@ fn input() -> Input {
         holders: smallvec![worker(1), worker(2), worker(3)],
         size: 7,
         value: Some(Box::new(Value::text("inline"))),
+        made_by: Some(attempt(6).no),
     }
 }
 
@@ -392,9 +396,11 @@ pub(super) fn reports() -> Vec<Report> {
                 ],
                 timing,
             },
-            Some(Report::Finished { .. }) => {
-                Report::InputMissing { object, asked: smallvec![worker(1), worker(2)] }
-            }
+            Some(Report::Finished { .. }) => Report::InputMissing {
+                object,
+                asked: smallvec![worker(1), worker(2)],
+                made_by: Some(attempt.no),
+            },
             Some(Report::InputMissing { .. }) => Report::ReplicaAdded { object, size: 77 },
             Some(Report::ReplicaAdded { .. }) => Report::ReplicaLost(held()),
             Some(Report::ReplicaLost(_)) => Report::Retracted(attempt),

@@ -2,21 +2,25 @@
 
 use std::collections::BTreeMap;
 
+use bireme_core::error::Exit;
 use bireme_core::graph::{
-    ArrayInput, GraphChunk, GraphOptions, Row, Rows, TaskArray, TaskClass, TaskSpec, TaskState,
-    Watch,
+    ArrayInput, GraphChunk, GraphOptions, OnWorkerLost, Row, Rows, TaskArray, TaskClass, TaskSpec,
+    TaskState, Watch,
 };
 use bireme_core::id::{
     AttemptId, AttemptNo, Epoch, GraphId, SessionId, SessionToken, SubmissionId, TaskId, WorkerId,
     WorkerLife, WorkerUid,
 };
 use bireme_core::object::ObjectId;
-use bireme_core::protocol::{Announce, Join, Order, Output, Report, Timing};
+use bireme_core::protocol::{
+    Announce, Held, Input, Join, Order, Output, PreviousLife, Report, Timing,
+};
 use bireme_core::resources::UNITS;
 use bireme_core::session::{Command, IndexRange, Notice, Open};
 use bireme_core::{ErrorClass, Resources, RetryPolicy, Span, TaskError, Time};
 use expect_test::Expect;
 
+use crate::machine::view::WorkerView;
 use crate::machine::{Config, ConnId, Effect, Event, Machine, Peer};
 
 /// Runs the steps of `script`, separated by `|`, and compares what each brought about.
@@ -33,6 +37,13 @@ pub(super) fn check(script: &str, expected: &Expect) {
     expected.assert_eq(&transcript);
 }
 
+/// A machine with one worker.
+pub(super) fn cluster() -> Machine {
+    let mut run = Run::new();
+    run.step("join 1 1");
+    run.machine
+}
+
 const SESSION: SessionId = SessionId(1);
 
 struct Run {
@@ -43,6 +54,8 @@ struct Run {
     attempts: BTreeMap<String, u32>,
     graph: u32,
     commands: u128,
+    /// What was announced last was no news.
+    equal: bool,
 }
 
 impl Run {
@@ -62,6 +75,7 @@ impl Run {
             attempts: BTreeMap::new(),
             graph: 0,
             commands: 0,
+            equal: false,
         };
         let open = Open {
             token: SessionToken(7),
@@ -86,6 +100,42 @@ impl Run {
         let words: Vec<&str> = step.split(' ').collect();
         match words.as_slice() {
             ["join", worker, cpus, others @ ..] => self.join(number(worker), number(cpus), others),
+            ["crash", worker, "as", next, started @ ..] => {
+                self.crash(number(worker), number(next), started, 0);
+            }
+            ["crash", worker, "of", "old", "as", next, started @ ..] => {
+                self.crash(number(worker), number(next), started, 9);
+            }
+            ["crashes", max] => {
+                let retry = RetryPolicy { max_crashes: number(max), ..RetryPolicy::default() };
+                self.class = TaskClass { retry, ..TaskClass::default() };
+            }
+            ["class", "once"] => {
+                let on_worker_lost = OnWorkerLost::Fail;
+                self.class = TaskClass { on_worker_lost, ..TaskClass::default() };
+            }
+            ["away", worker] => {
+                let peer = Peer::Worker(WorkerId(number(worker)));
+                let conn = ConnId(100 + u64::from(number(worker)));
+                self.handle(Event::Disconnected { conn, peer });
+            }
+            ["back", worker, what @ ..] => self.come_back(number(worker), what),
+            ["missing", worker, key, "at", holder, "of", n] => {
+                let no = AttemptNo { epoch: Epoch(1), n: number(n) };
+                let report = Report::InputMissing {
+                    object: ObjectId::output(self.task(key), 0),
+                    asked: [WorkerId(number(holder))].into_iter().collect(),
+                    made_by: Some(no),
+                };
+                self.handle(Event::WorkerReported { worker: WorkerId(number(worker)), report });
+            }
+            ["retry", key] => {
+                let task = self.task(key);
+                let tasks = vec![IndexRange { first: task.index, count: 1 }];
+                let submission = self.submission();
+                self.command(Command::Retry { submission, graph: task.graph, tasks });
+            }
+            ["error", key] => return vec![self.error(key)],
             ["lose", worker] => {
                 let peer = Peer::Worker(WorkerId(number(worker)));
                 self.handle(Event::Disconnected {
@@ -93,6 +143,28 @@ impl Run {
                     peer,
                 });
                 self.tick(bireme_core::limits::WORKER_GRACE);
+            }
+            ["drain", worker, deadline @ ..] => {
+                let deadline = deadline.get(1).map(|ms| Span::millis(number(ms).into()));
+                let (submission, worker) = (self.submission(), WorkerId(number(worker)));
+                let reason = String::new();
+                self.handle(Event::WorkerDrainAsked { submission, worker, deadline, reason });
+            }
+            ["stop", worker] => {
+                let (submission, worker) = (self.submission(), WorkerId(number(worker)));
+                let (grace, reason) = (Span::ZERO, String::new());
+                self.handle(Event::WorkerStopAsked { submission, worker, grace, reason });
+            }
+            ["gone", worker] => {
+                let worker = WorkerId(number(worker));
+                self.handle(Event::WorkerReported { worker, report: Report::Draining });
+                let conn = ConnId(100 + u64::from(worker.0));
+                self.handle(Event::Disconnected { conn, peer: Peer::Worker(worker) });
+            }
+            ["replica", worker, key] => {
+                let object = ObjectId::output(self.task(key), 0);
+                let report = Report::ReplicaAdded { object, size: 1 << 20 };
+                self.handle(Event::WorkerReported { worker: WorkerId(number(worker)), report });
             }
             ["class", "gpu"] => {
                 let gpu = Resources::one_cpu().with_others([("gpu".to_owned(), UNITS)]).unwrap();
@@ -119,7 +191,11 @@ impl Run {
             [report, worker, key] => self.report(report, WorkerId(number(worker)), key),
             _ => panic!("no such step: {step}"),
         }
-        self.tell()
+        let mut told = self.tell();
+        if std::mem::take(&mut self.equal) {
+            told.insert(0, "no news".to_owned());
+        }
+        told
     }
 
     fn tick(&mut self, span: Span) {
@@ -146,6 +222,55 @@ impl Run {
             runtimes: Vec::new(),
             previous: None,
         };
+        self.admit(worker, join);
+    }
+
+    /// A worker's daemon was killed while tasks were running, in the life that is believed in or so many before; its next
+    /// life, which told so, is number `next`.
+    fn crash(&mut self, worker: u32, next: u32, started: &[&str], before: u128) {
+        let find = |view: &WorkerView| view.id == WorkerId(worker);
+        let join = self.machine.workers().find(find).expect("the worker is there").join;
+        let mut started: Vec<AttemptId> =
+            started.iter().map(|key| self.attempt(WorkerId(worker), key)).collect();
+        started.sort_unstable();
+        let exit = Exit { code: 0, signal: 11 };
+        let life = WorkerLife(join.life.0.wrapping_sub(before));
+        let previous = Some(PreviousLife { life, exit, started });
+        let life = WorkerLife(join.life.0 + 1);
+        self.admit(next, Join { life, previous, ..join });
+    }
+
+    /// A worker's stream is up again. `what` are keys: `=a` was made there and is held, `a` is held, `+a` runs.
+    fn come_back(&mut self, worker: u32, what: &[&str]) {
+        let id = WorkerId(worker);
+        let find = |view: &WorkerView| view.id == id;
+        let join = self.machine.workers().find(find).expect("the worker is there").join;
+        self.handle(Event::WorkerJoined { conn: ConnId(100 + u64::from(worker)), join });
+        let mut announce = Announce { last: true, ..Announce::default() };
+        for word in what {
+            let key = word.trim_start_matches(['=', '+']);
+            let attempt = self.attempt(id, key);
+            if word.starts_with('+') {
+                announce.attempts.push((attempt, true));
+            } else {
+                let made_by = word.starts_with('=').then_some(attempt.no);
+                let object = ObjectId::output(attempt.task, 0);
+                announce.objects.push(Held { object, size: 1 << 20, made_by });
+            }
+        }
+        announce.sort();
+        let digest = |announce: &Announce| {
+            let mut all = Vec::new();
+            announce.fold_digest(&mut |bytes| all.extend_from_slice(bytes));
+            all
+        };
+        let believed = self.machine.believed(id).expect("an announcement is awaited");
+        self.equal = digest(&believed) == digest(&announce);
+        self.handle(Event::WorkerAnnounced { worker: id, announce });
+    }
+
+    /// Lets a worker in that is about to have this number, and has it announce nothing.
+    fn admit(&mut self, worker: u32, join: Join) {
         self.handle(Event::WorkerJoined { conn: ConnId(100 + u64::from(worker)), join });
         let announce = Announce { last: true, ..Announce::default() };
         self.handle(Event::WorkerAnnounced { worker: WorkerId(worker), announce });
@@ -240,15 +365,26 @@ impl Run {
         *self.keys.iter().rev().find(|(_, other)| *other == key).unwrap().0
     }
 
-    /// Reports about the newest attempt that the worker was told of.
-    fn report(&mut self, report: &str, worker: WorkerId, key: &str) {
+    /// The newest attempt that a worker, or else any, was told of.
+    fn attempt(&self, worker: WorkerId, key: &str) -> AttemptId {
         let n = self
             .attempts
             .get(&format!("{}{key}", worker.0))
             .or_else(|| self.attempts.get(key))
             .copied()
             .unwrap_or(1);
-        let attempt = AttemptId { task: self.task(key), no: AttemptNo { epoch: Epoch(1), n } };
+        AttemptId { task: self.task(key), no: AttemptNo { epoch: Epoch(1), n } }
+    }
+
+    /// Why a task failed.
+    fn error(&self, key: &str) -> String {
+        let view = self.machine.find_task_view(self.task(key)).expect("the task is there");
+        view.error.map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    /// Reports about the newest attempt that the worker was told of.
+    fn report(&mut self, report: &str, worker: WorkerId, key: &str) {
+        let attempt = self.attempt(worker, key);
         let timing = Timing { run: Span::secs(1), ..Timing::default() };
         let report = match report {
             "finish" => Report::Finished {
@@ -259,6 +395,16 @@ impl Run {
             "fail" => {
                 let error = Box::new(TaskError::new(ErrorClass::User, "USER_ERROR", "it failed"));
                 Report::Failed { attempt, error, timing }
+            }
+            "died" => {
+                let exit = Some(Exit { code: 0, signal: 9 });
+                let error =
+                    TaskError::new(ErrorClass::ProcessDied, "PROCESS_DIED", "it was killed");
+                Report::Failed { attempt, error: Box::new(TaskError { exit, ..error }), timing }
+            }
+            "reschedule" => {
+                let error = TaskError::new(ErrorClass::Reschedule, "SHUTTING_DOWN", "told to end");
+                Report::Failed { attempt, error: Box::new(error), timing }
             }
             "retracted" => Report::Retracted(attempt),
             "started" => Report::Started(attempt),
@@ -309,6 +455,16 @@ impl Run {
             Order::Retract(attempt) => format!("retract {}", name(self, attempt)),
             Order::Settle(attempt) => format!("settle {}", name(self, attempt)),
             Order::Release(ObjectId::Output { task, .. }) => format!("release {}", self.keys[task]),
+            Order::Drain { deadline: None } => "leave".to_owned(),
+            Order::Drain { deadline: Some(left) } => format!("leave within {left}"),
+            Order::Replicate(inputs) => {
+                let name = |input: &Input| match input.object {
+                    ObjectId::Output { task, .. } => self.keys[&task].clone(),
+                    other @ ObjectId::Held { .. } => other.to_string(),
+                };
+                format!("copy {}", inputs.iter().map(name).collect::<Vec<_>>().join(","))
+            }
+            Order::Stop => "stop".to_owned(),
             Order::Peers(_) => return None,
             other => format!("{other:?}"),
         })

@@ -5,7 +5,7 @@ use tonic::{Request, Status};
 
 use bireme_core::id::{GraphId, SessionToken};
 use bireme_core::reason::{Reason, Refusal};
-use bireme_daemon::auth::{Access, Role, Roles};
+use bireme_daemon::auth::{Access, Grant, Role, Roles};
 use bireme_proto::status::status;
 
 use crate::driver::mail::By;
@@ -16,16 +16,16 @@ const SESSION: &str = "bireme-session";
 
 /// Who calls.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Caller {
+pub(crate) struct Caller {
     /// What the call's token allows.
-    pub(super) roles: Roles,
+    pub(crate) roles: Roles,
     /// The session that the metadata names.
     session: Option<SessionToken>,
 }
 
 impl Caller {
     /// Takes a request apart. The gate has seen that it may call at all.
-    pub(super) fn of<T>(door: &Door, request: Request<T>) -> Result<(Self, T), Status> {
+    pub(crate) fn of<T>(door: &Door, request: Request<T>) -> Result<(Self, T), Status> {
         let session = session(request.metadata()).map_err(status)?;
         let roles = match &door.site.access {
             Access::Everybody => Roles::ALL,
@@ -37,8 +37,14 @@ impl Caller {
         Ok((Self { roles, session }, request.into_inner()))
     }
 
+    /// What the token of a call is, where the scheduler asks for one.
+    pub(crate) fn grant<T>(door: &Door, request: &Request<T>) -> Option<Grant> {
+        let Access::Tokens(tokens) = &door.site.access else { return None };
+        tokens.grant_of(bearer(request.metadata())?)
+    }
+
     /// The session in whose name a call is made: the one that its message names, or its metadata, or none.
-    pub(super) fn by(&self, field: &[u8]) -> Result<By, Status> {
+    pub(crate) fn by(&self, field: &[u8]) -> Result<By, Status> {
         if field.is_empty() {
             return Ok(self.session.map_or(By::Nobody, By::Token));
         }
@@ -48,7 +54,7 @@ impl Caller {
     }
 
     /// In whose name a graph is changed: an administrator who names no session acts for the graph's own.
-    pub(super) fn by_for(&self, field: &[u8], graph: u64) -> Result<By, Status> {
+    pub(crate) fn by_for(&self, field: &[u8], graph: u64) -> Result<By, Status> {
         match self.by(field)? {
             By::Nobody if self.roles.allow(Role::Admin) => Ok(By::Number(GraphId(graph).session())),
             by => Ok(by),

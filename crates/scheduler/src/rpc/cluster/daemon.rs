@@ -2,6 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
+use bireme_core::time::Span;
 use bireme_daemon::auth::{Access, Role};
 use bireme_proto::pb;
 use bireme_proto::status::status;
@@ -15,7 +16,7 @@ impl Door {
         &self,
         request: Request<pb::ShutdownRequest>,
     ) -> Result<Response<pb::ShutdownResponse>, Status> {
-        let pb::ShutdownRequest { submission_id: _, workers, grace_us: _, reason } =
+        let pb::ShutdownRequest { submission_id: _, workers, grace_us, reason } =
             request.into_inner();
         let lost = self.mailbox.look(|scene| {
             let status = scene.machine.status();
@@ -29,7 +30,16 @@ impl Door {
         });
         let lost = lost.await.map_err(status)?;
         tracing::info!(reason, workers, "asked to end");
-        self.site.ending.begin(workers);
+        if workers && grace_us > 0 {
+            let door = self.clone();
+            tokio::spawn(async move {
+                // A driver that has ended has no workers left.
+                let _ = door.dismiss_all(Span(grace_us), reason).await;
+                door.site.ending.begin(workers);
+            });
+        } else {
+            self.site.ending.begin(workers);
+        }
         Ok(Response::new(pb::ShutdownResponse { lost }))
     }
 
@@ -37,12 +47,13 @@ impl Door {
         &self,
         request: Request<pb::GetTokenRequest>,
     ) -> Result<Response<pb::GetTokenResponse>, Status> {
+        let grant = Caller::grant(self, &request);
         let (caller, pb::GetTokenRequest {}) = Caller::of(self, request)?;
         let granted = Role::ALL.into_iter().filter(|role| caller.roles.allow(*role));
         Ok(Response::new(pb::GetTokenResponse {
-            name: String::new(),
+            name: grant.as_ref().map(|grant| grant.name.clone()).unwrap_or_default(),
             roles: granted.map(|role| pb::Role::from(role).into()).collect(),
-            expires_us: 0,
+            expires_us: grant.and_then(|grant| grant.left).map_or(0, |left| left.0.max(1)),
             insecure: matches!(self.site.access, Access::Everybody),
         }))
     }
@@ -52,7 +63,7 @@ impl Door {
         request: Request<pb::GetLoopStatsRequest>,
     ) -> Result<Response<pb::GetLoopStatsResponse>, Status> {
         if request.into_inner().worker.is_some() {
-            return Err(unsupported("loop statistics of workers", "operations"));
+            return Err(unsupported("loop statistics of workers"));
         }
         let look = self.mailbox.look(|scene| (scene.accounts.clone(), scene.now));
         let (accounts, now) = look.await.map_err(status)?;

@@ -18,6 +18,9 @@ use crate::machine::Machine;
 use crate::machine::view::{self, WorkerView};
 use crate::rpc::Door;
 
+/// What workers can be told apart by in a filter.
+pub(super) const KEYS: [&str; 5] = ["name", "state", "machine", "label.", "runtime"];
+
 impl Door {
     pub(super) async fn do_status(
         &self,
@@ -66,8 +69,7 @@ impl Door {
         &self,
         request: Request<pb::ListWorkersRequest>,
     ) -> Result<Response<pb::ListWorkersResponse>, Status> {
-        let keys = ["name", "state", "machine", "label.", "runtime"];
-        let page: Page<u32> = Page::read(request.into_inner().page, &keys)?;
+        let page: Page<u32> = Page::read(request.into_inner().page, &KEYS)?;
         let look = self.mailbox.look(move |scene| {
             let passing = scene.machine.workers().filter(|worker| passes(&page, worker));
             let (workers, next_page_token) = page.cut(passing, |worker| worker.id.0);
@@ -87,11 +89,14 @@ impl Door {
         let by = present(request.into_inner().worker.and_then(|worker| worker.by), "worker")?;
         let look = self.mailbox.look(move |scene| Some(one(scene, find(scene.machine, &by)?)));
         let found = look.await.map_err(status)?;
-        found.map(Response::new).ok_or_else(|| {
-            let message = "there is no such worker: list those there are";
-            status(Refusal::at(Reason::WorkerUnknown, "worker", message))
-        })
+        found.map(Response::new).ok_or_else(unknown)
     }
+}
+
+/// There is no such worker.
+pub(super) fn unknown() -> Status {
+    let message = "there is no such worker: list those there are";
+    status(Refusal::at(Reason::WorkerUnknown, "worker", message))
 }
 
 /// The worker that a selector names.
@@ -111,7 +116,7 @@ fn one(scene: &Scene<'_>, worker: WorkerView) -> pb::GetWorkerResponse {
     }
 }
 
-fn passes(page: &Page<u32>, worker: &WorkerView) -> bool {
+pub(super) fn passes(page: &Page<u32>, worker: &WorkerView) -> bool {
     let WorkerView { id, join, .. } = worker;
     let state = show::worker_state(worker);
     let state = state.as_str_name().trim_start_matches("WORKER_STATE_").to_lowercase();

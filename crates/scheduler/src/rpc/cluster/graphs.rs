@@ -37,7 +37,7 @@ impl Door {
             // The latest comes first; one that has gone since the last page is passed over by number.
             passing.sort_by_key(|graph| std::cmp::Reverse(graph.id));
             let (graphs, next_page_token) = page.cut(passing.into_iter(), |graph| graph.id);
-            let graphs = graphs.into_iter().map(show::graph).collect();
+            let graphs = graphs.into_iter().map(|graph| show::graph(scene, graph)).collect();
             pb::ListGraphsResponse { graphs, next_page_token }
         });
         look.await.map(Response::new).map_err(status)
@@ -76,7 +76,10 @@ impl Door {
         let pb::GetGraphRequest { graph, page } = request.into_inner();
         let page: Page<String> = Page::read(page, &["prefix"])?;
         let id = GraphId(graph);
-        let graph = Some(show::graph(self.graph(id).await?));
+        let shown = self
+            .mailbox
+            .look(move |scene| scene.machine.find_graph(id).map(|graph| show::graph(scene, graph)));
+        let graph = Some(shown.await.map_err(status)?.ok_or_else(|| unknown(id))?);
         let groups = self.groups(id).await?;
         // In the order of the names, by which pages can be told apart.
         let passing = groups.into_iter().filter(|(prefix, _)| {

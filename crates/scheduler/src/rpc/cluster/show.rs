@@ -7,7 +7,7 @@ use bireme_core::session::Place;
 use bireme_proto::pb;
 
 use crate::driver::Scene;
-use crate::machine::view::{GraphView, SessionView, TaskView, WorkerView};
+use crate::machine::view::{GraphView, SessionView, TaskView, WorkerView, end_of};
 use crate::machine::{Machine, Peer as Stream};
 
 /// How a worker is.
@@ -23,6 +23,7 @@ pub(super) fn worker_state(worker: &WorkerView) -> pb::WorkerState {
 /// A worker, with what its stream says of it.
 pub(super) fn worker(scene: &Scene<'_>, worker: WorkerView) -> pb::WorkerSummary {
     let state = worker_state(&worker);
+    let reason = worker_reason(&worker);
     let WorkerView { id, join, free, reserved, prefilled, ahead, heartbeat, silent, .. } = worker;
     let stream = scene.streams.of(Stream::Worker(id));
     pb::WorkerSummary {
@@ -48,7 +49,29 @@ pub(super) fn worker(scene: &Scene<'_>, worker: WorkerView) -> pb::WorkerSummary
         version: stream.map_or_else(String::new, |stream| stream.product.clone()),
         labels: join.labels.into_iter().map(Into::into).collect(),
         runtimes: join.runtimes,
+        objects: worker.objects as u64,
+        age_us: worker.age.0,
+        reason,
         ..pb::WorkerSummary::default()
+    }
+}
+
+/// Why a worker is in its state, where there is something to say.
+fn worker_reason(worker: &WorkerView) -> String {
+    let WorkerView { apart, drain, heartbeat, silent, .. } = worker;
+    let previous = worker.join.previous.as_ref();
+    match worker_state(worker) {
+        pb::WorkerState::Silent => format!("its stream broke {silent} ago"),
+        pb::WorkerState::Paused => {
+            format!("values take {} bytes, more than the pause mark", heartbeat.stored_bytes)
+        }
+        _ if drain.is_some() => {
+            drain.as_ref().map(|drain| drain.reason.clone()).unwrap_or_default()
+        }
+        _ if *apart => "set apart for a task that may have killed a worker".to_owned(),
+        _ => previous
+            .map(|previous| format!("its last life {}", end_of(previous.exit)))
+            .unwrap_or_default(),
     }
 }
 
@@ -66,7 +89,8 @@ pub(super) fn places(machine: &Machine, of: &[WorkerId]) -> Vec<pb::WorkerPlace>
 
 /// A session, with what its stream says of it.
 pub(super) fn session(scene: &Scene<'_>, session: SessionView) -> pb::SessionSummary {
-    let SessionView { id, name, connected, ttl, weight_percent, graphs } = session;
+    let SessionView { id, name, connected, ttl, weight_percent, graphs, tasks, age, idle } =
+        session;
     let stream = scene.streams.of(Stream::Session(id));
     pb::SessionSummary {
         session: Some(id.into()),
@@ -76,6 +100,9 @@ pub(super) fn session(scene: &Scene<'_>, session: SessionView) -> pb::SessionSum
         ttl_us: ttl.0,
         weight_percent,
         graphs: u32::try_from(graphs).unwrap_or(u32::MAX),
+        tasks: Some(tasks.into()),
+        age_us: age.0,
+        idle_us: idle.0,
         product: stream.map_or_else(String::new, |stream| stream.product.clone()),
         ..pb::SessionSummary::default()
     }
@@ -92,10 +119,11 @@ pub(super) fn graph_update(graph: &GraphView) -> pb::GraphUpdate {
 }
 
 /// A graph.
-pub(super) fn graph(graph: GraphView) -> pb::GraphSummary {
+pub(super) fn graph(scene: &Scene<'_>, graph: GraphView) -> pb::GraphSummary {
     pb::GraphSummary {
         update: Some(graph_update(&graph)),
         session: Some(graph.session.into()),
+        age_us: scene.now.since(graph.created).0,
         complete: graph.closed,
         detached: graph.detached,
         name: graph.name,

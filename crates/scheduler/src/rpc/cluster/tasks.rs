@@ -86,7 +86,7 @@ impl Door {
     }
 
     /// Looks at the task that a selector names.
-    async fn with_task<T: Send + 'static>(
+    pub(super) async fn with_task<T: Send + 'static>(
         &self,
         selector: Option<pb::TaskSelector>,
         show: impl FnOnce(&Scene<'_>, TaskView) -> T + Send + 'static,
@@ -150,7 +150,13 @@ pub(super) fn resolve(machine: &Machine, by: &By) -> Result<TaskId, Refusal> {
     match by {
         By::Task(id) => (*id).try_into(),
         By::Key(pb::TaskKey { graph, key }) => {
-            machine.task_by_key(GraphId(*graph), key).ok_or_else(unknown)
+            machine.task_by_key(GraphId(*graph), key).ok_or_else(|| {
+                let message = format!(
+                    "graph {} has no task of key {key:?}: list those it has",
+                    GraphId(*graph)
+                );
+                Refusal::at(Reason::TaskUnknown, "task.key", message)
+            })
         }
     }
 }
@@ -175,7 +181,7 @@ fn attempts(machine: &Machine, task: &TaskView) -> Vec<pb::AttemptSummary> {
 }
 
 fn explanation(explanation: Explanation) -> pb::ExplainTaskResponse {
-    let Explanation { task, summary, workers, missing } = explanation;
+    let Explanation { task, summary, workers, backoff, unrunnable, missing } = explanation;
     let waits_for = missing.into_iter().map(|(key, state)| pb::TaskSummary {
         key,
         state: show::state(state),
@@ -190,6 +196,8 @@ fn explanation(explanation: Explanation) -> pb::ExplainTaskResponse {
         summary,
         waits_for: waits_for.collect(),
         workers: workers.collect(),
+        backoff_us: backoff.0,
+        unrunnable,
         ..pb::ExplainTaskResponse::default()
     }
 }

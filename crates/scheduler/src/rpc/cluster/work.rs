@@ -134,8 +134,14 @@ impl Door {
         let (caller, request) = Caller::of(self, request)?;
         let pb::ReleaseObjectsRequest { submission_id, session, objects, tasks, graph } = request;
         if !objects.is_empty() {
-            let message = "single objects cannot be released yet: name tasks of a graph";
-            return Err(status(Refusal::at(Reason::Unsupported, "objects", message)));
+            if !tasks.is_empty() {
+                let message = "values and outputs of tasks cannot be released by one call";
+                return Err(status(Refusal::at(Reason::Unsupported, "objects", message)));
+            }
+            let released = objects.len() as u64;
+            let release = pb::ReleaseValues { submission_id, objects };
+            self.carry_out(caller.by(&session)?, Arm::ReleaseValues(release)).await?;
+            return Ok(Response::new(pb::ReleaseObjectsResponse { released }));
         }
         let released = tasks.iter().map(|range| u64::from(range.count)).sum();
         let release = pb::ReleaseOutputs { submission_id, graph, tasks };

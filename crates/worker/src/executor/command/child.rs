@@ -1,30 +1,39 @@
 //! One process and its group.
 
 use std::io;
-use std::os::unix::process::ExitStatusExt;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
-use std::process::{ExitStatus, Stdio};
+use std::process::{self, ExitStatus, Stdio};
+use std::thread;
 
-use bireme_core::{ErrorClass, Exit, Reason, TaskError, limits};
+use bireme_core::{ErrorClass, Exit, Reason, Span, TaskError, Time, limits};
 use bytes::Bytes;
-use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{self, ChildStdin};
-use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until, timeout};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
+};
 
-use super::program;
-use super::tail::Tail;
+use super::bell::Bell;
+use super::pipes::{Heard, Pipes};
+use super::program::{self, Variables};
+use super::reap::{Usage, reap};
+use crate::clock::Clock;
 use crate::executor::Kill;
+use crate::executor::crew::{Bell as _, Seat};
 use crate::executor::payload::{Capture, Command};
 use crate::failure::failure;
+use crate::logs::Writer;
+
+/// How often a process is looked at where the system has no descriptor for it.
+const LOOK: Span = Span::millis(10);
 
 /// A process that runs.
-pub(super) struct Child {
-    process: process::Child,
-    group: Option<Pid>,
-    stdin: Option<Bytes>,
-    keep_stdout: bool,
+#[derive(Debug)]
+pub(super) struct Child<'a> {
+    pid: Pid,
+    /// Becomes readable at its end; not every system has it.
+    ended: Option<OwnedFd>,
+    pipes: Pipes<'a>,
 }
 
 /// A process that has ended.
@@ -33,123 +42,133 @@ pub(super) struct Ran {
     pub(super) exit: Exit,
     /// It was killed, for this reason.
     pub(super) killed: Option<Kill>,
-    /// Standard output, where it was to be kept.
-    pub(super) stdout: Vec<u8>,
     /// Standard output passed the limit, and the process was killed.
     pub(super) too_long: bool,
-    pub(super) last_lines: Vec<String>,
+    pub(super) heard: Heard,
+    pub(super) usage: Usage,
 }
 
-/// Standard output passed the limit.
-struct TooLong;
+/// What was done to a process to end it.
+#[derive(Debug, Default)]
+struct Ending {
+    killed: Option<Kill>,
+    too_long: bool,
+    /// When it is over with its grace.
+    deadline: Option<Time>,
+}
 
-impl Child {
-    /// Starts a command in a directory, as leader of a process group of its own.
-    pub(super) async fn spawn(
+impl<'a> Child<'a> {
+    /// Starts a command in a directory, as leader of a process group of its own. It reads `stdin`, and what it prints goes
+    /// into `log` as it comes.
+    pub(super) fn spawn(
         command: &Command,
+        variables: Variables,
         directory: &Path,
         stdin: Option<Bytes>,
+        log: Option<&'a Writer>,
+        buffer: &'a mut [u8],
     ) -> Result<Self, Box<TaskError>> {
-        let environment = program::environment(command);
-        let path = program::find(command, &environment, directory)?;
+        let path = program::find(command, &variables, directory)?;
         let piped = |wanted| if wanted { Stdio::piped() } else { Stdio::null() };
         let mut start = process::Command::new(path);
         start
             .args(command.argv.iter().skip(1))
             .env_clear()
-            .envs(environment)
+            .envs(variables)
             .current_dir(directory)
             .stdin(piped(stdin.is_some()))
             .stdout(piped(command.stdout != Capture::Discard))
             .stderr(piped(command.stderr != Capture::Discard))
-            .process_group(0)
-            .kill_on_drop(true);
-        let process = spawn(&mut start).await.map_err(|error| cannot_start(command, &error))?;
-        let group = process.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        Ok(Self { process, group, stdin, keep_stdout: command.stdout == Capture::Value })
+            .process_group(0);
+        let mut process = spawn(&mut start).map_err(|error| cannot_start(command, &error))?;
+        let pid = Pid::from_child(&process);
+        let ended = pidfd_open(pid, PidfdFlags::empty()).ok();
+        let pipes = Pipes::take(&mut process, command, stdin, log, buffer);
+        Ok(Self { pid, ended, pipes })
     }
 
     /// Feeds and reads the process until it has ended, by itself or because it was killed. Its group is gone then.
-    pub(super) async fn run(mut self, killed: &mut oneshot::Receiver<Kill>) -> Ran {
-        let (mut stdout, mut out_tail, mut err_tail) =
-            (Vec::new(), Tail::default(), Tail::default());
-        let feeding = feed(self.process.stdin.take(), self.stdin.take());
-        let (out, err) = (self.process.stdout.take(), self.process.stderr.take());
-        let keep = self.keep_stdout;
-        let listening = async {
-            tokio::try_join!(
-                async {
-                    feeding.await;
-                    Ok(())
-                },
-                async {
-                    if keep { read(out, &mut stdout).await } else { skim(out, &mut out_tail).await }
-                },
-                skim(err, &mut err_tail),
-            )
-        };
-        let (status, reason, too_long) = {
-            tokio::pin!(listening);
-            self.until_ended(killed, listening).await
-        };
-        let exit = exit(status);
-        let last_lines = out_tail.lines().chain(err_tail.lines()).collect();
-        Ran { exit, killed: reason, stdout, too_long, last_lines }
+    pub(super) fn run(mut self, seat: &Seat<Bell>, clock: Clock) -> Ran {
+        let ending = self.until_ended(seat, clock);
+        // Whatever it left running in its group goes with it, and lets go of the pipes. The process itself is still to be
+        // waited for, so that the group's number is nobody else's yet.
+        self.signal(Signal::KILL);
+        let (exit, usage) = exit(reap(self.pid));
+        self.hear_the_rest(clock);
+        let too_long = ending.too_long || self.pipes.is_too_long();
+        Ran { exit, killed: ending.killed, too_long, heard: self.pipes.close(), usage }
     }
 
-    async fn until_ended<T>(
-        &mut self,
-        killed: &mut oneshot::Receiver<Kill>,
-        mut listening: std::pin::Pin<&mut impl Future<Output = Result<T, TooLong>>>,
-    ) -> (io::Result<ExitStatus>, Option<Kill>, bool) {
-        let (mut reason, mut listened, mut too_long) = (None, false, false);
-        let (mut deadline, mut ending) = (Instant::now(), false);
-        let status = loop {
-            tokio::select! {
-                status = self.process.wait() => break status,
-                heard = &mut listening, if !listened => {
-                    listened = true;
-                    if heard.is_err() {
-                        too_long = true;
-                        self.signal(Signal::KILL);
-                    }
-                }
-                Ok(kill) = &mut *killed, if reason.is_none() => {
-                    reason = Some(kill);
-                    (deadline, ending) = (Instant::now() + kill.grace.to_std(), true);
-                    self.signal(Signal::TERM);
-                }
-                () = sleep_until(deadline), if ending => {
-                    ending = false;
-                    self.signal(Signal::KILL);
+    fn until_ended(&mut self, seat: &Seat<Bell>, clock: Clock) -> Ending {
+        let mut ending = Ending::default();
+        loop {
+            let look = self.ended.is_none().then_some(LOOK);
+            let grace = ending.deadline.map(|deadline| deadline.since(clock.now()));
+            let timeout = look.into_iter().chain(grace).min();
+            let others = [self.ended.as_ref().map(|fd| fd.as_fd()), Some(seat.bell().as_fd())];
+            let [ended, rung] = self.pipes.turn(others, timeout);
+            if ended || (self.ended.is_none() && self.has_ended()) {
+                return ending;
+            }
+            if rung {
+                seat.bell().silence();
+                if let Some(kill) = seat.killed() {
+                    self.end_within(kill, clock.now(), &mut ending);
                 }
             }
-        };
-        // Whatever it left running in its group goes with it, and lets go of the pipes.
-        self.signal(Signal::KILL);
-        if !listened {
-            let rest = timeout(limits::COMMAND_PIPE_WAIT.to_std(), listening).await;
-            too_long |= matches!(rest, Ok(Err(TooLong)));
+            if self.pipes.is_too_long() && !ending.too_long {
+                ending.too_long = true;
+                self.signal(Signal::KILL);
+            }
+            if ending.deadline.is_some_and(|deadline| deadline <= clock.now()) {
+                ending.deadline = None;
+                self.signal(Signal::KILL);
+            }
         }
-        (status, reason, too_long)
+    }
+
+    /// Asks the process to end within a grace that may become shorter, but not longer.
+    fn end_within(&self, kill: Kill, now: Time, ending: &mut Ending) {
+        let deadline = now + kill.grace;
+        if ending.killed.is_none() {
+            (ending.killed, ending.deadline) = (Some(kill), Some(deadline));
+            self.signal(Signal::TERM);
+        } else if let Some(before) = &mut ending.deadline {
+            *before = deadline.min(*before);
+        }
+    }
+
+    /// Reads what is left in the pipes. A process that has left the group may keep them open, and is not waited for.
+    fn hear_the_rest(&mut self, clock: Clock) {
+        self.pipes.starve();
+        let until = clock.now() + limits::COMMAND_PIPE_WAIT;
+        while self.pipes.are_open() && !self.pipes.is_too_long() {
+            let rest = until.since(clock.now());
+            if rest == Span::ZERO {
+                return;
+            }
+            self.pipes.turn([None, None], Some(rest));
+        }
+    }
+
+    /// Whether it has ended, where no descriptor tells.
+    fn has_ended(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        !matches!(waitid(WaitId::Pid(self.pid), options), Ok(None))
     }
 
     /// Sends a signal to the group. That the group is gone already is no error.
     fn signal(&self, signal: Signal) {
-        if let Some(group) = self.group {
-            let _ = kill_process_group(group, signal);
-        }
+        let _ = kill_process_group(self.pid, signal);
     }
 }
 
-async fn spawn(start: &mut process::Command) -> io::Result<process::Child> {
+fn spawn(start: &mut process::Command) -> io::Result<process::Child> {
     const TRIES: usize = 50;
     for _ in 1..TRIES {
         match start.spawn() {
             // A process that another thread is just starting has inherited the file open for writing, until it execs.
-            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
-                tokio::task::yield_now().await;
-            }
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => thread::yield_now(),
             other => return other,
         }
     }
@@ -162,45 +181,24 @@ fn cannot_start(command: &Command, error: &io::Error) -> Box<TaskError> {
         io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
             (ErrorClass::NotFound, Reason::CommandMissing)
         }
+        // A zero byte in an argument or a variable; more of them than the system takes.
+        io::ErrorKind::InvalidInput | io::ErrorKind::ArgumentListTooLong => {
+            (ErrorClass::Malformed, Reason::Malformed)
+        }
         _ => (ErrorClass::Reschedule, Reason::Busy),
     };
     failure(class, reason, format!("{program:?} cannot be started: {error}"))
 }
 
-fn exit(status: io::Result<ExitStatus>) -> Exit {
-    match status {
-        Ok(status) => {
-            Exit { code: status.code().unwrap_or(0), signal: status.signal().unwrap_or(0) }
+fn exit(reaped: io::Result<(ExitStatus, Usage)>) -> (Exit, Usage) {
+    match reaped {
+        Ok((status, usage)) => {
+            let (code, signal) = (status.code().unwrap_or(0), status.signal().unwrap_or(0));
+            (Exit { code, signal }, usage)
         }
         Err(error) => {
             tracing::error!(%error, "a process cannot be waited for");
-            Exit { code: -1, signal: 0 }
+            (Exit { code: -1, signal: 0 }, Usage::default())
         }
     }
-}
-
-/// Writes everything and closes the pipe. A process need not read its input, so that it closed the pipe is no error.
-async fn feed(pipe: Option<ChildStdin>, bytes: Option<Bytes>) {
-    if let (Some(mut pipe), Some(bytes)) = (pipe, bytes) {
-        let _ = pipe.write_all(&bytes).await;
-    }
-}
-
-/// Reads everything, up to the limit. An error of a pipe reads as its end.
-async fn read(pipe: Option<impl AsyncRead + Unpin>, into: &mut Vec<u8>) -> Result<(), TooLong> {
-    let Some(pipe) = pipe else { return Ok(()) };
-    let _ = pipe.take(limits::COMMAND_OUTPUT_BYTES + 1).read_to_end(into).await;
-    if into.len() as u64 > limits::COMMAND_OUTPUT_BYTES { Err(TooLong) } else { Ok(()) }
-}
-
-/// Reads everything and keeps the last lines.
-async fn skim(pipe: Option<impl AsyncRead + Unpin>, tail: &mut Tail) -> Result<(), TooLong> {
-    const READ: usize = 8 << 10;
-    let Some(mut pipe) = pipe else { return Ok(()) };
-    let mut buffer = Vec::with_capacity(READ);
-    while let Ok(1..) = pipe.read_buf(&mut buffer).await {
-        tail.push(&buffer);
-        buffer.clear();
-    }
-    Ok(())
 }

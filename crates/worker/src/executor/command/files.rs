@@ -7,73 +7,48 @@ use std::path::{Path, PathBuf};
 
 use bireme_core::{ErrorClass, Reason, TaskError, Value, limits};
 use bytes::Bytes;
-use tempfile::TempDir;
-use tokio::task::spawn_blocking;
 
+use super::scratch::{Fresh, Scratch};
 use crate::executor::Job;
 use crate::executor::payload::{Command, Template};
 use crate::failure::failure;
 
 /// Where a command runs.
-pub(super) enum Place {
+#[derive(Debug)]
+pub(super) enum Place<'a> {
     /// A directory of the user's.
     Given(PathBuf),
     /// One of its own, which goes with it.
-    Own(TempDir),
+    Own(Fresh<'a>),
 }
 
-impl Place {
+impl<'a> Place<'a> {
     /// Makes the directory where none is given, and writes the input files.
-    pub(super) async fn prepare(command: &Command, job: &Job) -> Result<Self, Box<TaskError>> {
+    pub(super) fn prepare(
+        command: &Command,
+        job: &Job,
+        scratch: &'a Scratch,
+    ) -> Result<Self, Box<TaskError>> {
         let place = match &command.working_directory {
             Some(directory) => Self::Given(directory.into()),
             None => Self::Own(
-                tempfile::Builder::new()
-                    .prefix("bireme-")
-                    .tempdir()
-                    .map_err(|error| failed("a directory cannot be made", &error))?,
+                scratch.fresh().map_err(|error| failed("a directory cannot be made", &error))?,
             ),
         };
-        if command.files.is_empty() {
-            return Ok(place);
-        }
-        let mut files = Vec::new();
         for file in &command.files {
             let content = content(&file.content, job, &file.path)?;
-            files.push((place.path().join(&file.path), content, file.executable));
+            let path = place.path().join(&file.path);
+            write(&path, &content, file.executable).map_err(|error| {
+                failed(&format!("input file {} cannot be written", path.display()), &error)
+            })?;
         }
-        off(move || {
-            for (path, content, executable) in files {
-                write(&path, &content, executable).map_err(|error| {
-                    failed(&format!("input file {} cannot be written", path.display()), &error)
-                })?;
-            }
-            Ok(place)
-        })
-        .await
+        Ok(place)
     }
 
     pub(super) fn path(&self) -> &Path {
         match self {
             Self::Given(path) => path,
             Self::Own(directory) => directory.path(),
-        }
-    }
-
-    /// Reads the files that `globs` name: glob by glob, sorted by path within each.
-    pub(super) async fn outputs(&self, globs: &[String]) -> Result<Vec<Value>, Box<TaskError>> {
-        if globs.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (path, globs) = (self.path().to_owned(), globs.to_vec());
-        off(move || collect(&path, &globs)).await
-    }
-
-    /// Removes the directory, if it is the command's own.
-    pub(super) async fn clear(self) {
-        let Self::Own(directory) = self else { return };
-        if let Ok(Err(error)) = spawn_blocking(move || directory.close()).await {
-            tracing::warn!(%error, "a command's directory cannot be removed");
         }
     }
 }
@@ -96,7 +71,8 @@ fn write(path: &Path, content: &[u8], executable: bool) -> io::Result<()> {
     file.write_all(content)
 }
 
-fn collect(directory: &Path, globs: &[String]) -> Result<Vec<Value>, Box<TaskError>> {
+/// Reads the files that `globs` name: glob by glob, sorted by path within each.
+pub(super) fn collect(directory: &Path, globs: &[String]) -> Result<Vec<Value>, Box<TaskError>> {
     let mut values = Vec::new();
     for pattern in globs {
         let base = glob::Pattern::escape(&directory.to_string_lossy());
@@ -127,15 +103,6 @@ fn read(path: &Path) -> Result<Value, Box<TaskError>> {
         return Err(failure(ErrorClass::Store, Reason::ValueTooLarge, message));
     }
     Ok(Value::raw(fs::read(path).map_err(failed)?))
-}
-
-/// Does what blocks on a thread that may.
-async fn off<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Box<TaskError>> + Send + 'static,
-) -> Result<T, Box<TaskError>> {
-    spawn_blocking(work).await.unwrap_or_else(|error| {
-        Err(failure(ErrorClass::Store, Reason::StoreFull, error.to_string()))
-    })
 }
 
 fn failed(what: &str, error: &io::Error) -> Box<TaskError> {

@@ -6,14 +6,14 @@ use bireme_core::limits;
 
 /// Keeps the last lines, each cut to its limit.
 #[derive(Debug, Default)]
-pub(super) struct Tail {
+pub(crate) struct Tail {
     ended: VecDeque<Vec<u8>>,
     open: Vec<u8>,
 }
 
 impl Tail {
     /// Takes what was printed next.
-    pub(super) fn push(&mut self, printed: &[u8]) {
+    pub(crate) fn push(&mut self, printed: &[u8]) {
         let mut lines = printed.split(|byte| *byte == b'\n');
         if let Some(first) = lines.next() {
             self.extend(first);
@@ -33,7 +33,7 @@ impl Tail {
     }
 
     /// The lines, with replacement characters where they are not UTF-8.
-    pub(super) fn lines(self) -> impl Iterator<Item = String> {
+    pub(crate) fn lines(self) -> impl Iterator<Item = String> {
         let open = Some(self.open).filter(|open| !open.is_empty());
         self.ended.into_iter().chain(open).map(|line| String::from_utf8_lossy(&line).into_owned())
     }

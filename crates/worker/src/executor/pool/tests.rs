@@ -1,5 +1,6 @@
 //! The pool, driven as the driver drives it.
 
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -9,12 +10,13 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::*;
-use crate::executor::Executors;
 use crate::executor::command::Commands;
+use crate::executor::{Executors, Native};
 use crate::inbox::{Inbox, Told};
 use crate::machine::{Event, Execution};
 use crate::rpc::payload::make;
 use crate::store::Store;
+use crate::sync::lock;
 
 const GUARD: Duration = Duration::from_mins(1);
 
@@ -38,12 +40,12 @@ impl Bench {
                 lock(&left).recv_timeout(GUARD).unwrap();
             })
             .task("panic", || -> () { panic!("on purpose") });
-        let (inbox, store) = (Arc::new(Inbox::default()), Arc::new(Store::new(0)));
+        let (inbox, store) = (Arc::new(Inbox::default()), Arc::new(Store::scratch()));
         let relay = Arc::new(Relay::new(inbox.clone(), store.clone(), "w".to_owned()));
         let clock = Clock::start();
         let pool = Pool::new(relay.clone(), Arc::new(registry), clock);
-        let commands = Commands::new(relay.clone(), tokio::runtime::Handle::current(), clock);
-        let executors = Executors::new(relay, pool, commands);
+        let commands = Commands::alone(relay.clone(), clock);
+        let executors = Executors::new(relay, Native::InProcess(pool), commands);
         Self { executors, inbox, store, entered, leave }
     }
 
@@ -87,6 +89,7 @@ fn job(n: u32, payload: Bytes) -> Job {
         payload,
         inputs: SmallVec::new(),
         resources: Resources::one_cpu(),
+        held: bireme_core::resources::Pieces::none(),
         outputs: 1,
         timeout: None,
         row: bireme_core::graph::Row::None,
@@ -167,7 +170,7 @@ async fn a_follower_is_recalled_or_runs_and_never_both() {
 }
 
 #[tokio::test]
-async fn a_follower_of_another_kind_is_handed_to_its_executor() {
+async fn a_follower_of_another_kind_waits_to_be_promoted() {
     let bench = Bench::new();
     bench.gate(1, false);
     assert_eq!(bench.entered(), "1");
@@ -175,10 +178,8 @@ async fn a_follower_of_another_kind_is_handed_to_its_executor() {
     command.execution.runtime = Runtime::Command;
     bench.executors.execute(command, true);
     bench.leave.send(()).unwrap();
-    let told = bench.told(2).await;
-    assert_eq!(told[0], "1 ended with 0 bytes, next 2");
-    bench.executors.recall(attempt(2));
-    assert_eq!(bench.told(1).await, ["2 runs"], "its turn has come");
+    let told = bench.told(1).await;
+    assert_eq!(told, ["1 ended with 0 bytes"]);
     bench.executors.promote(attempt(2));
     assert_eq!(bench.told(1).await, ["2 ended with MALFORMED"]);
 }

@@ -1,8 +1,9 @@
 //! Where inputs come from, and when objects go.
 
 use bireme_core::Time;
+use bireme_core::id::AttemptNo;
 use bireme_core::limits;
-use bireme_core::protocol::Order;
+use bireme_core::protocol::{Order, Report};
 use expect_test::expect;
 use smallvec::SmallVec;
 
@@ -65,6 +66,41 @@ fn an_input_named_twice_is_fetched_once() {
         fetched 5                -> run 1
         end 1                    -> drop 5
     "]],
+    );
+}
+
+#[test]
+fn what_a_client_put_stays_until_it_is_released() {
+    check(
+        "up | stored 5 | told | fetched 6 | start 1 in=5 | end 1 | announce | release 5 | announce",
+        expect![[r"
+            up                       ->
+            stored 5                 -> wake
+            told                     -> replica 5 of 8
+            fetched 6                -> drop 6
+            start 1 in=5             -> wake, run 1
+            end 1                    ->
+            announce                 -> 1 of 8, 5 of 8
+            release 5                -> drop 5
+            announce                 -> 1 of 8
+        "]],
+    );
+}
+
+#[test]
+fn what_a_client_puts_is_what_somebody_waited_for() {
+    check(
+        "up | start 1 in=5@2 | release 5 | stored 5 | end 1 | fetched 5 | told | release 5",
+        expect![[r"
+            up                       ->
+            start 1 in=5@2           -> fetch 5@2
+            release 5                ->
+            stored 5                 -> wake, run 1
+            end 1                    ->
+            fetched 5                ->
+            told                     -> replica 5 of 8, finished 1 after 0 us
+            release 5                -> drop 5
+        "]],
     );
 }
 
@@ -233,6 +269,7 @@ fn fetches_are_bounded() {
         holders: SmallVec::from_iter([bireme_core::WorkerId(2)]),
         size: 1,
         value: None,
+        made_by: None,
     };
     let count = limits::FETCHES + 2;
     let order = bireme_core::protocol::Start {
@@ -249,6 +286,41 @@ fn fetches_are_bounded() {
     assert_eq!(fetches(&effects), 1);
     worker.handle(Time(0), Event::Ordered(Order::Retract(attempt("99"))), &mut effects);
     assert_eq!(worker.check(), Ok(()), "what still waited for its turn is forgotten");
+}
+
+#[test]
+fn what_is_missing_is_told_with_the_attempt_whose_result_was_asked_for() {
+    let mut worker = machine(0);
+    let mut effects = Vec::new();
+    let input = |n: u32| bireme_core::protocol::Input {
+        object: script::object("5"),
+        holders: SmallVec::from_iter([bireme_core::WorkerId(n)]),
+        size: 1,
+        value: None,
+        made_by: Some(AttemptNo { n, ..attempt("5").no }),
+    };
+    worker.handle(Time(0), Event::Connected, &mut effects);
+    let inputs = SmallVec::from_iter([input(1)]);
+    let order = bireme_core::protocol::Start { inputs, ..start(attempt("9")) };
+    worker.handle(Time(0), Event::Ordered(Order::Start(order)), &mut effects);
+    let mut fail = |worker: &mut crate::machine::Machine, holder| {
+        let asked = SmallVec::from_iter([bireme_core::WorkerId(holder)]);
+        let event = Event::FetchFailed { object: script::object("5"), asked };
+        worker.handle(Time(0), event, &mut effects);
+        let mut reports = Vec::new();
+        worker.take_reports(usize::MAX, &mut reports);
+        reports
+    };
+    // Named while the first was asked: it is asked next, for what another attempt has made.
+    let mut later = Vec::new();
+    worker.handle(Time(0), Event::Ordered(Order::Places(vec![input(2)])), &mut later);
+    assert_eq!(fail(&mut worker, 1), []);
+    let told = fail(&mut worker, 2);
+    let made_by = input(2).made_by;
+    assert!(
+        matches!(told.as_slice(), [Report::InputMissing { made_by: by, .. }] if *by == made_by),
+        "{told:?}"
+    );
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Who runs next, and who follows whom.
 
-use bireme_core::protocol::Order;
-use bireme_core::{Time, limits};
+use bireme_core::protocol::{Order, Start};
+use bireme_core::resources::UNITS;
+use bireme_core::{Resources, Time, limits};
 use expect_test::expect;
 
 use super::script::{attempt, check, ended, machine, start};
@@ -41,19 +42,79 @@ fn what_does_not_fit_is_passed_and_nothing_follows_past_it() {
 }
 
 #[test]
-fn commands_and_what_needs_memory_never_follow() {
+fn attempts_follow_only_their_own_kind_and_never_with_memory() {
     check(
-        "start 1 command cpus=2 | start 2 command cpus=2 | start 3 memory=60 cpus=2 | start 4 cpus=2 | end 1 | end 2 | end 3",
+        "start 1 command cpus=2 | start 2 command cpus=2 | start 3 cpus=2 | start 4 memory=60 cpus=2 | end 1 next=2 | end 2 | end 3",
         expect![[r"
             start 1 command cpus=2   -> run 1
-            start 2 command cpus=2   ->
-            start 3 memory=60 cpus=2 ->
-            start 4 cpus=2           ->
-            end 1                    -> run 2
+            start 2 command cpus=2   -> follow 2
+            start 3 cpus=2           ->
+            start 4 memory=60 cpus=2 ->
+            end 1 next=2             ->
             end 2                    -> run 3
             end 3                    -> run 4
         "]],
     );
+}
+
+#[test]
+fn gpus_are_handed_out_by_number() {
+    check(
+        "start 1 gpu=1 cpus=0 | start 2 gpu=1 cpus=0 | end 1 | start 3 gpu=0.5 cpus=0 | start 4 gpu=0.5 cpus=0 | end 2 | start 5 gpu=1.0",
+        expect![[r"
+            start 1 gpu=1 cpus=0     -> run 1 gpu:0
+            start 2 gpu=1 cpus=0     -> run 2 gpu:1
+            end 1                    ->
+            start 3 gpu=0.5 cpus=0   -> run 3 gpu:0
+            start 4 gpu=0.5 cpus=0   -> run 4 gpu:0
+            end 2                    ->
+            start 5 gpu=1.0          -> run 5 gpu:1
+        "]],
+    );
+}
+
+#[test]
+fn a_whole_gpu_does_not_fit_two_half_free_ones() {
+    check(
+        "start 1 gpu=0.6 cpus=0 | start 2 gpu=0.6 cpus=0 | start 3 gpu=0.7 cpus=0 | start 4 gpu=0.4 cpus=0 | end 1 | end 4",
+        expect![[r"
+            start 1 gpu=0.6 cpus=0   -> run 1 gpu:0
+            start 2 gpu=0.6 cpus=0   -> run 2 gpu:1
+            start 3 gpu=0.7 cpus=0   ->
+            start 4 gpu=0.4 cpus=0   -> run 4 gpu:0
+            end 1                    ->
+            end 4                    -> run 3 gpu:0
+        "]],
+    );
+}
+
+#[test]
+fn what_waits_for_a_whole_gpu_is_not_passed_for_ever() {
+    let (mut machine, mut effects) = (machine(2), Vec::new());
+    let with_gpus = |n: u32, units| {
+        Order::Start(Start {
+            resources: Resources::none().with_others([("gpu".to_owned(), units)]).unwrap(),
+            ..start(attempt(&n.to_string()))
+        })
+    };
+    for n in [1, 2] {
+        machine.handle(Time(0), Event::Ordered(with_gpus(n, UNITS * 6 / 10)), &mut effects);
+    }
+    machine.handle(Time(0), Event::Ordered(with_gpus(3, UNITS)), &mut effects);
+    let mut passed = 0;
+    for n in 4.. {
+        effects.clear();
+        machine.handle(Time(0), Event::Ordered(with_gpus(n, UNITS * 4 / 10)), &mut effects);
+        if effects.is_empty() {
+            break;
+        }
+        passed += 1;
+        machine.handle(Time(0), ended(attempt(&n.to_string()), None), &mut effects);
+    }
+    assert_eq!(passed, limits::PASSES);
+    machine.handle(Time(0), ended(attempt("1"), None), &mut effects);
+    let runs = |effect: &Effect| matches!(effect, Effect::Execute { execution, .. } if execution.attempt == attempt("3"));
+    assert!(effects.iter().any(runs), "{effects:?}");
 }
 
 #[test]
@@ -240,8 +301,8 @@ fn patience_ends() {
     let (mut effects, mut names) = (Vec::new(), 1_u32..);
     let mut next = || attempt(&names.next().unwrap().to_string());
     let mut give = |worker: &mut Machine, cpus: u64, effects: &mut Vec<Effect>| {
-        let resources = bireme_core::Resources::new(cpus * bireme_core::resources::UNITS, 0);
-        let order = bireme_core::protocol::Start { resources, ..start(next()) };
+        let resources = Resources::new(cpus * UNITS, 0);
+        let order = Start { resources, ..start(next()) };
         let id = order.attempt;
         worker.handle(Time(0), Event::Ordered(Order::Start(order)), effects);
         id

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use bireme_core::id::{AttemptId, AttemptNo, Epoch, GraphId, TaskId, WorkerId};
+use bireme_core::id::{AttemptId, AttemptNo, Epoch, GraphId, HolderId, TaskId, WorkerId};
 use bireme_core::protocol::{Input, Order, Output, Report, Start, Timing};
 use bireme_core::resources::UNITS;
 use bireme_core::{ErrorClass, ObjectId, Resources, Span, TaskError, Time, Value};
@@ -53,6 +53,8 @@ struct World {
     asked_back: BTreeSet<AttemptId>,
     drained: bool,
     left: u32,
+    /// How many objects clients have put.
+    puts: u64,
 }
 
 impl World {
@@ -75,6 +77,7 @@ impl World {
             asked_back: BTreeSet::new(),
             drained: false,
             left: 0,
+            puts: 0,
         }
     }
 
@@ -153,6 +156,23 @@ impl World {
         self.running.push(execution);
         let cpus: u64 = self.running.iter().map(|execution| execution.resources.cpu_units).sum();
         assert!(cpus <= 2 * UNITS, "more runs than there are cpus");
+        self.check_pieces();
+    }
+
+    /// No piece is used by more than fit on it, and what runs holds just what it asked for.
+    fn check_pieces(&self) {
+        let mut used = BTreeMap::<_, u64>::new();
+        for Execution { attempt, held, resources, .. } in &self.running {
+            let pieces: Vec<_> = held.iter().flat_map(|(_, pieces)| pieces).collect();
+            let sum: u64 = pieces.iter().map(|piece| piece.units).sum();
+            assert_eq!(sum, resources.other("gpu"), "{attempt} holds {held:?}");
+            let shares = pieces.iter().filter(|piece| piece.units < UNITS).count();
+            assert!(shares <= 1, "{attempt} is spread over {held:?}");
+            for piece in pieces {
+                *used.entry(piece.number).or_default() += piece.units;
+            }
+        }
+        assert!(used.iter().all(|(n, units)| *n < 2 && *units <= UNITS), "pieces in use: {used:?}");
     }
 
     /// Ends an attempt that runs; its thread goes on with a follower.
@@ -177,7 +197,9 @@ impl World {
                 .extend((0..ended.outputs).map(|output| ObjectId::output(attempt.task, output)));
             Ok(outputs)
         };
-        let next = self.take_follower(|execution| execution.resources == ended.resources);
+        let next = self.take_follower(|execution| {
+            (&execution.resources, &execution.runtime) == (&ended.resources, &ended.runtime)
+        });
         let event = Event::Ended {
             attempt,
             outcome,
@@ -204,6 +226,17 @@ impl World {
         }
     }
 
+    /// A client puts an object; one that was put before may be released.
+    fn put(&mut self) {
+        self.puts += 1;
+        let object = |n| ObjectId::Held { holder: HolderId(1), n };
+        self.store.insert(object(self.puts));
+        self.handle(Event::Stored { object: object(self.puts), size: 3 });
+        assert_eq!(self.machine.holds(object(self.puts)), Some(3));
+        let n = self.rng.below(2 * self.puts);
+        self.order(Order::Release(object(n)));
+    }
+
     fn deliver_end(&mut self) {
         if let Some(event) = self.ends.pop_front() {
             self.handle(event);
@@ -225,7 +258,7 @@ impl World {
         let holders =
             (0..self.rng.below(3)).map(|n| WorkerId(u32::try_from(n).unwrap() + 2)).collect();
         let value = (self.rng.below(6) == 0).then(|| Box::new(Value::raw("123")));
-        Input { object, holders, size: 3, value }
+        Input { object, holders, size: 3, value, made_by: None }
     }
 
     fn random_start(&mut self) -> Start {
@@ -242,12 +275,13 @@ impl World {
         // An attempt cannot need what it makes.
         let inputs = inputs.filter(|input| input.object.task() != Some(task)).collect();
         let memory = if self.rng.below(4) == 0 { 60 } else { 0 };
+        let cpus = [0, UNITS / 2, UNITS, UNITS, 2 * UNITS][self.rng.index(5)];
+        let gpus = [0, 0, 0, UNITS / 2, UNITS / 3, UNITS, UNITS * 3 / 2, 2 * UNITS];
+        let gpus = Some(gpus[self.rng.index(8)]).filter(|units| *units > 0);
+        let gpus = gpus.map(|units| ("gpu".to_owned(), units));
         Start {
             inputs,
-            resources: Resources::new(
-                [0, UNITS / 2, UNITS, UNITS, 2 * UNITS][self.rng.index(5)],
-                memory,
-            ),
+            resources: Resources::new(cpus, memory).with_others(gpus).unwrap(),
             outputs: u16::try_from(self.rng.below(3)).unwrap(),
             timeout: (self.rng.below(5) == 0).then_some(Span(20)),
             rank: self.rng.below(4),
@@ -329,13 +363,14 @@ impl World {
     }
 
     fn step(&mut self, disconnects: bool) {
-        match self.rng.below(26) {
+        match self.rng.below(27) {
             0..5 => self.random_order(),
             5..12 => self.carry_out(),
             12..15 => self.end_one(),
             15..18 => self.deliver_end(),
             18..20 => self.deliver_answer(),
             20..22 => self.end_fetch(false),
+            26 => self.put(),
             22 => {
                 let budget = [100, usize::MAX][self.rng.index(2)];
                 self.take_reports(budget);
@@ -370,6 +405,7 @@ impl World {
                 holders: SmallVec::from_iter([WorkerId(9)]),
                 size: 3,
                 value: None,
+                made_by: None,
             });
             if !self.machine.objects.sought.is_empty()
                 && self.fetches.is_empty()

@@ -1,12 +1,12 @@
 //! Scripts in, transcripts out.
 //!
 //! Steps are separated by `|` or line ends. `7` is attempt 1 of task 7, or its output; `7#2` is attempt 2; `7@3@4` is object
-//! 7 held by workers 3 and 4, `7!` comes with its value. One step moves time by nothing; `at 5` moves it to 5 ms.
+//! 7 held by workers 3 and 4, `7!` comes with its value; `run 7 gpu:0` holds piece 0. One step moves time by nothing; `at 5` moves it to 5 ms.
 
 use bireme_core::graph::Runtime;
 use bireme_core::id::{AttemptId, AttemptNo, Epoch, GraphId, TaskId, WorkerId};
 use bireme_core::protocol::{Input, Order, Output, Report, Start, Timing};
-use bireme_core::resources::UNITS;
+use bireme_core::resources::{Pieces, UNITS};
 use bireme_core::{ErrorClass, ObjectId, Resources, Span, TaskError, Time, Value};
 use bytes::Bytes;
 use expect_test::Expect;
@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 
 use crate::machine::{Config, Effect, Event, Machine};
 
-/// Runs a script on a worker with two cpus, 100 bytes of memory and room for two followers.
+/// Runs a script on a worker with two cpus, two gpus, 100 bytes of memory and room for two followers.
 pub(super) fn check(script: &str, expect: Expect) {
     let (mut machine, mut now, mut transcript) = (machine(2), Time(0), String::new());
     let steps = script.split(['|', '\n']).map(str::trim).filter(|step| !step.is_empty());
@@ -43,7 +43,7 @@ pub(super) fn check(script: &str, expect: Expect) {
 
 pub(super) fn machine(followers: usize) -> Machine {
     let resources =
-        Resources::new(2 * UNITS, 100).with_others([("gpu".to_owned(), UNITS)]).unwrap();
+        Resources::new(2 * UNITS, 100).with_others([("gpu".to_owned(), 2 * UNITS)]).unwrap();
     Machine::new(Config { resources, followers, seed: 1 })
 }
 
@@ -64,7 +64,8 @@ fn workers<'a>(names: impl Iterator<Item = &'a str>) -> SmallVec<[WorkerId; 2]> 
 fn input(text: &str) -> Input {
     let value = text.ends_with('!').then(|| Box::new(Value::raw("12345")));
     let mut parts = text.trim_end_matches('!').split('@');
-    Input { object: object(parts.next().unwrap()), holders: workers(parts), size: 8, value }
+    let (object, holders) = (object(parts.next().unwrap()), workers(parts));
+    Input { object, holders, size: 8, value, made_by: None }
 }
 
 fn event(command: &str, words: &[&str]) -> Event {
@@ -110,14 +111,20 @@ fn event(command: &str, words: &[&str]) -> Event {
         "resume" => return Event::Paused(false),
         "retract" => Order::Retract(attempt(first)),
         "settle" => Order::Settle(attempt(first)),
+        "stored" => return Event::Stored { object: object(first), size: 8 },
         "start" => {
             let number =
                 |name, otherwise| option(name).map_or(otherwise, |text| text.parse().unwrap());
             let cpus = if words.contains(&"half") { UNITS / 2 } else { number("cpus", 1) * UNITS };
+            let gpus = option("gpu").map(|gpus| {
+                let (whole, tenths) = gpus.split_once('.').unwrap_or((gpus, "0"));
+                let number = |text: &str| text.parse::<u64>().unwrap();
+                ("gpu".to_owned(), number(whole) * UNITS + number(tenths) * UNITS / 10)
+            });
             let inputs = option("in").map(|list| list.split(',').map(input).collect());
             Order::Start(Start {
                 inputs: inputs.unwrap_or_default(),
-                resources: Resources::new(cpus, number("memory", 0)),
+                resources: Resources::new(cpus, number("memory", 0)).with_others(gpus).unwrap(),
                 timeout: option("timeout").map(millis),
                 rank: number("rank", 0),
                 ahead: words.contains(&"ahead"),
@@ -165,11 +172,22 @@ fn at(holders: &[WorkerId]) -> String {
     holders.iter().flat_map(|worker| ["@".to_owned(), worker.0.to_string()]).collect()
 }
 
+/// Pieces, as `gpu:0,1`.
+fn held(pieces: &Pieces) -> String {
+    let of = pieces.iter().map(|(name, pieces)| {
+        let numbers: Vec<_> = pieces.iter().map(|piece| piece.number.to_string()).collect();
+        format!(" {name}:{}", numbers.join(","))
+    });
+    of.collect()
+}
+
 fn effect(effect: &Effect) -> String {
     match effect {
         Effect::Drop(object) => format!("drop {}", name(*object)),
         Effect::Execute { execution, follow: true } => format!("follow {}", id(execution.attempt)),
-        Effect::Execute { execution, follow: false } => format!("run {}", id(execution.attempt)),
+        Effect::Execute { execution, follow: false } => {
+            format!("run {}{}", id(execution.attempt), held(&execution.held))
+        }
         Effect::Fetch { object, holders, .. } => format!("fetch {}{}", name(*object), at(holders)),
         Effect::Keep(object, _) => format!("keep {}", name(*object)),
         Effect::Kill { attempt, grace, timed_out } => {
@@ -193,7 +211,9 @@ fn report(report: &Report) -> String {
         Report::Finished { attempt, timing, .. } => {
             format!("finished {} after {}", id(*attempt), timing.wait)
         }
-        Report::InputMissing { object, asked } => format!("missing {}{}", name(*object), at(asked)),
+        Report::InputMissing { object, asked, .. } => {
+            format!("missing {}{}", name(*object), at(asked))
+        }
         Report::ReplicaAdded { object, size } => format!("replica {} of {size}", name(*object)),
         Report::ReplicaLost(object) => format!("lost {}", name(*object)),
         Report::Retracted(attempt) => format!("retracted {}", id(*attempt)),
@@ -211,7 +231,7 @@ fn announced(machine: &Machine) -> String {
     let parts = machine.announce();
     assert!(parts.len() == 1 && parts[0].last);
     let objects =
-        parts[0].objects.iter().map(|(object, size)| format!("{} of {size}", name(*object)));
+        parts[0].objects.iter().map(|held| format!("{} of {}", name(held.object), held.size));
     let attempts = parts[0].attempts.iter().map(|(attempt, started)| {
         format!("{}{}", id(*attempt), if *started { " started" } else { "" })
     });

@@ -1,21 +1,28 @@
 //! Reading a value from a peer.
 
+use std::sync::Arc;
+
 use bireme_core::id::AttemptId;
 use bireme_core::protocol::Address;
-use bireme_core::reason::Refusal;
-use bireme_core::{ObjectId, Value, limits};
+use bireme_core::reason::{Reason, Refusal};
+use bireme_core::{ObjectId, limits};
 use bireme_daemon::auth::Bearer;
+use bireme_proto::bulk::BulkError;
 use bireme_proto::pb;
 use bireme_proto::pb::store_client::StoreClient;
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 
-use super::assembly::Assembly;
+use super::assembly::{Arrived, Assembly};
 use super::malformed;
+use crate::store::Store;
 
 /// Why a peer could not give a value.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FetchError {
+    /// The connection for its bytes came to nothing.
+    #[error(transparent)]
+    Bulk(#[from] BulkError),
     /// It sent what no correct peer sends.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -28,6 +35,21 @@ pub(crate) enum FetchError {
     /// It cannot be reached.
     #[error(transparent)]
     Transport(#[from] tonic::transport::Error),
+}
+
+impl FetchError {
+    /// Whether there was no room here: what the peer says comes as a status.
+    pub(crate) fn is_full(&self) -> bool {
+        match self {
+            Self::Bulk(BulkError::Refused(refusal)) | Self::Refused(refusal) => {
+                refusal.reason == Reason::StoreFull
+            }
+            Self::Bulk(BulkError::Broken(_))
+            | Self::Status(_)
+            | Self::Silent
+            | Self::Transport(_) => false,
+        }
+    }
 }
 
 impl From<tonic::Status> for FetchError {
@@ -52,7 +74,8 @@ pub(crate) async fn fetch(
     channel: Channel,
     bearer: Bearer,
     object: ObjectId,
-) -> Result<(Value, Option<AttemptId>), FetchError> {
+    store: &Arc<Store>,
+) -> Result<(Arrived, Option<AttemptId>), FetchError> {
     let source = Some(pb::fetch_request::Source::Object(object.into()));
     let request = pb::FetchRequest { source, ..pb::FetchRequest::default() };
     let mut client = StoreClient::with_interceptor(channel, bearer)
@@ -64,7 +87,7 @@ pub(crate) async fn fetch(
     };
     let made_by = head.made_by.map(TryInto::try_into).transpose()?;
     let value = head.value.ok_or_else(|| malformed("head.value", "the value's head is missing"))?;
-    let mut assembly = Assembly::new(value)?;
+    let mut assembly = Assembly::new(value, store).await?;
     while let Some(message) = patient(parts.message()).await? {
         let Some(pb::fetch_response::Part::Chunk(chunk)) = message.part else {
             return Err(malformed("chunk", "a later message carries no chunk").into());
@@ -74,7 +97,8 @@ pub(crate) async fn fetch(
     Ok((assembly.finish()?, made_by))
 }
 
-async fn patient<T>(
+/// An answer, unless the peer takes too long for it.
+pub(super) async fn patient<T>(
     answer: impl Future<Output = Result<T, tonic::Status>>,
 ) -> Result<T, FetchError> {
     match timeout(limits::FETCH_WAIT.to_std(), answer).await {

@@ -1,21 +1,27 @@
 //! Values between two stores, over real sockets.
 
+mod bulk;
+
 use std::time::Duration;
 
 use bireme_core::id::{AttemptId, AttemptNo, Digest, Epoch, GraphId, HolderId, TaskId, WorkerId};
 use bireme_core::protocol::{Address, Peer};
-use bireme_core::value::Codec;
+use bireme_core::value::{Buffer, Codec};
+use bireme_core::{ObjectId, Value, limits};
 use bireme_daemon::Listener;
 use bireme_daemon::auth::Bearer;
 use bireme_proto::pb::store_client::StoreClient;
 use bireme_proto::pb::store_server::StoreServer;
 use bireme_proto::status::refusal;
+use bytes::Bytes;
 use smallvec::smallvec;
 use tonic::transport::Server;
 
+use super::assembly::head_of;
 use super::*;
+use crate::clock::Clock;
 use crate::inbox::Told;
-use crate::transfer::Transfer;
+use crate::transfer::{Transfer, Way};
 
 const GUARD: Duration = Duration::from_mins(1);
 
@@ -28,18 +34,29 @@ struct Site {
 
 impl Site {
     async fn new() -> Self {
+        Self::with(Store::scratch()).await
+    }
+
+    async fn with(store: Store) -> Self {
         let listener = Listener::bind("127.0.0.1:0", 16).await.unwrap();
         let address = crate::config::address(&listener.address().to_string(), 0);
-        let (store, inbox) = (Arc::new(Store::new(0)), Arc::new(Inbox::default()));
-        let door = Door { store: store.clone(), inbox: inbox.clone() };
+        let (store, inbox) = (Arc::new(store), Arc::new(Inbox::default()));
+        let (handle, clock) = (tokio::runtime::Handle::current(), Clock::start());
+        let quay = Quay::new([7; 32], Arc::clone(&store), handle, clock);
+        let listener = listener.with_door(quay.door());
+        let door = Door::new(store.clone(), inbox.clone(), quay, vec![address.clone().into()]);
         let served = Server::builder().add_service(StoreServer::new(door));
         tokio::spawn(served.serve_with_incoming(listener.incoming()));
         Self { store, inbox, address }
     }
 
     fn transfer(&self) -> Transfer {
+        self.transfer_by(Way::Auto)
+    }
+
+    fn transfer_by(&self, way: Way) -> Transfer {
         let handle = tokio::runtime::Handle::current();
-        Transfer::new(handle, self.store.clone(), self.inbox.clone(), Bearer::none())
+        Transfer::new(handle, self.store.clone(), self.inbox.clone(), Bearer::none(), way)
     }
 
     async fn told(&self) -> String {
@@ -50,6 +67,7 @@ impl Site {
         }
         match told.as_slice() {
             [Told::Event(Event::Fetched { size, .. })] => format!("fetched {size}"),
+            [Told::Event(Event::Stored { size, .. })] => format!("stored {size}"),
             [Told::Event(Event::FetchFailed { asked, .. })] => format!("asked {asked:?} in vain"),
             other => panic!("{other:?}"),
         }
@@ -79,6 +97,8 @@ fn large() -> Value {
     value
 }
 
+mod local;
+
 #[tokio::test]
 async fn a_value_arrives_as_it_was_from_the_first_holder_that_has_it() {
     let (near, gone, empty, far) =
@@ -90,19 +110,19 @@ async fn a_value_arrives_as_it_was_from_the_first_holder_that_has_it() {
         machine: String::new(),
     };
     transfer.know(vec![peer(2, &empty), peer(3, &far)]);
-    far.store.put(object(1), Arc::new(large()), Some(attempt()));
-    transfer.fetch(object(1), smallvec![gone, WorkerId(2), WorkerId(3)]);
+    far.store.put(object(1), Arc::new(large()), Some(attempt())).unwrap();
+    transfer.fetch(object(1), 0, smallvec![gone, WorkerId(2), WorkerId(3)]);
     assert_eq!(near.told().await, format!("fetched {}", large().size));
     let stored = near.store.get(object(1)).unwrap();
-    assert_eq!((&*stored.value, stored.made_by), (&large(), Some(attempt())));
-    transfer.fetch(object(2), smallvec![gone, WorkerId(3)]);
+    assert_eq!((&*stored.load().unwrap(), stored.made_by), (&large(), Some(attempt())));
+    transfer.fetch(object(2), 0, smallvec![gone, WorkerId(3)]);
     assert_eq!(near.told().await, "asked [WorkerId(9), WorkerId(3)] in vain");
 }
 
 #[tokio::test]
 async fn a_fetch_goes_on_where_it_broke() {
     let site = Site::new().await;
-    site.store.put(object(1), Arc::new(large()), Some(attempt()));
+    site.store.put(object(1), Arc::new(large()), Some(attempt())).unwrap();
     let mut client = site.client().await;
     let source = Some(pb::fetch_request::Source::Object(object(1).into()));
     let from = limits::STORE_CHUNK_BYTES as u64;
@@ -162,7 +182,7 @@ async fn what_a_client_puts_is_stored_and_told() {
     });
     let answer = site.client().await.put(tokio_stream::iter(parts)).await.unwrap();
     assert_eq!(answer.into_inner().size, 6);
-    assert_eq!(site.told().await, "fetched 6");
+    assert_eq!(site.told().await, "stored 6");
     assert_eq!(site.store.get(object(5)).unwrap().value.bytes().as_deref(), Some(&b"abcdef"[..]));
 }
 
@@ -187,7 +207,7 @@ async fn a_bad_put_is_refused_by_field_and_stores_nothing() {
         (put(whole(), output), Reason::Malformed, "head.object"),
         (put(whole(), digest), Reason::DigestMismatch, "value.digest"),
         (put(whole(), huge), Reason::ValueTooLarge, "value.buffer_lengths"),
-        (put(whole(), |head| head.ticket = "x".into()), Reason::Unsupported, "ticket"),
+        (put(whole(), |head| head.ticket = "x".into()), Reason::Unauthenticated, "ticket"),
         (Vec::new(), Reason::Malformed, "head"),
     ] {
         let status = client.put(tokio_stream::iter(parts)).await.unwrap_err();
@@ -195,12 +215,4 @@ async fn a_bad_put_is_refused_by_field_and_stores_nothing() {
         assert_eq!((refusal.reason, refusal.field.as_str()), (reason, field));
     }
     assert_eq!(site.store.totals().objects, 0);
-}
-
-#[tokio::test]
-async fn what_is_not_served_says_so() {
-    let status = Site::new().await.client().await.ticket(pb::TicketRequest::default()).await;
-    let refusal = refusal(&status.unwrap_err()).unwrap();
-    assert_eq!(refusal.reason, Reason::Unsupported);
-    assert!(refusal.message.contains("Store.Ticket"));
 }

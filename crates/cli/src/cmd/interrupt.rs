@@ -1,0 +1,23 @@
+//! Ctrl-C while something is waited for.
+
+use std::future::Future;
+
+use crate::exit::Failure;
+use crate::output;
+
+/// Waits for some work. Whoever does not want to wait for it any longer is told what becomes of it: `None`.
+pub(super) async fn unless_interrupted<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+    goes_on: &str,
+) -> Result<Option<T>, Failure> {
+    tokio::select! {
+        // First listen, then begin: nothing that the work does finds nobody listening.
+        biased;
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted?;
+            output::say(goes_on);
+            Ok(None)
+        }
+        done = work => done.map(Some),
+    }
+}

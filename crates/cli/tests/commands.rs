@@ -1,0 +1,18 @@
+//! The commands as they are typed, on a cluster in this process: what they print, what they say, and how they end.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
+#[path = "commands/cluster.rs"]
+mod cluster;
+#[path = "commands/graphs.rs"]
+mod graphs;
+#[path = "commands/local.rs"]
+mod local;
+#[path = "commands/results.rs"]
+mod results;
+#[path = "commands/submit.rs"]
+mod submit;
+#[path = "commands/support.rs"]
+mod support;
+#[path = "commands/tasks.rs"]
+mod tasks;

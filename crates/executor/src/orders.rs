@@ -1,0 +1,68 @@
+//! Orders off the wire.
+
+use std::sync::Arc;
+
+use bireme_core::reason::{Reason, Refusal};
+use bireme_core::{AttemptId, Span, Value};
+use bireme_proto::pb;
+use bireme_proto::pb::executor_order::Run;
+
+use crate::runtime::{Attempt, Held, HeldResource};
+
+/// Reads which attempt an order is about.
+pub(crate) fn attempt_id(attempt: Option<pb::AttemptId>) -> Result<AttemptId, Refusal> {
+    let missing = || Refusal::at(Reason::Malformed, "attempt", "attempt is missing");
+    attempt.ok_or_else(missing)?.try_into()
+}
+
+/// Reads an attempt that is to be run. What the worker gives by reference is not brought here yet.
+pub(crate) fn attempt(id: AttemptId, run: Run) -> Result<Attempt, Refusal> {
+    let Run {
+        attempt: _,
+        key,
+        payload,
+        inputs,
+        held,
+        outputs,
+        deadline_us,
+        row,
+        environment,
+        labels,
+        traceparent,
+        blobs: _,
+        details: _,
+        directory,
+        output_names: _,
+        time_request_us: _,
+        gang_rank: _,
+        annotations: _,
+    } = run;
+    let outputs = u16::try_from(outputs.max(1))
+        .map_err(|_| Refusal::at(Reason::Malformed, "outputs", "outputs is above 65535"))?;
+    let inputs = inputs.into_iter().map(|input| Value::try_from(input).map(Arc::new));
+    let environment = environment.into_iter();
+    Ok(Attempt {
+        id,
+        key,
+        payload,
+        row,
+        inputs: inputs.collect::<Result<_, _>>()?,
+        outputs,
+        held: held.map(self::held).unwrap_or_default(),
+        deadline: (deadline_us > 0).then_some(Span(deadline_us)),
+        environment: environment.map(|one| (one.name, one.value)).collect(),
+        directory: (!directory.is_empty()).then(|| directory.into()),
+        labels: labels.into_iter().map(|pb::Label { key, value }| (key, value)).collect(),
+        traceparent,
+        stop: Arc::default(),
+    })
+}
+
+fn held(message: pb::HeldResources) -> Held {
+    let pb::HeldResources { cpu_units, cpus, memory_bytes, others } = message;
+    let others = others.into_iter().map(|other| {
+        let pb::HeldResource { name, units, indexes, names } = other;
+        HeldResource { name, units, indexes, names }
+    });
+    Held { cpu_units, cpus, memory_bytes, others: others.collect() }
+}

@@ -1,0 +1,94 @@
+//! The process as a whole.
+
+use std::io;
+use std::process;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
+use bireme_core::limits;
+use bireme_core::reason::Refusal;
+use tokio::runtime::Builder;
+
+use crate::desk::Desk;
+use crate::launch::Launch;
+use crate::mark::Mark;
+use crate::pool::Pool;
+use crate::runtime::Runtime;
+use crate::stream;
+use crate::usage::Meter;
+use crate::work::Slot;
+
+/// Why a process is an executor no more.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The worker ended the stream before it said anything.
+    #[error("the worker ended the stream without a word")]
+    Ended,
+    /// The system gives no thread or no runtime.
+    #[error("cannot become an executor: {0}")]
+    Process(#[from] io::Error),
+    /// The worker says why not.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Its first message did not come.
+    #[error("the worker is silent for {}", limits::HELLO_WAIT)]
+    Silent,
+    /// Something between the two says no.
+    #[error("{}", .0.message())]
+    Status(Box<tonic::Status>),
+    /// The socket cannot be reached.
+    #[error("the worker cannot be reached: {0}")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// Runs the attempts that the worker gives, until it says to leave.
+///
+/// With one slot they run on the thread that calls this, which should be the process's first. If the worker goes while user
+/// code runs, this does not return: nothing can make that code return, so the process ends.
+pub fn serve<R: Runtime>(launch: Launch, runtime: &R) -> Result<(), ServeError> {
+    let description = runtime.describe();
+    let slots = description.slots.max(1);
+    let mark = launch.mark.as_ref().filter(|_| slots == 1);
+    let desk = Arc::new(Desk::default());
+    let (welcome, welcomed) = sync_channel(1);
+    let driver = Builder::new_current_thread().enable_all().build()?;
+    thread::scope(|scope| {
+        let held = Arc::clone(&desk);
+        let stream =
+            thread::Builder::new().name("stream".to_owned()).spawn_scoped(scope, || {
+                let desk = Arc::clone(&held);
+                let outcome = driver.block_on(stream::hold(&launch, description, held, welcome));
+                desk.close();
+                if desk.running() > 0 {
+                    process::exit(1);
+                }
+                outcome
+            })?;
+        work(&desk, runtime, slots, mark, &welcomed)?;
+        desk.reports.close();
+        stream.join().unwrap_or(Ok(()))
+    })
+}
+
+/// Runs attempts on this thread and as many others as there are further slots.
+fn work<R: Runtime>(
+    desk: &Arc<Desk>,
+    runtime: &R,
+    slots: u32,
+    mark: Option<&Mark>,
+    welcomed: &Receiver<Pool>,
+) -> io::Result<()> {
+    // The stream says why there is none.
+    let Ok(pool) = welcomed.recv() else { return Ok(()) };
+    let pool = &pool;
+    let slot = || Slot { desk, runtime, pool, mark, meter: Meter::default() };
+    thread::scope(|scope| {
+        for _ in 1..slots {
+            let name = "slot".to_owned();
+            thread::Builder::new().name(name).spawn_scoped(scope, || slot().work())?;
+        }
+        slot().work();
+        Ok(())
+    })
+}

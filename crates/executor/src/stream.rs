@@ -1,0 +1,238 @@
+//! The stream to the worker: says who this is, takes orders, sends reports.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use bireme_core::id::Epoch;
+use bireme_core::link::{Hello, greet};
+use bireme_core::reason::{Reason, Refusal};
+use bireme_core::{ErrorClass, Span, TaskError, limits};
+use bireme_proto::convert::common::Greeting;
+use bireme_proto::pb;
+use bireme_proto::pb::executor_client::ExecutorClient;
+use bireme_proto::pb::executor_order::{self, Order, Run};
+use bireme_proto::pb::executor_report::{Leaving, OrderRefused, Report};
+use bireme_proto::status::refusal;
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+use tokio_stream::{StreamExt as _, iter};
+use tonic::Streaming;
+use tonic::transport::Endpoint;
+
+use crate::desk::{Desk, Found, Given};
+use crate::launch::{Launch, features};
+use crate::orders::{attempt, attempt_id};
+use crate::pool::Pool;
+use crate::runtime::Description;
+use crate::serve::ServeError;
+use crate::usage::{Pulse, pulse};
+use crate::work::never_ran;
+
+/// The stream, once the worker has taken this process on.
+struct Link {
+    desk: Arc<Desk>,
+    incoming: Streaming<pb::ExecutorDown>,
+    /// How many attempts were given.
+    given: u64,
+    /// When a heartbeat is due.
+    beat: Interval,
+}
+
+/// Connects, hands over what the worker's welcome says about its pool, and holds the stream until the desk's reports end or
+/// the worker ends it.
+pub(crate) async fn hold(
+    launch: &Launch,
+    description: Description,
+    desk: Arc<Desk>,
+    welcomed: SyncSender<Pool>,
+) -> Result<(), ServeError> {
+    let attached = attach(&launch.socket, first(launch, description), &desk);
+    let wait = limits::HELLO_WAIT.to_std();
+    let (incoming, first) = timeout(wait, attached).await.map_err(|_| ServeError::Silent)??;
+    let pb::ExecutorDown { hello, welcome, orders } = first;
+    let expected =
+        |field| Refusal::at(Reason::HelloExpected, field, "it is not in the first message");
+    let greeting = Greeting::try_from(hello.ok_or_else(|| expected("hello"))?)?;
+    greet(&ours(), &greeting.hello)?;
+    let welcome = welcome.ok_or_else(|| expected("welcome"))?;
+    let pb::Welcome { pool_directory, inline_bytes, heartbeat_us, .. } = welcome;
+    // Whoever does not wait for it any more leaves anyway.
+    let _ = welcomed.send(Pool { directory: pool_directory.into(), inline_bytes });
+    let every = Span(heartbeat_us).max(limits::FLUSH).to_std();
+    let mut beat = interval(every);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut link = Link { desk, incoming, given: 0, beat };
+    link.take(orders);
+    link.serve().await
+}
+
+fn ours() -> Hello {
+    let features = vec![features::KEEPS_INPUTS.to_owned(), features::RUNS_AHEAD.to_owned()];
+    Hello { features, ..Hello::new(None, Epoch(0)) }
+}
+
+/// What is said first.
+fn first(launch: &Launch, description: Description) -> pb::ExecutorUp {
+    let Description { runtime, version, language, slots, codecs, functions } = description;
+    let token = launch.token.clone();
+    let greeting = Greeting { token, ..Greeting::new(ours()) };
+    let attach = pb::AttachExecutor {
+        pid: std::process::id(),
+        runtime,
+        version,
+        language,
+        slots,
+        codecs: codecs.into_iter().map(|codec| pb::Codec::from(codec).into()).collect(),
+        actors: false,
+        profiles: false,
+        functions,
+        started_as: launch.started_as,
+    };
+    pb::ExecutorUp { hello: Some(greeting.into()), attach: Some(attach), reports: Vec::new() }
+}
+
+async fn attach(
+    socket: &Path,
+    first: pb::ExecutorUp,
+    desk: &Desk,
+) -> Result<(Streaming<pb::ExecutorDown>, pb::ExecutorDown), ServeError> {
+    let channel = Endpoint::from_shared(format!("unix:{}", socket.display()))?.connect().await?;
+    let reports = desk.reports.taken();
+    let reports = reports.map(|reports| pb::ExecutorUp { reports, ..pb::ExecutorUp::default() });
+    let mut client = ExecutorClient::new(channel).max_decoding_message_size(limits::MESSAGE_BYTES);
+    let mut incoming = client.attach(iter([first]).chain(reports)).await?.into_inner();
+    let first = incoming.message().await?.ok_or(ServeError::Ended)?;
+    Ok((incoming, first))
+}
+
+impl Link {
+    async fn serve(mut self) -> Result<(), ServeError> {
+        loop {
+            tokio::select! {
+                down = self.incoming.message() => match down? {
+                    Some(down) => self.take(down.orders),
+                    None => return Ok(()),
+                },
+                _ = self.beat.tick() => self.beat(),
+            }
+        }
+    }
+
+    fn beat(&self) {
+        let Pulse { resident_bytes, threads, cpu: Span(cpu_us) } = pulse();
+        let running = u32::try_from(self.desk.running()).unwrap_or(u32::MAX);
+        let lock_wait_us = 0;
+        self.desk.report(Report::Heartbeat(pb::ExecutorHeartbeat {
+            resident_bytes,
+            threads,
+            lock_wait_us,
+            cpu_us,
+            running,
+        }));
+    }
+
+    fn take(&mut self, orders: Vec<pb::ExecutorOrder>) {
+        for pb::ExecutorOrder { order } in orders {
+            match order {
+                Some(Order::Run(run)) => self.run(run),
+                Some(Order::Cancel(cancel)) => self.cancel(cancel),
+                Some(Order::Answer(executor_order::Answer { request, answer: Some(answer) })) => {
+                    self.desk.answer(request, answer);
+                }
+                Some(Order::Ping(number)) => self.desk.report(Report::Pong(number)),
+                Some(Order::Drain(executor_order::DrainExecutor { reason })) => {
+                    self.desk.report(Report::Leaving(Leaving { reason }));
+                    self.desk.drain();
+                }
+                Some(Order::Shutdown(_)) => self.desk.close(),
+                // Nothing is kept mapped that code does not use.
+                Some(Order::ReleaseObjects(_)) => {}
+                other => self.desk.report(Report::Refused(refuse(other))),
+            }
+        }
+    }
+
+    fn run(&mut self, run: Run) {
+        self.given += 1;
+        let number = self.given;
+        let id = match attempt_id(run.attempt) {
+            Ok(id) => id,
+            Err(refusal) => return self.desk.report(Report::Refused(refused(refusal))),
+        };
+        let failed = |class, reason: Reason, message: String| {
+            self.desk.report(never_ran(id, TaskError::new(class, reason.name(), message)));
+        };
+        match attempt(id, run) {
+            Ok(attempt) => {
+                if self.desk.give(Given { number, attempt }).is_err() {
+                    let message = "the executor is about to leave".to_owned();
+                    failed(ErrorClass::Reschedule, Reason::ShuttingDown, message);
+                }
+            }
+            Err(Refusal { reason, field, message }) => {
+                failed(ErrorClass::Malformed, reason, format!("run.{field}: {message}"));
+            }
+        }
+    }
+
+    /// One that has not started never will. One that has is asked to return, unless it is only to be taken back.
+    fn cancel(&self, cancel: executor_order::Cancel) {
+        let class = match cancel.reason() {
+            pb::ErrorClass::OutOfMemory => ErrorClass::OutOfMemory,
+            pb::ErrorClass::Reschedule => ErrorClass::Reschedule,
+            pb::ErrorClass::Timeout => ErrorClass::Timeout,
+            _ => ErrorClass::Cancelled,
+        };
+        let id = match attempt_id(cancel.attempt) {
+            Ok(id) => id,
+            Err(refusal) => return self.desk.report(Report::Refused(refused(refusal))),
+        };
+        let taken_back = class == ErrorClass::Reschedule;
+        if self.desk.cancel(id, taken_back) == Found::Waiting {
+            let (reason, message) = if taken_back {
+                (Reason::Busy, "the attempt was taken back before it started")
+            } else {
+                (Reason::Cancelled, "the attempt was cancelled before it started")
+            };
+            self.desk.report(never_ran(id, TaskError::new(class, reason.name(), message)));
+        }
+    }
+}
+
+/// What is said of an order that this version does not carry out.
+fn refuse(order: Option<Order>) -> OrderRefused {
+    let (what, actor, request) = match order {
+        Some(Order::ActorCall(order)) => ("actor_call", order.actor, 0),
+        Some(Order::ActorCancel(order)) => ("actor_cancel", order.actor, 0),
+        Some(Order::ActorCheckpoint(order)) => ("actor_checkpoint", order.actor, 0),
+        Some(Order::ActorCreate(order)) => ("actor_create", order.actor, 0),
+        Some(Order::ActorCredit(order)) => ("actor_credit", order.actor, 0),
+        Some(Order::ActorDrop(order)) => ("actor_drop", order.actor, 0),
+        Some(Order::ActorRestore(order)) => {
+            ("actor_restore", order.create.and_then(|create| create.actor), 0)
+        }
+        Some(Order::DumpStacks(order)) => ("dump_stacks", None, order.request),
+        Some(Order::ProfileStart(_)) => ("profile_start", None, 0),
+        Some(Order::ProfileStop(_)) => ("profile_stop", None, 0),
+        Some(Order::Answer(order)) => ("answer", None, order.request),
+        _ => ("order", None, 0),
+    };
+    let message = format!("this executor cannot carry out `{what}`; it only runs attempts");
+    let refusal = Refusal::at(Reason::Unsupported, what, message);
+    OrderRefused { actor, request, ..refused(refusal) }
+}
+
+fn refused(Refusal { reason, field, message }: Refusal) -> OrderRefused {
+    let reason = reason.name().to_owned();
+    let refused = pb::Refused { reason, field, message, ..pb::Refused::default() };
+    OrderRefused { refused: Some(refused), ..OrderRefused::default() }
+}
+
+impl From<tonic::Status> for ServeError {
+    fn from(status: tonic::Status) -> Self {
+        match refusal(&status) {
+            Some(refusal) => Self::Refused(refusal),
+            None => Self::Status(Box::new(status)),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What attempts take, and how the process is, as the system says it.
+
+use std::fs;
+use std::time::Instant;
+
+use bireme_core::Span;
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+/// Attempts that ran for less have no peak of memory: reading it would take longer than a few of them.
+const MEASURED: Span = Span::millis(1);
+
+/// Measures one attempt after the other on one thread.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    /// Highest peak of the process so far, in bytes.
+    peak: u64,
+}
+
+/// A measurement that has begun.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    wall: Instant,
+    cpu: Span,
+}
+
+/// What an attempt took.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Taken {
+    pub(crate) run: Span,
+    /// Of this thread.
+    pub(crate) cpu: Span,
+    /// In bytes; 0 where another attempt of this process had a higher one.
+    pub(crate) peak: u64,
+}
+
+impl Meter {
+    #[expect(clippy::disallowed_methods, reason = "time enters here")]
+    pub(crate) fn begin() -> Begun {
+        Begun { wall: Instant::now(), cpu: span(clock_gettime(ClockId::ThreadCPUTime)) }
+    }
+
+    pub(crate) fn end(&mut self, begun: Begun) -> Taken {
+        let run = Span(u64::try_from(begun.wall.elapsed().as_micros()).unwrap_or(u64::MAX));
+        let now = span(clock_gettime(ClockId::ThreadCPUTime));
+        let mut taken = Taken { run, cpu: Span(now.0.saturating_sub(begun.cpu.0)), peak: 0 };
+        if run >= MEASURED {
+            let peak = status("VmHWM:").unwrap_or(0) << 10;
+            if peak > self.peak {
+                self.peak = peak;
+                taken.peak = peak;
+            }
+        }
+        taken
+    }
+}
+
+/// How the process is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Pulse {
+    pub(crate) resident_bytes: u64,
+    pub(crate) threads: u32,
+    pub(crate) cpu: Span,
+}
+
+/// Takes the pulse of this process; what the system does not tell is 0.
+pub(crate) fn pulse() -> Pulse {
+    Pulse {
+        resident_bytes: status("VmRSS:").unwrap_or(0) << 10,
+        threads: status("Threads:").and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
+        cpu: span(clock_gettime(ClockId::ProcessCPUTime)),
+    }
+}
+
+/// A number of `/proc/self/status`.
+fn status(field: &str) -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+fn span(time: Timespec) -> Span {
+    let (seconds, nanos) = (time.tv_sec, time.tv_nsec);
+    Span(u64::try_from(seconds * 1_000_000 + nanos / 1_000).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_says_how_the_process_is() {
+        let pulse = pulse();
+        assert!(pulse.resident_bytes > 1 << 20 && pulse.threads > 0, "{pulse:?}");
+    }
+
+    #[test]
+    fn a_peak_is_told_of_the_attempt_that_reached_it() {
+        let mut meter = Meter { peak: u64::MAX };
+        let begun = Meter::begin();
+        assert_eq!(meter.end(begun).peak, 0);
+    }
+}

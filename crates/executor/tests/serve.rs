@@ -1,0 +1,284 @@
+//! An executor over a real socket, against a worker that the test plays.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
+use std::sync::Mutex;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use bireme_core::id::{AttemptNo, Epoch, GraphId, TaskId};
+use bireme_core::{AttemptId, Codec, ErrorClass, TaskError, Value};
+use bireme_executor::{
+    Attempt, Description, Launch, Mark, Outcome, Reached, Runtime, ServeError, serve,
+};
+use bireme_proto::pb;
+use bireme_proto::pb::executor_order::{Order, answer};
+use bireme_proto::pb::executor_report::Report;
+use bireme_proto::pb::executor_server::{Executor, ExecutorServer};
+use tempfile::TempDir;
+use tokio::net::UnixListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
+use tonic::{Request, Response, Status, Streaming};
+
+const GUARD: Duration = Duration::from_mins(1);
+
+/// What the played runtime does with an attempt is written in its key.
+struct Played;
+
+impl Runtime for Played {
+    fn describe(&self) -> Description {
+        Description {
+            runtime: "played".to_owned(),
+            version: "1".to_owned(),
+            language: "none".to_owned(),
+            slots: 1,
+            codecs: vec![Codec::Raw],
+            functions: Vec::new(),
+        }
+    }
+
+    fn run(&self, attempt: &Attempt) -> Outcome {
+        match attempt.key.as_str() {
+            "echo" => Ok(attempt.inputs.iter().map(|input| (**input).clone()).collect()),
+            "wait" => {
+                assert!(attempt.stop.wait(GUARD), "nobody asked it to return");
+                Err(Box::new(TaskError::new(ErrorClass::Cancelled, "CANCELLED", "stopped")))
+            }
+            "large" => Ok(vec![Value::raw(vec![7; 100_000])]),
+            other => Err(Box::new(TaskError::new(ErrorClass::User, "USER_ERROR", other))),
+        }
+    }
+}
+
+type Said = Streaming<pb::ExecutorUp>;
+
+struct Door(Mutex<Option<mpsc::Receiver<Result<pb::ExecutorDown, Status>>>>, mpsc::Sender<Said>);
+
+#[tonic::async_trait]
+impl Executor for Door {
+    type AttachStream = ReceiverStream<Result<pb::ExecutorDown, Status>>;
+
+    async fn attach(&self, request: Request<Said>) -> Result<Response<Self::AttachStream>, Status> {
+        self.1.send(request.into_inner()).await.map_err(|_| Status::aborted("over"))?;
+        let downs = self.0.lock().unwrap().take().expect("one executor comes");
+        Ok(Response::new(ReceiverStream::new(downs)))
+    }
+}
+
+/// The played worker, and the executor on a thread.
+struct Stage {
+    dir: TempDir,
+    mark: Mark,
+    down: mpsc::Sender<Result<pb::ExecutorDown, Status>>,
+    said: Said,
+    heard: std::collections::VecDeque<Report>,
+    first: pb::ExecutorUp,
+    executor: JoinHandle<Result<(), ServeError>>,
+}
+
+impl Stage {
+    async fn open() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("socket");
+        let (down, downs) = mpsc::channel(16);
+        let (streams, mut stream) = mpsc::channel(1);
+        let door = Door(Mutex::new(Some(downs)), streams);
+        let listener = UnixListenerStream::new(UnixListener::bind(&socket).unwrap());
+        let served = tonic::transport::Server::builder()
+            .add_service(ExecutorServer::new(door))
+            .serve_with_incoming(listener);
+        tokio::spawn(served);
+        let mark = Mark::create(&dir.path().join("mark")).unwrap();
+        let theirs = Some(Mark::open(&dir.path().join("mark")).unwrap());
+        let launch = Launch { socket, token: "secret".to_owned(), started_as: 7, mark: theirs };
+        let executor = thread::spawn(move || serve(launch, &Played));
+        let mut said = guarded(stream.recv()).await.unwrap();
+        let first = guarded(said.message()).await.unwrap().unwrap();
+        let hello = pb::Hello { protocol_min: 1, protocol_max: 1, ..pb::Hello::default() };
+        let welcome = pb::Welcome {
+            pool_directory: dir.path().display().to_string(),
+            inline_bytes: 1_000,
+            heartbeat_us: 60_000_000,
+            ..pb::Welcome::default()
+        };
+        let stage = Self { dir, mark, down, said, heard: [].into(), first, executor };
+        stage
+            .send(pb::ExecutorDown {
+                hello: Some(hello),
+                welcome: Some(welcome),
+                orders: Vec::new(),
+            })
+            .await;
+        stage
+    }
+
+    async fn send(&self, down: pb::ExecutorDown) {
+        self.down.send(Ok(down)).await.unwrap();
+    }
+
+    async fn order(&self, orders: impl IntoIterator<Item = Order>) {
+        let orders = orders.into_iter().map(|order| pb::ExecutorOrder { order: Some(order) });
+        self.send(pb::ExecutorDown { orders: orders.collect(), ..Default::default() }).await;
+    }
+
+    /// The next report; heartbeats and news of starts are passed over.
+    async fn report(&mut self) -> Report {
+        loop {
+            while let Some(report) = self.heard.pop_front() {
+                if !matches!(report, Report::Started(_) | Report::Heartbeat(_)) {
+                    return report;
+                }
+            }
+            let up = guarded(self.said.message()).await.unwrap().expect("it is still here");
+            self.heard.extend(up.reports.into_iter().filter_map(|report| report.report));
+        }
+    }
+
+    /// Waits until an attempt runs.
+    async fn started(&mut self, n: u32) {
+        let mut up = 0;
+        while self.mark.get().unwrap() != (Reached { started: n.into(), runs: true }) {
+            up += 1;
+            self.order([Order::Ping(up)]).await;
+            assert_eq!(self.report().await, Report::Pong(up));
+        }
+    }
+
+    async fn close(self) {
+        self.order([Order::Shutdown(pb::executor_order::ShutdownExecutor::default())]).await;
+        drop(self.down);
+        let joined = tokio::task::spawn_blocking(|| self.executor.join());
+        guarded(joined).await.unwrap().unwrap().unwrap();
+    }
+}
+
+async fn guarded<T>(wait: impl Future<Output = T>) -> T {
+    tokio::time::timeout(GUARD, wait).await.expect("ended in time")
+}
+
+fn attempt(n: u32) -> AttemptId {
+    let task = TaskId { graph: GraphId(1), index: n };
+    AttemptId { task, no: AttemptNo { epoch: Epoch(1), n: 1 } }
+}
+
+fn run(n: u32, key: &str, inputs: Vec<pb::Value>) -> Order {
+    Order::Run(pb::executor_order::Run {
+        attempt: Some(attempt(n).into()),
+        key: key.to_owned(),
+        inputs,
+        ..Default::default()
+    })
+}
+
+fn cancel(n: u32, reason: pb::ErrorClass) -> Order {
+    let (attempt, reason) = (Some(attempt(n).into()), reason.into());
+    Order::Cancel(pb::executor_order::Cancel { attempt, grace_us: 0, reason })
+}
+
+fn finished(report: Report) -> Vec<Value> {
+    let Report::Finished(finished) = report else { panic!("{report:?}") };
+    finished.outputs.into_iter().map(|output| output.try_into().unwrap()).collect()
+}
+
+fn failed(report: Report) -> (u32, String) {
+    let Report::Failed(failed) = report else { panic!("{report:?}") };
+    let task = failed.attempt.unwrap().task.unwrap();
+    (task.index, failed.error.unwrap().reason)
+}
+
+#[tokio::test]
+async fn it_says_who_it_is_and_runs_what_it_is_given() {
+    let mut stage = Stage::open().await;
+    let first = stage.first.clone();
+    assert_eq!(first.hello.unwrap().token, "secret");
+    let attach = first.attach.unwrap();
+    assert_eq!((attach.started_as, attach.runtime.as_str()), (7, "played"));
+    stage.order([run(1, "echo", vec![Value::text("x").into()]), run(2, "why", vec![])]).await;
+    assert_eq!(finished(stage.report().await), [Value::text("x")]);
+    assert_eq!(failed(stage.report().await), (2, "USER_ERROR".to_owned()));
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn large_values_pass_through_files() {
+    let mut stage = Stage::open().await;
+    let bytes: Vec<u8> = (0..=250).cycle().take(50_000).collect();
+    std::fs::write(stage.dir.path().join("in"), [&[0; 64], bytes.as_slice()].concat()).unwrap();
+    let place =
+        pb::buffer::PoolFile { name: "in".to_owned(), offset: 64, length: 50_000, generation: 1 };
+    let place = Some(pb::buffer::Place::PoolFile(place));
+    let input = pb::Value { buffers: vec![pb::Buffer { place }], ..Value::raw("").into() };
+    stage.order([run(1, "echo", vec![input])]).await;
+    let Report::AllocatePool(asked) = stage.report().await else { panic!("no room asked for") };
+    assert_eq!(asked.lengths, [50_000]);
+    std::fs::write(stage.dir.path().join("out"), vec![0; 60_000]).unwrap();
+    let file =
+        pb::buffer::PoolFile { name: "out".to_owned(), offset: 128, length: 50_000, generation: 2 };
+    let answer =
+        Some(answer::Answer::Allocated(pb::executor_order::Allocated { files: vec![file] }));
+    stage
+        .order([Order::Answer(pb::executor_order::Answer { request: asked.request, answer })])
+        .await;
+    let Report::ReleaseObjects(released) = stage.report().await else { panic!("still mapped") };
+    assert_eq!(released.attempts, [attempt(1).into()]);
+    let outputs = finished(stage.report().await);
+    assert!(
+        matches!(&outputs[0].buffers[..], [bireme_core::value::Buffer::PoolFile(file)] if file.name == "out")
+    );
+    assert_eq!(std::fs::read(stage.dir.path().join("out")).unwrap()[128..50_128], bytes);
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn what_waits_is_taken_back_and_what_runs_goes_on() {
+    let mut stage = Stage::open().await;
+    stage.order([run(1, "wait", vec![]), run(2, "echo", vec![]), run(3, "echo", vec![])]).await;
+    stage.started(1).await;
+    let back = pb::ErrorClass::Reschedule;
+    stage.order([cancel(1, back), cancel(2, back), cancel(3, pb::ErrorClass::Cancelled)]).await;
+    assert_eq!(failed(stage.report().await), (2, "BUSY".to_owned()));
+    assert_eq!(failed(stage.report().await), (3, "CANCELLED".to_owned()));
+    assert_eq!(stage.mark.get().unwrap(), Reached { started: 1, runs: true });
+    stage.order([cancel(1, pb::ErrorClass::Cancelled)]).await;
+    assert_eq!(failed(stage.report().await), (1, "CANCELLED".to_owned()));
+    // Numbers go on behind what was taken back.
+    stage.order([run(4, "wait", vec![])]).await;
+    stage.started(4).await;
+    // A process that is told to leave while code runs would end, and this test with it.
+    stage.order([cancel(4, pb::ErrorClass::Cancelled)]).await;
+    assert_eq!(failed(stage.report().await), (4, "CANCELLED".to_owned()));
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn what_it_cannot_do_is_refused_by_name() {
+    let mut stage = Stage::open().await;
+    stage
+        .order([
+            Order::DumpStacks(pb::executor_order::DumpStacks { request: 9 }),
+            Order::ActorCreate(pb::executor_order::ActorCreate::default()),
+        ])
+        .await;
+    for (what, request) in [("dump_stacks", 9), ("actor_create", 0)] {
+        let Report::Refused(refused) = stage.report().await else { panic!("not refused") };
+        let why = refused.refused.unwrap();
+        assert_eq!((refused.request, why.field.as_str()), (request, what));
+        assert_eq!(why.reason, "UNSUPPORTED");
+    }
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_room_that_is_refused_fails_the_attempt() {
+    let mut stage = Stage::open().await;
+    stage.order([run(1, "large", vec![])]).await;
+    let Report::AllocatePool(asked) = stage.report().await else { panic!("no room asked for") };
+    let refused = pb::Refused { reason: "STORE_FULL".to_owned(), ..pb::Refused::default() };
+    let answer = Some(answer::Answer::Refused(refused));
+    stage
+        .order([Order::Answer(pb::executor_order::Answer { request: asked.request, answer })])
+        .await;
+    assert_eq!(failed(stage.report().await), (1, "STORE_FULL".to_owned()));
+    stage.close().await;
+}

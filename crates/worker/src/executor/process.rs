@@ -1,0 +1,355 @@
+//! Executor processes: native functions that can crash, hang or bloat nothing but a process of their own.
+//!
+//! Each process runs one attempt at a time, and is kept for the next. While its attempts are short it is given some ahead,
+//! so that a run of them costs no round trip each: they wait in the process, behind the one that runs, and take over its
+//! resources. Those that would wait too long are taken back and given to others. What a process marks of its progress
+//! (`bireme_executor::Mark`) tells whom to blame when it dies: the attempt that ran, and nobody else.
+//!
+//! The socket is served on the thread of the driver, which a message therefore reaches without a hand-over; `keeper` starts
+//! processes and looks after them on the bulk thread.
+
+pub(crate) mod child;
+mod ends;
+mod keeper;
+mod kill;
+mod memory;
+mod pace;
+mod place;
+mod seat;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use bireme_core::value::Buffer;
+use bireme_core::{AttemptId, ErrorClass, Reason, Resources, TaskError, Value, limits};
+use bireme_daemon::auth::Token;
+use rustix::process::Signal;
+use tokio::net::UnixListener;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+
+use self::keeper::Post;
+use self::place::Place;
+use self::seat::{Lease, Running, Seat, Sent};
+use super::relay::{End, Relay};
+use super::{Executor, Job, Kill};
+use crate::failure::failure;
+use crate::logs::Logs;
+use crate::rpc::executor::{Orders, serve};
+use crate::store::{Draft, Store};
+use crate::sync::lock;
+
+/// What executor processes are started with.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    pub(crate) relay: Arc<Relay>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) logs: Arc<Logs>,
+    /// Looks after processes.
+    pub(crate) bulk: Handle,
+    /// The program, which is one whose `main` is [`crate::main`].
+    pub(crate) program: PathBuf,
+    /// Processes that are kept while nothing runs, at most.
+    pub(crate) warm: usize,
+    /// The worker's name.
+    pub(crate) worker: String,
+}
+
+/// Runs native functions in processes.
+#[derive(Debug)]
+pub(crate) struct Processes {
+    shared: Arc<Shared>,
+    served: JoinHandle<()>,
+}
+
+/// What processes, their keepers and the driver share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) setup: Setup,
+    /// The driver's.
+    here: Handle,
+    place: Place,
+    crew: Mutex<Crew>,
+    /// A process has ended.
+    left: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Crew {
+    seats: BTreeMap<u64, Seat>,
+    /// Those that run nothing; the last one is the warmest.
+    idle: Vec<u64>,
+    /// Attempts that have their resources and no process.
+    waiting: VecDeque<Job>,
+    /// The number given last.
+    last: u64,
+    closed: bool,
+}
+
+impl Processes {
+    /// Opens the socket and starts one process, so that the first attempt need not wait for it. For the driver's thread.
+    pub(crate) fn open(setup: Setup) -> io::Result<Self> {
+        let place = Place::create(setup.store.directory())?;
+        let listener = UnixListener::bind(place.socket())?;
+        let (here, crew, left) = (Handle::current(), Mutex::default(), Notify::new());
+        let shared = Arc::new(Shared { setup, here, place, crew, left });
+        let served = shared.here.spawn(serve(listener, Arc::clone(&shared)));
+        shared.hire(&mut lock(&shared.crew), None);
+        Ok(Self { shared, served })
+    }
+
+    /// Has an attempt wait for the end of one with the same resources: in a process, or for any.
+    pub(crate) fn follow(&self, job: Job) {
+        let mut crew = lock(&self.shared.crew);
+        let resources = &job.execution.resources;
+        let seats = crew.seats.iter_mut().filter(|(_, seat)| seat.has_room_for(resources));
+        match seats.min_by_key(|(_, seat)| seat.load()) {
+            Some((&number, seat)) => {
+                self.shared.give(number, seat, job, false);
+                self.shared.watch(number, seat);
+            }
+            None => self.shared.setup.relay.follow(job),
+        }
+    }
+
+    /// An attempt that waits in a process has resources of its own.
+    pub(crate) fn promoted(&self, attempt: AttemptId) {
+        let mut crew = lock(&self.shared.crew);
+        let mut jobs = crew.seats.values_mut().flat_map(|seat| &mut seat.jobs);
+        if let Some(sent) = jobs.find(|sent| sent.attempt() == attempt) {
+            sent.granted = true;
+        }
+    }
+
+    /// Kills every process and waits for its end.
+    pub(crate) async fn close(&self) {
+        self.shared.close();
+        while !lock(&self.shared.crew).seats.is_empty() {
+            self.shared.left.notified().await;
+        }
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        self.shared.close();
+        self.served.abort();
+    }
+}
+
+impl Executor for Processes {
+    fn start(&self, job: Job) {
+        self.shared.start(&mut lock(&self.shared.crew), job);
+    }
+
+    fn kill(&self, attempt: AttemptId, kill: Kill) {
+        self.shared.kill(attempt, kill);
+    }
+}
+
+impl Shared {
+    /// Runs an attempt that has its resources.
+    fn start(self: &Arc<Self>, crew: &mut Crew, job: Job) {
+        if crew.closed {
+            return;
+        }
+        if let Some(number) = crew.idle.pop() {
+            if let Some(seat) = crew.seats.get_mut(&number)
+                && !self.give(number, seat, job, true)
+            {
+                crew.idle.push(number);
+            }
+            return;
+        }
+        let mut seats = crew.seats.iter_mut();
+        let coming = |seat: &Seat| seat.orders.is_none() && seat.jobs.is_empty();
+        if let Some((&number, seat)) = seats.find(|(_, seat)| coming(seat)) {
+            self.give(number, seat, job, true);
+        } else if crew.seats.len() < limits::EXECUTORS {
+            self.hire(crew, Some(job));
+        } else {
+            crew.waiting.push_back(job);
+        }
+    }
+
+    /// Starts a process, for an attempt or to have one.
+    fn hire(self: &Arc<Self>, crew: &mut Crew, job: Option<Job>) {
+        let token = match Token::generate() {
+            Ok(token) => token,
+            Err(error) => {
+                if let Some(job) = job {
+                    self.fail(job, true, no_process(&error));
+                }
+                return;
+            }
+        };
+        crew.last += 1;
+        let number = crew.last;
+        let (signals, wanted) = mpsc::channel(limits::OUTBOX_MESSAGES);
+        let over = Arc::new(Notify::new());
+        let post =
+            Post { number, token: token.reveal().to_owned(), wanted, over: Arc::clone(&over) };
+        let mut seat = Seat::new(token, signals, over);
+        seat.jobs.extend(job.map(|job| Sent::new(job, 0, true)));
+        crew.seats.insert(number, seat);
+        self.setup.bulk.spawn(keeper::keep(Arc::clone(self), post));
+    }
+
+    /// A process has come back: gives it what waits for it. The reason if it is none of ours.
+    pub(crate) fn attach(
+        self: &Arc<Self>,
+        number: u64,
+        token: &str,
+        orders: Orders,
+    ) -> Result<(), &'static str> {
+        let mut crew = lock(&self.crew);
+        let Some(seat) = crew.seats.get_mut(&number) else { return Err("its number is unknown") };
+        if seat.token.reveal() != token {
+            return Err("its token is not the one that it was given");
+        }
+        if seat.orders.is_some() {
+            return Err("it is here already");
+        }
+        seat.orders = Some(orders);
+        self.place.dismiss(number);
+        for sent in std::mem::take(&mut seat.jobs) {
+            self.give(number, seat, sent.job, sent.granted);
+        }
+        if seat.jobs.is_empty() {
+            self.rest(&mut crew, number);
+        }
+        Ok(())
+    }
+
+    /// Gives an attempt to a process, or fails it where its inputs cannot be given. Returns whether the process has it.
+    fn give(self: &Arc<Self>, number: u64, seat: &mut Seat, job: Job, granted: bool) -> bool {
+        let Some(orders) = &seat.orders else {
+            seat.jobs.push_back(Sent::new(job, 0, granted));
+            return true;
+        };
+        let (inputs, drafts) = match lay_out(&self.setup.store, &job) {
+            Ok(laid) => laid,
+            Err(error) => {
+                self.fail(job, granted, error);
+                return false;
+            }
+        };
+        if !inputs.iter().all(Value::is_inline) {
+            let lease = Lease { _inputs: job.inputs.clone(), _drafts: drafts };
+            seat.leases.insert(job.attempt(), lease);
+        }
+        orders.run(&job.execution, inputs);
+        seat.given += 1;
+        seat.jobs.push_back(Sent::new(job, seat.given, granted));
+        self.begin(number, seat);
+        true
+    }
+
+    /// Makes note that the first attempt of a process runs.
+    fn begin(self: &Arc<Self>, number: u64, seat: &mut Seat) {
+        let Some(head) = seat.jobs.front_mut().filter(|head| head.running.is_none()) else {
+            return;
+        };
+        let attempt = head.attempt();
+        let noted = self.setup.relay.black_box().started(attempt);
+        head.running = Some(Running { noted, writer: Arc::new(self.setup.logs.open(attempt)) });
+        self.weigh(number, seat);
+    }
+
+    /// Gives a process attempts ahead, as many as it may have.
+    fn refill(self: &Arc<Self>, number: u64, seat: &mut Seat) {
+        while let Some(head) = seat.jobs.front() {
+            let resources: Resources = head.job.execution.resources.clone();
+            if !seat.has_room_for(&resources) {
+                break;
+            }
+            let Some(job) = self.setup.relay.take_ahead(&resources) else { break };
+            self.give(number, seat, job, false);
+        }
+        self.watch(number, seat);
+    }
+
+    /// Finds something to do for a process that has nothing. It is sent away if enough others have nothing either.
+    fn rest(self: &Arc<Self>, crew: &mut Crew, number: u64) {
+        let Crew { seats, idle, waiting, .. } = crew;
+        let Some(seat) = seats.get_mut(&number).filter(|seat| !seat.doomed) else { return };
+        while let Some(job) = waiting.pop_front() {
+            if self.give(number, seat, job, true) {
+                return;
+            }
+        }
+        if idle.len() < self.setup.warm {
+            idle.push(number);
+        } else if let Some(orders) = &seat.orders {
+            seat.doomed = true;
+            orders.shut_down();
+        }
+    }
+
+    /// Fails an attempt that did not run.
+    fn fail(&self, job: Job, granted: bool, error: Box<TaskError>) {
+        if granted {
+            self.setup.relay.end(End::failed(&job, error), |_| false);
+        } else {
+            self.setup.relay.refuse(&job, error);
+        }
+    }
+
+    fn close(&self) {
+        let mut crew = lock(&self.crew);
+        crew.closed = true;
+        crew.waiting.clear();
+        crew.seats.values_mut().for_each(|seat| seat.end(Signal::KILL));
+    }
+}
+
+/// The inputs of an attempt as they fit into a message: what is too much for it is written into files, which the drafts keep.
+fn lay_out(store: &Store, job: &Job) -> Result<(Vec<Value>, Vec<Draft>), Box<TaskError>> {
+    let mut room = limits::BATCH_BYTES as u64;
+    let mut drafts = Vec::new();
+    let mut lay = |input: &crate::store::Stored| {
+        let mut value = (*input.value).clone();
+        let size = value.inline_bytes();
+        if size <= room {
+            room -= size;
+            return Ok(value);
+        }
+        let draft = write(store, &mut value).ok_or_else(|| {
+            let message = format!("there is no room to hand over an input of {size} bytes");
+            failure(ErrorClass::Reschedule, Reason::StoreFull, message)
+        })?;
+        drafts.push(draft);
+        Ok(value)
+    };
+    let inputs = job.inputs.iter().map(&mut lay).collect::<Result<_, Box<TaskError>>>()?;
+    Ok((inputs, drafts))
+}
+
+/// Moves the bytes of a value into files; `None` if there is no room for them.
+fn write(store: &Store, value: &mut Value) -> Option<Draft> {
+    let inline = value.buffers.iter_mut().filter(|buffer| matches!(buffer, Buffer::Inline(_)));
+    let mut inline: Vec<_> = inline.collect();
+    let lengths: Vec<_> = inline.iter().map(|buffer| bytes_of(buffer).len() as u64).collect();
+    let draft = store.allocate_now(&lengths)?;
+    for (n, buffer) in inline.iter_mut().enumerate() {
+        draft.write(n, 0, bytes_of(buffer)).ok()?;
+        **buffer = Buffer::PoolFile(draft.runs().get(n)?.clone());
+    }
+    Some(draft)
+}
+
+fn bytes_of(buffer: &Buffer) -> &[u8] {
+    match buffer {
+        Buffer::Inline(bytes) => bytes,
+        Buffer::Blob(_) | Buffer::Object(_) | Buffer::PoolFile(_) => &[],
+    }
+}
+
+/// The failure of an attempt for which there is no process.
+fn no_process(error: &dyn std::fmt::Display) -> Box<TaskError> {
+    let message = format!("no executor process can be started: {error}");
+    failure(ErrorClass::Reschedule, Reason::Busy, message)
+}

@@ -1,0 +1,81 @@
+//! What an executor process of this binary is: its main, and how it runs native functions.
+
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+use bireme_core::graph::Row;
+use bireme_core::{Codec, TaskError, Value};
+use bireme_executor::{Attempt, Description, Launch, Outcome, Runtime, serve};
+use bytes::Bytes;
+
+use crate::builtin;
+use crate::executor::payload::{Material, malformed};
+use crate::executor::pool::plan::Plans;
+use crate::registry::{Context, Registry};
+use crate::rpc::payload::decode_row;
+use crate::sync::lock;
+
+/// All of an executor process: runs native functions for the worker that started it.
+pub(crate) fn main(registry: Registry) -> ExitCode {
+    let launch = match Launch::from_env() {
+        Ok(Some(launch)) => launch,
+        Ok(None) => return fail(&"this is for a worker to start"),
+        Err(error) => return fail(&error),
+    };
+    let native = Native { registry: builtin::register(registry), plans: Mutex::default() };
+    match serve(launch, &native) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the last word of a process that cannot go on")]
+fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
+}
+
+/// The native functions of a worker.
+struct Native {
+    registry: Registry,
+    /// The last payload's; whoever runs an attempt has them meanwhile.
+    plans: Mutex<Plans>,
+}
+
+impl Runtime for Native {
+    fn describe(&self) -> Description {
+        Description {
+            runtime: "native".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            language: "rust".to_owned(),
+            slots: 1,
+            codecs: vec![Codec::Raw, Codec::Utf8, Codec::Json, Codec::Msgpack, Codec::None],
+            functions: self.registry.names().map(str::to_owned).collect(),
+        }
+    }
+
+    fn run(&self, attempt: &Attempt) -> Outcome {
+        let mut plans = std::mem::take(&mut *lock(&self.plans));
+        let mut context = Context::new(attempt.id, &attempt.key, attempt.outputs, &attempt.stop);
+        let outcome = plans.call(&self.registry, attempt, &mut context);
+        *lock(&self.plans) = plans;
+        Ok(outcome?.into_vec())
+    }
+}
+
+impl Material for Attempt {
+    fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
+    fn input(&self, n: usize) -> Result<Arc<Value>, Box<TaskError>> {
+        self.inputs.get(n).cloned().ok_or_else(|| {
+            malformed(format!("payload.args: input {n} of {} is named", self.inputs.len()))
+        })
+    }
+
+    fn row(&self) -> Result<Value, Box<TaskError>> {
+        let row = if self.row.is_empty() { Row::None } else { Row::Value(self.row.clone()) };
+        decode_row(&row)
+    }
+}

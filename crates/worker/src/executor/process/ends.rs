@@ -1,0 +1,270 @@
+//! How attempts end, by themselves or with their process.
+
+use std::sync::Arc;
+
+use bireme_core::graph::Runtime;
+use bireme_core::protocol::Timing;
+use bireme_core::{AttemptId, ErrorClass, Exit, Reason, TaskError};
+use bireme_executor::Reached;
+use rustix::process::Signal;
+
+use super::memory::Bloat;
+use super::seat::{Running, Sent};
+use super::{Crew, Shared, no_process};
+use crate::executor::relay::End;
+use crate::executor::{Job, Kill};
+use crate::failure::failure;
+use crate::logs::Writer;
+use crate::registry::Outputs;
+use crate::store::{Draft, StoreError};
+use crate::sync::lock;
+
+/// How a process ended.
+#[derive(Debug)]
+pub(super) struct Death {
+    /// Why there was none, or how it went.
+    pub(super) exit: Result<Exit, String>,
+    /// What it printed last.
+    pub(super) last_lines: Vec<String>,
+    /// How far it came, where that is known.
+    pub(super) reached: Option<Reached>,
+}
+
+impl Shared {
+    /// A process says that an attempt has ended.
+    pub(crate) fn ended(
+        self: &Arc<Self>,
+        number: u64,
+        attempt: AttemptId,
+        outcome: Result<Outputs, Box<TaskError>>,
+        timing: Timing,
+    ) {
+        let mut crew = lock(&self.crew);
+        let Some(seat) = crew.seats.get_mut(&number) else { return };
+        let Some(at) = seat.find(attempt) else { return };
+        let Some(mut sent) = seat.jobs.remove(at) else { return };
+        seat.remember(sent.number, attempt);
+        let given_back =
+            sent.asked_back && outcome.as_ref().is_err_and(|error| is_given_back(error));
+        if at > 0 || given_back {
+            self.never_ran(&mut crew, sent, outcome, given_back);
+        } else {
+            seat.pace.note(timing.run);
+            self.note_end(sent.running.take());
+            let outcome = sent.killed.map_or(outcome, |kill| Err(kill.error()));
+            let explain = |error| sent.job.explain(error, &self.setup.store);
+            let outcome = outcome.map_err(explain);
+            let end = end(&sent.job, outcome, timing);
+            if let Some(next) = seat.jobs.front_mut() {
+                next.granted = true;
+                self.setup.relay.end_before(end, &sent.drafts, next.attempt());
+            } else {
+                let takes = !seat.doomed && !crew.closed;
+                let next = self.setup.relay.end_written(end, &sent.drafts, |_| takes);
+                if let Some((seat, next)) = crew.seats.get_mut(&number).zip(next) {
+                    self.give(number, seat, next, true);
+                }
+            }
+        }
+        let Some(seat) = crew.seats.get_mut(&number) else { return };
+        self.begin(number, seat);
+        self.refill(number, seat);
+        if seat.jobs.is_empty() && !crew.idle.contains(&number) {
+            self.rest(&mut crew, number);
+        }
+    }
+
+    /// Deals with an attempt that a process had waiting and will not run.
+    fn never_ran(
+        self: &Arc<Self>,
+        crew: &mut Crew,
+        mut sent: Sent,
+        outcome: Result<Outputs, Box<TaskError>>,
+        given_back: bool,
+    ) {
+        self.note_end(sent.running.take());
+        match (sent.killed, outcome) {
+            (Some(kill), _) => self.fail(sent.job, sent.granted, kill.error()),
+            (None, Err(error)) if !given_back => self.fail(sent.job, sent.granted, error),
+            (None, _) if sent.granted => self.start(crew, sent.job),
+            (None, _) => self.setup.relay.give_back(sent.job),
+        }
+    }
+
+    fn note_end(&self, running: Option<Running>) {
+        if let Some(Running { noted, writer: _ }) = running {
+            self.setup.relay.black_box().ended(noted);
+        }
+    }
+
+    /// A process has let go of the inputs of an attempt.
+    pub(crate) fn released(&self, number: u64, attempt: AttemptId) {
+        let mut crew = lock(&self.crew);
+        let lease = crew.seats.get_mut(&number).and_then(|seat| seat.leases.remove(&attempt));
+        drop(crew);
+        // Files are given back without the lock.
+        drop(lease);
+    }
+
+    /// An attempt wants room for buffers of these lengths.
+    pub(crate) fn allocate(
+        self: &Arc<Self>,
+        number: u64,
+        request: u64,
+        attempt: AttemptId,
+        lengths: Vec<u64>,
+    ) {
+        if let Some(draft) = self.setup.store.allocate_now(&lengths) {
+            return self.allocated(number, request, attempt, Ok(draft));
+        }
+        let me = Arc::clone(self);
+        self.here.spawn(async move {
+            let draft = me.setup.store.make_room(lengths).await;
+            me.allocated(number, request, attempt, draft);
+        });
+    }
+
+    fn allocated(
+        &self,
+        number: u64,
+        request: u64,
+        attempt: AttemptId,
+        draft: Result<Draft, StoreError>,
+    ) {
+        let mut crew = lock(&self.crew);
+        let Some(seat) = crew.seats.get_mut(&number) else { return };
+        let (Some(at), Some(orders)) = (seat.find(attempt), &seat.orders) else { return };
+        match draft {
+            Ok(draft) => {
+                orders.allocated(request, draft.runs());
+                if let Some(sent) = seat.jobs.get_mut(at) {
+                    sent.drafts.push(draft);
+                }
+            }
+            Err(error) => orders.refuse(request, &error.failure()),
+        }
+    }
+
+    /// A process was started.
+    pub(super) fn started(&self, number: u64, pid: Option<u32>) {
+        if let Some(seat) = lock(&self.crew).seats.get_mut(&number) {
+            seat.pid = pid;
+        }
+    }
+
+    /// Whether a process has come back.
+    pub(super) fn has_come_back(&self, number: u64) -> bool {
+        lock(&self.crew).seats.get(&number).is_some_and(|seat| seat.orders.is_some())
+    }
+
+    /// The stream of a process is over; the process should be, too.
+    pub(crate) fn detached(&self, number: u64) {
+        let mut crew = lock(&self.crew);
+        crew.idle.retain(|idle| *idle != number);
+        if let Some(seat) = crew.seats.get_mut(&number) {
+            seat.doomed = true;
+            seat.over.notify_one();
+            if seat.jobs.is_empty() {
+                return;
+            }
+            // One that has died on its own is not there to be signalled; any other cannot be used.
+            seat.end(Signal::KILL);
+        }
+    }
+
+    /// A process has ended and all that it said has been heard. What it was running fails, what waited in it goes to others.
+    pub(super) fn bury(self: &Arc<Self>, number: u64, death: Death) {
+        let mut crew = lock(&self.crew);
+        let Some(seat) = crew.seats.remove(&number) else { return };
+        crew.idle.retain(|idle| *idle != number);
+        self.place.dismiss(number);
+        let came_back = seat.orders.is_some();
+        let mut blamed = None;
+        // From the last to the first, so that the first is again the first of those that are given back.
+        for mut sent in seat.jobs.into_iter().rev() {
+            self.note_end(sent.running.take());
+            if crew.closed {
+                continue;
+            }
+            if !came_back {
+                self.fail(sent.job, sent.granted, unborn(&death));
+            } else if is_to_blame(&sent, death.reached) {
+                blamed = Some(sent);
+            } else if let Some(kill) = sent.killed {
+                self.fail(sent.job, sent.granted, kill.error());
+            } else if sent.granted {
+                self.start(&mut crew, sent.job);
+            } else {
+                self.setup.relay.give_back(sent.job);
+            }
+        }
+        if let Some(sent) = blamed {
+            let bloat = || sent.bloat.map_or_else(|| died(&death), Bloat::error);
+            let mut error = sent.killed.map_or_else(bloat, Kill::error);
+            error.exit = death.exit.as_ref().ok().copied();
+            error.last_lines = death.last_lines;
+            let error = sent.job.explain(error, &self.setup.store);
+            self.fail(sent.job, sent.granted, error);
+        }
+        if let Some(job) = crew.waiting.pop_front() {
+            self.start(&mut crew, job);
+        }
+        drop(crew);
+        self.left.notify_one();
+    }
+
+    /// The attempt that a process was running when it printed something, and where that is kept.
+    pub(super) fn printed(&self, number: u64, reached: Reached, keep: impl FnOnce(&Writer)) {
+        let mut crew = lock(&self.crew);
+        let Some(seat) = crew.seats.get_mut(&number) else { return };
+        let Some(attempt) = seat.numbered(reached.started) else { return };
+        let running = seat.jobs.iter().find(|sent| sent.attempt() == attempt);
+        let writer = running.and_then(|sent| Some(Arc::clone(&sent.running.as_ref()?.writer)));
+        drop(crew);
+        let writer = writer.unwrap_or_else(|| Arc::new(self.setup.logs.open(attempt)));
+        keep(&writer);
+    }
+}
+
+fn end(job: &Job, outcome: Result<Outputs, Box<TaskError>>, timing: Timing) -> End {
+    let (runtime, resources) = (Runtime::Native, job.execution.resources.clone());
+    End { attempt: job.attempt(), runtime, resources, outcome, timing }
+}
+
+/// Whether an executor says that it has not begun an attempt which it was asked for.
+fn is_given_back(error: &TaskError) -> bool {
+    error.class == ErrorClass::Reschedule && error.reason == Reason::Busy.name()
+}
+
+/// Whether a process died of this attempt: the one that it had marked. Where there is no mark, the first.
+fn is_to_blame(sent: &Sent, reached: Option<Reached>) -> bool {
+    match reached {
+        Some(Reached { started, runs }) => runs && sent.number == started,
+        None => sent.running.is_some(),
+    }
+}
+
+fn unborn(death: &Death) -> Box<TaskError> {
+    let mut error = match &death.exit {
+        Ok(exit) => no_process(&format!("it {} before it was ready", how(*exit))),
+        Err(problem) => no_process(problem),
+    };
+    error.exit = death.exit.as_ref().ok().copied();
+    error.last_lines.clone_from(&death.last_lines);
+    error
+}
+
+fn died(death: &Death) -> Box<TaskError> {
+    let how = death.exit.as_ref().map_or_else(String::clone, |exit| how(*exit));
+    let message = format!("the process of the attempt {how}");
+    failure(ErrorClass::ProcessDied, Reason::ProcessDied, message)
+}
+
+fn how(Exit { code, signal }: Exit) -> String {
+    const KILLED: i32 = Signal::KILL.as_raw();
+    match signal {
+        0 => format!("ended with exit code {code}"),
+        KILLED => "was killed by signal 9: by hand, or by the system for want of memory".to_owned(),
+        _ => format!("was killed by signal {signal}"),
+    }
+}

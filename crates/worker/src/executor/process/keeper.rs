@@ -1,0 +1,179 @@
+//! Starts one process and looks after it until it is gone.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+use bireme_core::{Exit, limits};
+use bireme_executor::{Mark, variables};
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::{Child, Command};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{sleep, timeout};
+
+use super::Shared;
+use super::ends::Death;
+use crate::executor::command::tail::Tail;
+use crate::executor::environment::Environment;
+use crate::logs::Stream;
+use crate::personality::Personality;
+use crate::sync::lock;
+
+/// What a keeper is given.
+#[derive(Debug)]
+pub(super) struct Post {
+    /// The process's number.
+    pub(super) number: u64,
+    pub(super) token: String,
+    /// Signals that its process is to be sent.
+    pub(super) wanted: mpsc::Receiver<Signal>,
+    /// Told when its stream is over.
+    pub(super) over: Arc<Notify>,
+}
+
+/// A process and what it prints.
+struct Kept {
+    child: Child,
+    group: Option<Pid>,
+    mark: Arc<Mark>,
+}
+
+/// All of a process's life.
+pub(super) async fn keep(shared: Arc<Shared>, mut post: Post) {
+    let death = match start(&shared, &post) {
+        Ok(kept) => kept.look_after(&shared, &mut post).await,
+        Err(error) => Death { exit: Err(error.to_string()), last_lines: Vec::new(), reached: None },
+    };
+    shared.bury(post.number, death);
+}
+
+fn start(shared: &Arc<Shared>, post: &Post) -> io::Result<Kept> {
+    let number = post.number;
+    let mark = Arc::new(shared.place.admit(number, &post.token)?);
+    let child = Command::new(&shared.setup.program)
+        .arg0(Personality::Executor.name())
+        .env_clear()
+        .envs(Environment::inherited(false))
+        .env(variables::SOCKET, shared.place.socket())
+        .env(variables::TOKEN_FILE, shared.place.token(number))
+        .env(variables::MARK, shared.place.mark(number))
+        .env(variables::NUMBER, number.to_string())
+        .env(variables::PARENT, std::process::id().to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()?;
+    shared.started(number, child.id());
+    let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    Ok(Kept { child, group, mark })
+}
+
+impl Kept {
+    async fn look_after(mut self, shared: &Arc<Shared>, post: &mut Post) -> Death {
+        let tails = [Mutex::new(Tail::default()), Mutex::new(Tail::default())];
+        let [out_tail, err_tail] = &tails;
+        let (out, err) = (self.child.stdout.take(), self.child.stderr.take());
+        let ear = |stream| Ear { shared, number: post.number, mark: &self.mark, stream };
+        let (out_ear, err_ear) = (ear(Stream::Stdout), ear(Stream::Stderr));
+        let status = {
+            let listening = async {
+                tokio::join!(out_ear.listen(out, out_tail), err_ear.listen(err, err_tail))
+            };
+            tokio::pin!(listening);
+            let (status, heard) =
+                until_ended(&mut self.child, self.group, shared, post, &mut listening).await;
+            // Whatever it left running in its group goes with it, and lets go of the pipes and the socket.
+            signal(self.group, Signal::KILL);
+            let last_words = async {
+                if !heard {
+                    listening.await;
+                }
+                if shared.has_come_back(post.number) {
+                    post.over.notified().await;
+                }
+            };
+            // What does not come by then is held open by somebody else.
+            let _ = timeout(limits::EXECUTOR_LAST_WORDS.to_std(), last_words).await;
+            status
+        };
+        let last_lines =
+            tails.into_iter().flat_map(|tail| std::mem::take(&mut *lock(&tail)).lines()).collect();
+        let reached = self.mark.get().ok();
+        Death { exit: status.map(exit).map_err(|error| error.to_string()), last_lines, reached }
+    }
+}
+
+/// Waits for the end of a process, and brings it about where that is wanted. Also says whether `listening` is over.
+async fn until_ended(
+    child: &mut Child,
+    group: Option<Pid>,
+    shared: &Shared,
+    post: &mut Post,
+    listening: &mut (impl Future<Output = ((), ())> + Unpin),
+) -> (io::Result<ExitStatus>, bool) {
+    let late = sleep(limits::HELLO_WAIT.to_std());
+    tokio::pin!(late);
+    let (mut heard, mut judged) = (false, false);
+    loop {
+        tokio::select! {
+            status = child.wait() => return (status, heard),
+            Some(wanted) = post.wanted.recv() => signal(group, wanted),
+            _ = &mut *listening, if !heard => heard = true,
+            () = &mut late, if !judged => {
+                judged = true;
+                if !shared.has_come_back(post.number) {
+                    tracing::warn!(executor = post.number, "executor process does not come back, killing it");
+                    signal(group, Signal::KILL);
+                }
+            }
+        }
+    }
+}
+
+/// Sends a signal to a group. That the group is gone already is no error.
+fn signal(group: Option<Pid>, signal: Signal) {
+    if let Some(group) = group {
+        let _ = kill_process_group(group, signal);
+    }
+}
+
+fn exit(status: ExitStatus) -> Exit {
+    Exit { code: status.code().unwrap_or(0), signal: status.signal().unwrap_or(0) }
+}
+
+/// Hears what a process prints.
+struct Ear<'a> {
+    shared: &'a Arc<Shared>,
+    number: u64,
+    mark: &'a Arc<Mark>,
+    stream: Stream,
+}
+
+impl Ear<'_> {
+    /// Reads to the end, keeps all of it, and the last lines in `tail`.
+    async fn listen(&self, pipe: Option<impl AsyncRead + Unpin>, tail: &Mutex<Tail>) {
+        const READ: usize = 8 << 10;
+        let Some(mut pipe) = pipe else { return };
+        let mut buffer = Vec::with_capacity(READ);
+        while let Ok(1..) = pipe.read_buf(&mut buffer).await {
+            lock(tail).push(&buffer);
+            let printed = std::mem::replace(&mut buffer, Vec::with_capacity(READ));
+            self.keep(printed).await;
+        }
+    }
+
+    /// Keeps what was printed with the attempt that runs: the disk may take its time.
+    async fn keep(&self, printed: Vec<u8>) {
+        let Ok(reached) = self.mark.get() else { return };
+        let (shared, number, stream) = (Arc::clone(self.shared), self.number, self.stream);
+        let keep = move || {
+            shared.printed(number, reached, |writer| writer.write(stream, &printed));
+        };
+        // It panics only with a bug, and says so itself.
+        let _ = tokio::task::spawn_blocking(keep).await;
+    }
+}

@@ -1,0 +1,48 @@
+//! Where executor processes find their worker.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use bireme_executor::Mark;
+use tempfile::TempDir;
+
+/// A directory that only this user can enter, with a socket and two files for each process.
+#[derive(Debug)]
+pub(super) struct Place(TempDir);
+
+impl Place {
+    /// Makes a new one below `parent`. It is removed when it is dropped.
+    pub(super) fn create(parent: &Path) -> io::Result<Self> {
+        tempfile::Builder::new().prefix("executors-").tempdir_in(parent).map(Self)
+    }
+
+    pub(super) fn socket(&self) -> PathBuf {
+        self.0.path().join("socket")
+    }
+
+    pub(super) fn token(&self, number: u64) -> PathBuf {
+        self.0.path().join(format!("{number}.token"))
+    }
+
+    pub(super) fn mark(&self, number: u64) -> PathBuf {
+        self.0.path().join(format!("{number}.mark"))
+    }
+
+    /// Lays out the files of a process.
+    pub(super) fn admit(&self, number: u64, token: &str) -> io::Result<Mark> {
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(0o600).open(self.token(number))?;
+        file.write_all(token.as_bytes())?;
+        Mark::create(&self.mark(number))
+    }
+
+    /// Removes them.
+    pub(super) fn dismiss(&self, number: u64) {
+        for path in [self.token(number), self.mark(number)] {
+            // What was never made cannot be removed.
+            let _ = fs::remove_file(path);
+        }
+    }
+}

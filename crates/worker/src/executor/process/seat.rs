@@ -1,0 +1,151 @@
+//! A process as its worker sees it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bireme_core::{AttemptId, Resources, limits};
+use bireme_daemon::auth::Token;
+use rustix::process::Signal;
+use smallvec::SmallVec;
+use tokio::sync::{Notify, mpsc};
+
+use super::memory::Bloat;
+use super::pace::Pace;
+use crate::blackbox;
+use crate::executor::{Job, Kill};
+use crate::logs::Writer;
+use crate::rpc::executor::Orders;
+use crate::store::{Draft, Stored};
+
+/// A process with one slot, from its start to its end.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) token: Token,
+    /// The way to it, once it has come back.
+    pub(super) orders: Option<Orders>,
+    /// The first one runs; the others wait behind it in the process, and hold nothing unless they are `granted`.
+    pub(super) jobs: VecDeque<Sent>,
+    /// How many attempts it was given.
+    pub(super) given: u64,
+    pub(super) pace: Pace,
+    /// Somebody looks whether the first one takes too long for the others.
+    pub(super) watched: bool,
+    /// Its number in the system, while it is there.
+    pub(super) pid: Option<u32>,
+    /// Somebody looks whether the first one takes more memory than it may.
+    pub(super) weighed: bool,
+    /// It is about to end: nothing more is given to it.
+    pub(super) doomed: bool,
+    /// What keeps inputs in place that it has mapped.
+    pub(super) leases: BTreeMap<AttemptId, Lease>,
+    /// The last attempts that have ended, by number.
+    pub(super) recent: VecDeque<(u64, AttemptId)>,
+    /// To whoever looks after the process.
+    pub(super) signals: mpsc::Sender<Signal>,
+    /// Told when its stream is over.
+    pub(super) over: Arc<Notify>,
+}
+
+/// An attempt that a process was given.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) job: Job,
+    /// As the process counts what it was given; 0 where it has not come back yet.
+    pub(super) number: u64,
+    /// It has its resources: it runs, or was promoted.
+    pub(super) granted: bool,
+    /// The process was asked not to run it.
+    pub(super) asked_back: bool,
+    pub(super) killed: Option<Kill>,
+    /// It took more memory than it may, and its process is ended for that.
+    pub(super) bloat: Option<Bloat>,
+    /// Room that it was given for what it makes.
+    pub(super) drafts: Vec<Draft>,
+    pub(super) running: Option<Running>,
+}
+
+/// What is kept of an attempt while it runs.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) noted: blackbox::Slot,
+    pub(super) writer: Arc<Writer>,
+}
+
+/// What an attempt's inputs lie in.
+#[derive(Debug)]
+pub(super) struct Lease {
+    pub(super) _inputs: SmallVec<[Stored; 2]>,
+    pub(super) _drafts: Vec<Draft>,
+}
+
+impl Sent {
+    pub(super) fn new(job: Job, number: u64, granted: bool) -> Self {
+        let (drafts, running) = (Vec::new(), None);
+        let (killed, bloat) = (None, None);
+        Self { job, number, granted, asked_back: false, killed, bloat, drafts, running }
+    }
+
+    pub(super) fn attempt(&self) -> AttemptId {
+        self.job.attempt()
+    }
+}
+
+impl Seat {
+    pub(super) fn new(token: Token, signals: mpsc::Sender<Signal>, over: Arc<Notify>) -> Self {
+        Self {
+            token,
+            orders: None,
+            jobs: VecDeque::new(),
+            given: 0,
+            pace: Pace::default(),
+            watched: false,
+            pid: None,
+            weighed: false,
+            doomed: false,
+            leases: BTreeMap::new(),
+            recent: VecDeque::new(),
+            signals,
+            over,
+        }
+    }
+
+    /// Whether another attempt with these resources may wait behind the one that runs.
+    pub(super) fn has_room_for(&self, resources: &Resources) -> bool {
+        let same = self.jobs.front().is_some_and(|head| head.job.execution.resources == *resources);
+        same && !self.doomed && self.orders.is_some() && self.jobs.len() <= self.pace.room()
+    }
+
+    /// How long one that comes last has to wait, roughly.
+    pub(super) fn load(&self) -> u64 {
+        self.pace.weight().saturating_mul(self.jobs.len() as u64)
+    }
+
+    /// Where an attempt stands.
+    pub(super) fn find(&self, attempt: AttemptId) -> Option<usize> {
+        self.jobs.iter().position(|sent| sent.attempt() == attempt)
+    }
+
+    /// The attempt of a number, if it has not been forgotten.
+    pub(super) fn numbered(&self, number: u64) -> Option<AttemptId> {
+        let here = self.jobs.iter().find(|sent| sent.number == number).map(Sent::attempt);
+        here.or_else(|| {
+            let (_, attempt) = self.recent.iter().find(|(recent, _)| *recent == number)?;
+            Some(*attempt)
+        })
+    }
+
+    /// Remembers an attempt that has ended.
+    pub(super) fn remember(&mut self, number: u64, attempt: AttemptId) {
+        if self.recent.len() == limits::EXECUTOR_RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((number, attempt));
+    }
+
+    /// Has the process end. Nothing more is given to it.
+    pub(super) fn end(&mut self, signal: Signal) {
+        self.doomed = true;
+        // One that does not fit is as good as those that wait.
+        let _ = self.signals.try_send(signal);
+    }
+}

@@ -1,0 +1,200 @@
+//! The service `Executor`, by which executor processes come back to their worker.
+
+mod orders;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bireme_core::id::Epoch;
+use bireme_core::link::{Hello, greet};
+use bireme_core::protocol::Timing;
+use bireme_core::reason::{Reason, Refusal};
+use bireme_core::{AttemptId, Span, TaskError, Value, limits};
+use bireme_executor::features;
+use bireme_proto::convert::common::Greeting;
+use bireme_proto::pb;
+use bireme_proto::pb::executor_report::{AllocatePool, Failed, Finished, Report};
+use bireme_proto::pb::executor_server::{Executor, ExecutorServer};
+use bireme_proto::status::status;
+use rustix::process::getuid;
+use tokio::net::UnixListener;
+use tokio::time::timeout;
+use tokio_stream::wrappers::UnixListenerStream;
+use tokio_stream::{Stream, StreamExt as _, iter};
+use tonic::transport::server::{Server, UdsConnectInfo};
+use tonic::{Request, Response, Status, Streaming};
+
+pub(crate) use self::orders::Orders;
+use crate::executor::process::Shared;
+use crate::registry::Outputs;
+
+/// Serves executor processes until it is aborted.
+pub(crate) async fn serve(listener: UnixListener, shared: Arc<Shared>) {
+    let service =
+        ExecutorServer::new(Door { shared }).max_decoding_message_size(limits::MESSAGE_BYTES);
+    let served = Server::builder()
+        .initial_stream_window_size(limits::STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(limits::CONNECTION_WINDOW_BYTES)
+        .add_service(service)
+        .serve_with_incoming(UnixListenerStream::new(listener))
+        .await;
+    if let Err(error) = served {
+        tracing::error!(%error, "executor processes are served no more");
+    }
+}
+
+struct Door {
+    shared: Arc<Shared>,
+}
+
+#[tonic::async_trait]
+impl Executor for Door {
+    type AttachStream = Pin<Box<dyn Stream<Item = Result<pb::ExecutorDown, Status>> + Send>>;
+
+    async fn attach(
+        &self,
+        request: Request<Streaming<pb::ExecutorUp>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        check_peer(request.extensions().get())?;
+        let mut incoming = request.into_inner();
+        let first = timeout(limits::HELLO_WAIT.to_std(), incoming.message()).await;
+        let silent = |_| refuse(Reason::HelloExpected, "hello", "no message has come");
+        let first = first.map_err(silent)??.unwrap_or_default();
+        let (attach, token) = judge(first).map_err(status)?;
+
+        let orders = Orders::default();
+        let batches =
+            orders.taken().map(|orders| pb::ExecutorDown { orders, ..Default::default() });
+        let number = attach.started_as;
+        let welcome = iter([self.welcome(number)]);
+        let attached = self.shared.attach(number, &token, orders);
+        attached.map_err(|why| {
+            refuse(Reason::Unauthenticated, "attach", format!("executor process {number}: {why}"))
+        })?;
+        tokio::spawn(listen(incoming, Arc::clone(&self.shared), number));
+        Ok(Response::new(Box::pin(welcome.chain(batches).map(Ok))))
+    }
+}
+
+impl Door {
+    /// What a process is told first.
+    fn welcome(&self, executor: u64) -> pb::ExecutorDown {
+        let welcome = pb::Welcome {
+            worker_name: self.shared.setup.worker.clone(),
+            executor,
+            pool_directory: self.shared.setup.store.directory().display().to_string(),
+            inline_bytes: limits::POOL_FILE_BYTES - 1,
+            heartbeat_us: limits::HEARTBEAT.0,
+            log_chunk_bytes: limits::LOG_CHUNK_BYTES as u64,
+            ..pb::Welcome::default()
+        };
+        let hello = Some(Greeting::new(ours()).into());
+        pb::ExecutorDown { hello, welcome: Some(welcome), orders: Vec::new() }
+    }
+}
+
+/// Only processes of this user are let in, whatever the permissions of the directory have become.
+fn check_peer(peer: Option<&UdsConnectInfo>) -> Result<(), Status> {
+    let uid = peer.and_then(|peer| peer.peer_cred).map(|credentials| credentials.uid());
+    if uid == Some(getuid().as_raw()) {
+        return Ok(());
+    }
+    Err(refuse(Reason::Unauthenticated, "attach", "the process is not this worker's user's"))
+}
+
+fn ours() -> Hello {
+    let required = [features::KEEPS_INPUTS, features::RUNS_AHEAD].map(str::to_owned).to_vec();
+    Hello { required_features: required, ..Hello::new(None, Epoch(0)) }
+}
+
+/// Judges a first message: what it says of the process, and its token.
+fn judge(first: pb::ExecutorUp) -> Result<(pb::AttachExecutor, String), Refusal> {
+    let missing =
+        |field| Refusal::at(Reason::HelloExpected, field, "it is not in the first message");
+    let greeting = Greeting::try_from(first.hello.ok_or_else(|| missing("hello"))?)?;
+    greet(&ours(), &greeting.hello)?;
+    let attach = first.attach.ok_or_else(|| missing("attach"))?;
+    if attach.slots > 1 {
+        let message = format!("slots is {}, this worker gives one attempt at a time", attach.slots);
+        return Err(Refusal::at(Reason::Unsupported, "attach.slots", message));
+    }
+    Ok((attach, greeting.token))
+}
+
+fn refuse(reason: Reason, field: &str, message: impl Into<String>) -> Status {
+    status(Refusal::at(reason, field, message.into()))
+}
+
+/// Hears what a process says, until it has nothing more to say.
+async fn listen(mut incoming: Streaming<pb::ExecutorUp>, shared: Arc<Shared>, number: u64) {
+    loop {
+        match incoming.message().await {
+            Ok(Some(up)) => {
+                for report in up.reports.into_iter().filter_map(|report| report.report) {
+                    if let Err(Refusal { field, message, .. }) = hear(&shared, number, report) {
+                        tracing::warn!(executor = number, field, message, "report makes no sense");
+                    }
+                }
+            }
+            Ok(None) => break,
+            Err(status) => {
+                tracing::debug!(executor = number, %status, "stream of an executor process is lost");
+                break;
+            }
+        }
+    }
+    shared.detached(number);
+}
+
+/// Takes one report. What this version does not know is passed over.
+fn hear(shared: &Arc<Shared>, number: u64, report: Report) -> Result<(), Refusal> {
+    match report {
+        Report::Finished(Finished { attempt, outputs, timing: taken }) => {
+            let id = attempt_id(attempt)?;
+            let outputs: Result<Outputs, Refusal> =
+                outputs.into_iter().map(Value::try_from).collect();
+            let outcome = outputs.map_err(|refusal| senseless(&refusal));
+            shared.ended(number, id, outcome, timing(taken));
+        }
+        Report::Failed(Failed { attempt, error, timing: taken, permanent: _ }) => {
+            let id = attempt_id(attempt)?;
+            let missing = || Refusal::at(Reason::Malformed, "failed.error", "error is missing");
+            let error = error.ok_or_else(missing).and_then(TaskError::try_from);
+            let error = error.unwrap_or_else(|refusal| *senseless(&refusal));
+            shared.ended(number, id, Err(Box::new(error)), timing(taken));
+        }
+        Report::AllocatePool(AllocatePool { request, attempt, lengths, actor: _ }) => {
+            shared.allocate(number, request, attempt_id(attempt)?, lengths);
+        }
+        Report::ReleaseObjects(released) => {
+            for attempt in released.attempts {
+                shared.released(number, attempt.try_into()?);
+            }
+        }
+        Report::Refused(refused) => {
+            let pb::Refused { reason, field, message, .. } = refused.refused.unwrap_or_default();
+            let refusal = bireme_proto::convert::common::refusal(&reason, field, message);
+            return Err(refusal);
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn attempt_id(attempt: Option<pb::AttemptId>) -> Result<AttemptId, Refusal> {
+    let missing = || Refusal::at(Reason::Malformed, "attempt", "attempt is missing");
+    attempt.ok_or_else(missing)?.try_into()
+}
+
+fn timing(taken: Option<pb::ExecutorTiming>) -> Timing {
+    let taken = taken.unwrap_or_default();
+    let pb::ExecutorTiming { deserialize_us, run_us, serialize_us, cpu_us, peak_bytes } = taken;
+    let run = Span(deserialize_us.saturating_add(run_us).saturating_add(serialize_us));
+    Timing { run, cpu: Span(cpu_us), peak_bytes, ..Timing::default() }
+}
+
+/// The failure of an attempt of whose end the process tells nonsense.
+fn senseless(Refusal { reason, field, message }: &Refusal) -> Box<TaskError> {
+    let message = format!("the executor's report makes no sense: {field}: {message}");
+    crate::failure::failure(bireme_core::ErrorClass::Serialize, *reason, message)
+}

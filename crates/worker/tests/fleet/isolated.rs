@@ -1,0 +1,254 @@
+//! Native functions in processes of their own.
+
+use std::collections::BTreeMap;
+
+use bireme_core::Resources;
+use bireme_daemon::Shutdown;
+use bireme_daemon::auth::Token;
+use bireme_proto::pb;
+use bireme_proto::pb::fleet_order::Order;
+use bireme_proto::pb::fleet_report::Report;
+use bireme_worker::{Config, Native, Scheduler, ServeError, Server};
+use prost::Message as _;
+use tokio::task::JoinHandle;
+
+use crate::played::{self, GUARD, Stream, TOKEN, attempt, start};
+
+/// A worker with two cpus, and its scheduler's side.
+struct Scene {
+    stream: Stream,
+    shutdown: Shutdown,
+    worker: JoinHandle<Result<(), ServeError>>,
+}
+
+/// How an attempt ended: what it made, or why it failed.
+type Ended = Result<pb::AttemptFinished, pb::TaskError>;
+
+impl Scene {
+    async fn new() -> Self {
+        let mut played = played::Scheduler::new().await;
+        let address = Some(format!("http://{}", played.address));
+        let token = Some(Token::new(TOKEN).expect("a token"));
+        let config = Config {
+            scheduler: Scheduler { address, token, ..Scheduler::default() },
+            resources: Resources::new(20_000, 0),
+            native: Native::Isolated,
+            executor_program: env!("CARGO_BIN_EXE_bireme-worker").into(),
+            ..Config::default()
+        };
+        let shutdown = Shutdown::manual();
+        let server = Server::bind(config).await.expect("a worker");
+        let worker = tokio::spawn(server.run(shutdown.clone()));
+        let mut stream = played.stream().await;
+        stream.admit().await;
+        let announce_reply = Some(pb::AnnounceReply { equal: true });
+        stream.answer(pb::FleetDown { announce_reply, ..pb::FleetDown::default() }).await;
+        Self { stream, shutdown, worker }
+    }
+
+    async fn order(&self, orders: impl IntoIterator<Item = Order>) {
+        let mut orders = orders.into_iter().map(|order| pb::FleetOrder { order: Some(order) });
+        loop {
+            let batch: Vec<_> = orders.by_ref().take(200).collect();
+            if batch.is_empty() {
+                return;
+            }
+            self.stream.answer(pb::FleetDown { orders: batch, ..Default::default() }).await;
+        }
+    }
+
+    /// The reports about so many ends, in order.
+    async fn ends(&mut self, count: usize) -> Vec<(u32, Ended)> {
+        let mut ends = Vec::new();
+        while ends.len() < count {
+            let said = self.stream.next().await.expect("the worker has left");
+            for report in said.reports.into_iter().filter_map(|report| report.report) {
+                match report {
+                    Report::Finished(finished) => {
+                        let index = index(finished.attempt.as_ref());
+                        ends.push((index, Ok(finished)));
+                    }
+                    Report::Failed(failed) => {
+                        ends.push((index(failed.attempt.as_ref()), Err(failed.error.unwrap())));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        ends
+    }
+
+    async fn close(mut self) {
+        self.shutdown.trigger();
+        while self.stream.next().await.is_some_and(|said| {
+            !said.reports.iter().any(|report| matches!(report.report, Some(Report::Draining(_))))
+        }) {}
+        drop(self.stream);
+        let ended = tokio::time::timeout(GUARD, self.worker).await;
+        ended.expect("the worker stays").expect("it does not panic").unwrap();
+    }
+}
+
+fn index(attempt: Option<&pb::AttemptId>) -> u32 {
+    attempt.and_then(|attempt| attempt.task).expect("it names a task").index
+}
+
+fn cancel(index: u32, grace_us: u64) -> Order {
+    let attempt = Some(attempt(index));
+    Order::Cancel(pb::CancelAttempt { attempt, grace_us })
+}
+
+fn noops(range: std::ops::Range<u32>) -> impl Iterator<Item = Order> {
+    range.map(|n| start(n, "builtin/noop", "0"))
+}
+
+#[tokio::test]
+async fn attempts_run_and_fail_as_anywhere() {
+    let mut scene = Scene::new().await;
+    scene
+        .order([start(0, "builtin/echo", "[1]"), start(1, "builtin/fail", "\"on purpose\"")])
+        .await;
+    let ends: BTreeMap<_, _> = scene.ends(2).await.into_iter().collect();
+    let finished = ends[&0].as_ref().unwrap();
+    assert_eq!(finished.outputs[0].size, 3);
+    let error = ends[&1].as_ref().unwrap_err();
+    assert_eq!((error.reason.as_str(), error.message.as_str()), ("USER_ERROR", "on purpose"));
+    scene.close().await;
+}
+
+#[tokio::test]
+async fn a_process_that_dies_takes_only_its_own_attempt_with_it() {
+    let mut scene = Scene::new().await;
+    let exits = 40..43;
+    let orders = (0..200).map(|n| match n {
+        n if exits.contains(&n) => start(n, "builtin/exit", "7"),
+        n => start(n, "builtin/noop", "0"),
+    });
+    scene.order(orders).await;
+    let ends: BTreeMap<_, _> = scene.ends(200).await.into_iter().collect();
+    for (n, end) in &ends {
+        if exits.contains(n) {
+            let error = end.as_ref().unwrap_err();
+            assert_eq!((error.reason.as_str(), error.exit.unwrap().code), ("PROCESS_DIED", 7));
+        } else {
+            assert!(end.is_ok(), "{n}: {end:?}");
+        }
+    }
+    assert_eq!(ends.len(), 200);
+    scene.close().await;
+}
+
+#[tokio::test]
+async fn ten_thousand_end_once_each() {
+    let mut scene = Scene::new().await;
+    scene.order(noops(0..10_000)).await;
+    let mut ends: Vec<_> = scene
+        .ends(10_000)
+        .await
+        .into_iter()
+        .map(|(n, end)| {
+            assert!(end.is_ok(), "{n}: {end:?}");
+            n
+        })
+        .collect();
+    ends.sort_unstable();
+    assert!(ends.into_iter().eq(0..10_000));
+    scene.close().await;
+}
+
+#[tokio::test]
+async fn code_that_returns_when_asked_keeps_its_process() {
+    let mut scene = Scene::new().await;
+    scene.order([start(0, "builtin/sleep", "3600000000"), cancel(0, 3_600_000_000)]).await;
+    let (_, end) = scene.ends(1).await.remove(0);
+    let error = end.unwrap_err();
+    assert_eq!((error.reason.as_str(), error.exit), ("CANCELLED", None));
+    scene.close().await;
+}
+
+#[tokio::test]
+async fn code_that_does_not_return_is_killed() {
+    let mut scene = Scene::new().await;
+    for (n, grace) in [(0, 0), (1, 20_000)] {
+        scene.order([start(n, "builtin/spin", "3600000000")]).await;
+        // What ends tells that it runs: both cpus are there, and orders are taken in turn.
+        scene.order([start(10 + n, "builtin/noop", "0")]).await;
+        scene.ends(1).await;
+        scene.order([cancel(n, grace)]).await;
+        let (ended, end) = scene.ends(1).await.remove(0);
+        assert_eq!((ended, end.unwrap_err().reason.as_str()), (n, "CANCELLED"));
+    }
+    scene.order(noops(20..22)).await;
+    assert!(scene.ends(2).await.into_iter().all(|(_, end)| end.is_ok()));
+    scene.close().await;
+}
+
+#[tokio::test]
+async fn nobody_waits_behind_a_long_one() {
+    let mut scene = Scene::new().await;
+    scene.order(noops(0..500)).await;
+    scene.ends(500).await;
+    let long = start(500, "builtin/spin", "3600000000");
+    scene.order(noops(501..540).chain([long]).chain(noops(540..600))).await;
+    let ends = scene.ends(99).await;
+    assert!(ends.iter().all(|(n, end)| *n != 500 && end.is_ok()), "{ends:?}");
+    scene.order([cancel(500, 0)]).await;
+    assert_eq!(scene.ends(1).await[0].0, 500);
+    scene.close().await;
+}
+
+#[tokio::test]
+async fn what_is_retracted_runs_or_is_given_back() {
+    let mut scene = Scene::new().await;
+    scene.order(noops(0..200)).await;
+    scene.ends(200).await;
+    scene.order(noops(200..400)).await;
+    let retract = |n| Order::Retract(pb::RetractAttempt { attempt: Some(attempt(n)) });
+    scene.order((200..400).map(retract)).await;
+    let mut seen = Vec::new();
+    while seen.len() < 200 {
+        let said = scene.stream.next().await.expect("the worker has left");
+        for report in said.reports.into_iter().filter_map(|report| report.report) {
+            match report {
+                Report::Finished(finished) => seen.push(index(finished.attempt.as_ref())),
+                Report::Retracted(retracted) => seen.push(index(retracted.attempt.as_ref())),
+                Report::Failed(failed) => panic!("{failed:?}"),
+                _ => {}
+            }
+        }
+    }
+    seen.sort_unstable();
+    seen.dedup();
+    assert!(seen.into_iter().eq(200..400));
+    scene.close().await;
+}
+
+#[tokio::test]
+async fn large_values_are_handed_over_in_files() {
+    let mut scene = Scene::new().await;
+    scene.order([start(0, "builtin/bytes", "1000000")]).await;
+    let (_, made) = scene.ends(1).await.remove(0);
+    assert_eq!(made.unwrap().outputs[0].size, 1_000_000);
+    let task = attempt(0).task;
+    let made = pb::object_id::TaskOutput { task, output: 0 };
+    let producer = Some(pb::object_id::Producer::TaskOutput(made));
+    let native = pb::Native { name: "builtin/echo".to_owned() };
+    let payload = pb::Payload {
+        work: Some(pb::payload::Work::Native(native)),
+        args: vec![pb::Arg { kind: Some(pb::arg::Kind::Input(0)) }],
+        named_args: Vec::new(),
+    };
+    let input = pb::Input { object: Some(pb::ObjectId { producer }), ..Default::default() };
+    scene
+        .order([Order::Start(pb::StartAttempt {
+            attempt: Some(attempt(1)),
+            payload: payload.encode_to_vec().into(),
+            key: "1".to_owned(),
+            inputs: vec![input],
+            ..Default::default()
+        })])
+        .await;
+    let (_, echoed) = scene.ends(1).await.remove(0);
+    assert_eq!(echoed.unwrap().outputs[0].size, 1_000_000);
+    scene.close().await;
+}
