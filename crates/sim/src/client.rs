@@ -351,6 +351,9 @@ impl Client {
             graph.updates.clear();
             graph.collected.clear();
             graph.asked.clear();
+            if graph.stage == GraphStage::Complete {
+                graph.stage = GraphStage::Running;
+            }
         }
     }
 

@@ -42,10 +42,16 @@ pub(crate) enum Fault {
 
 /// Faults and their times.
 pub(crate) fn plan(rng: &mut Rng, load: &Load) -> Vec<(Time, Fault)> {
-    let count = rng.between(1, 6);
     let until = *rng.pick(&[20_000, 100_000, 1_000_000]);
+    // A session that is alone gets its number again from a new scheduler, and only then is the epoch all that tells attempts
+    // of two lives apart.
+    let restarts = load.sessions.len() == 1 && rng.chance(60);
+    let count = if restarts { rng.between(4, 12) } else { rng.between(1, 6) };
+    let one = |rng: &mut Rng| {
+        if restarts { Fault::Restart { away: rng.span(0, 1_000) } } else { fault(rng, load) }
+    };
     let mut plan: Vec<_> =
-        (0..count).map(|_| (Time(rng.between(1_000, until)), fault(rng, load))).collect();
+        (0..count).map(|_| (Time(rng.between(1_000, until)), one(rng))).collect();
     plan.sort_by_key(|(time, _)| *time);
     plan
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bireme_core::graph::TaskState;
-use bireme_core::id::{AttemptId, Epoch, SubmissionId, WorkerId};
-use bireme_core::protocol::{Announce, Held};
+use bireme_core::id::{AttemptId, Epoch, SubmissionId, TaskId, WorkerId};
+use bireme_core::protocol::{Announce, Held, Report};
 use bireme_core::{Span, Time, limits};
 use bireme_scheduler::machine::{Config, ConnId, Effect, Event, Machine, Peer};
 
@@ -112,9 +112,13 @@ impl Scheduler {
                 self.handle_all(world, events.collect());
             }
             (Up::Reports(reports), Peer::Worker(worker)) => {
+                let open = self.open_tasks_of_old_attempts(&reports);
                 let events =
                     reports.into_iter().map(|report| Event::WorkerReported { worker, report });
                 self.handle_all(world, events.collect());
+                if let Some(task) = open.into_iter().find(|task| !self.is_open(*task)) {
+                    world.fail(format!("task {task} was ended by an attempt of an earlier life"));
+                }
             }
             (Up::Announce(announce), Peer::Worker(worker)) => {
                 let finished = |machine: &Machine| {
@@ -156,6 +160,22 @@ impl Scheduler {
             }
             (message, _) => world.fail(format!("the wrong peer sent {message:?}")),
         }
+    }
+
+    /// Tasks that have not ended and of which only attempts of an earlier life of the scheduler are told to have.
+    fn open_tasks_of_old_attempts(&self, reports: &[Report]) -> Vec<TaskId> {
+        let ended: Vec<AttemptId> = reports.iter().filter_map(Report::ended).collect();
+        let (old, new): (Vec<_>, Vec<_>) =
+            ended.into_iter().partition(|attempt| attempt.no.epoch < self.config.epoch);
+        let tasks = old.into_iter().map(|attempt| attempt.task);
+        tasks
+            .filter(|task| self.is_open(*task) && new.iter().all(|attempt| attempt.task != *task))
+            .collect()
+    }
+
+    fn is_open(&self, task: TaskId) -> bool {
+        let view = self.machine.tasks_from(task.graph, task.index).next();
+        view.is_some_and(|view| !view.state.is_final())
     }
 
     /// Attempts that a worker is believed to have and of which it announces an output: they have finished.

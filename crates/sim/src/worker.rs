@@ -115,16 +115,22 @@ impl Worker {
         match message {
             Down::Joined(id, epoch) => {
                 self.id = Some(id);
-                if self.epoch.replace(epoch) != Some(epoch) {
+                let is_new_life = self.epoch.replace(epoch).is_some_and(|known| known != epoch);
+                if is_new_life {
                     self.peers.clear(); // Another life numbers workers anew.
                 }
                 self.handle(world, Event::Connected);
-                if world.rng.chance(50) {
+                if !is_new_life && world.rng.chance(50) {
                     world.send_up(conn, Up::Digest(digest(&self.machine.announce())));
                 } else {
                     // One that does not ask goes on as if all had been asked for.
                     self.announce(world);
                     self.handle(world, Event::AnnounceReplied { equal: false });
+                }
+                if is_new_life && world.rng.chance(80) {
+                    // What ends meanwhile is told late: the scheduler has sent other attempts of the same tasks by then.
+                    let until = world.now() + world.rng.span(1_000, 100_000);
+                    world.network.stall(conn, until);
                 }
             }
             Down::AnnounceReply { equal } => {

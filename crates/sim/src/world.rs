@@ -223,6 +223,13 @@ impl World {
         }
     }
 
+    /// Breaks a stream because the process at its upper end has died: the other side notices soon.
+    pub(crate) fn reset(&mut self, conn: ConnId) {
+        if self.network.sever(conn) {
+            self.soon(0, 1_000, Item::Severed(conn, Way::Down));
+        }
+    }
+
     /// Sends a fetch on its way to the holder whose turn it is.
     pub(crate) fn ask(&mut self, fetch: Fetch) {
         if fetch.target.is_some() {

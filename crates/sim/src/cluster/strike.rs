@@ -95,7 +95,7 @@ impl Cluster {
     /// The scheduler dies, and listens again from a time on. Graphs die with it: clients begin them anew when they hear that
     /// their session is a new one.
     fn restart(&mut self, back: Time) {
-        self.world.network.all().into_iter().for_each(|conn| self.world.sever(conn));
+        self.world.network.all().into_iter().for_each(|conn| self.world.reset(conn));
         self.world.accepted.clear();
         // Only a session that is alone can be given the number that it had. Then ids name what they named before, and
         // attempts of the old life differ from those of the new one by their epoch alone.

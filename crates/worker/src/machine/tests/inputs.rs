@@ -382,3 +382,33 @@ fn a_fetch_that_comes_too_late_is_dropped_once() {
         "]],
     );
 }
+
+#[test]
+fn attempts_that_were_not_handed_over_wait_again_for_what_the_store_has_lost() {
+    check(
+        "up | start 9 cpus=2 | start 1 in=5! | told | lose 5 | told | places 5@2 | fetched 5 | end 9",
+        expect![[r"
+            up                       ->
+            start 9 cpus=2           -> wake, run 9
+            start 1 in=5!            -> keep 5
+            told                     -> started 9
+            lose 5                   -> wake
+            told                     -> lost 5, missing 5
+            places 5@2               -> fetch 5@2
+            fetched 5                -> wake
+            end 9                    -> run 1
+        "]],
+    );
+}
+
+#[test]
+fn the_scheduler_hears_that_a_value_it_sent_is_not_kept() {
+    check(
+        "up | places 5! | told",
+        expect![[r"
+        up                       ->
+        places 5!                -> wake
+        told                     -> lost 5
+    "]],
+    );
+}

@@ -100,6 +100,7 @@ fn event(command: &str, words: &[&str]) -> Event {
             return Event::FetchFailed { object, asked };
         }
         "leave" => return Event::DrainAsked,
+        "lose" => return Event::Lost(object(first)),
         "pause" => return Event::Paused(true),
         "places" => Order::Places(words.iter().map(|text| input(text)).collect()),
         "recalled" => {
