@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
-use bireme_client::{Client, ConnectOptions};
+use bireme_client::{Admin, Client, ConnectOptions};
 use bireme_proto::access;
 use tempfile::TempDir;
 
@@ -92,6 +92,14 @@ impl Cluster {
             worker.ready().await?;
         }
         Ok(Self { client, workers, scheduler, site })
+    }
+
+    /// Starts a cluster without workers, with a scheduler that was made by [`Site::scheduler`].
+    pub(crate) async fn without_workers(site: Site, scheduler: Command) -> Result<Self> {
+        let mut scheduler = site.start(scheduler, "scheduler", None)?;
+        scheduler.ready().await?;
+        let client = site.connect().await?;
+        Ok(Self { client, workers: Vec::new(), scheduler, site })
     }
 
     /// Adds a worker that was made by [`Site::worker`], and waits until it has joined.
@@ -183,6 +191,12 @@ impl Site {
     pub(crate) async fn connect(&self) -> Result<Client> {
         let connecting = Client::connect(connect_options(&self.access_file())?);
         Ok(guarded("a session", connecting).await??)
+    }
+
+    /// A way to look at the cluster here.
+    pub(crate) async fn admin(&self) -> Result<Admin> {
+        let options = connect_options(&self.access_file())?;
+        Ok(guarded("a connection", Admin::connect(&options)).await??)
     }
 }
 

@@ -8,6 +8,8 @@ mod ahead;
 #[cfg(feature = "cluster")]
 mod beside;
 #[cfg(feature = "cluster")]
+mod blobs;
+#[cfg(feature = "cluster")]
 mod checks;
 #[cfg(feature = "cluster")]
 mod commands;
@@ -30,15 +32,21 @@ mod python;
 #[cfg(feature = "cluster")]
 mod refused;
 #[cfg(feature = "cluster")]
+mod relay;
+#[cfg(feature = "cluster")]
 mod runner;
 #[cfg(feature = "cluster")]
 mod scarcity;
+#[cfg(feature = "cluster")]
+mod sessions;
 #[cfg(feature = "cluster")]
 mod shapes;
 #[cfg(feature = "cluster")]
 mod store;
 #[cfg(feature = "cluster")]
 mod supervise;
+#[cfg(feature = "cluster")]
+mod unshare;
 #[cfg(feature = "cluster")]
 mod wire;
 #[cfg(feature = "cluster")]

@@ -1,6 +1,7 @@
 //! The commands.
 
 mod completions;
+mod follow;
 mod graph;
 mod interrupt;
 mod local;
@@ -19,6 +20,7 @@ mod workers;
 
 use bireme_client::{Admin, ConnectOptions};
 use bireme_core::graph::{GraphCounts, TaskState};
+use bireme_core::resources::Resources;
 use bireme_daemon::logging;
 use serde_json::Value as Json;
 
@@ -70,6 +72,21 @@ fn with(mut json: Json, more: Json) -> Json {
         json.extend(more);
     }
     json
+}
+
+/// Resources as people write them.
+fn resources_text(resources: &Resources) -> String {
+    let mut others = resources.clone();
+    others.memory_bytes = 0;
+    match resources.memory_bytes {
+        0 => others.to_string(),
+        memory => format!("{others} memory={}", output::size(memory)),
+    }
+}
+
+/// The resources that there are, and what of them nobody holds.
+fn resources_with_free(all: &Resources, free: &Resources) -> String {
+    format!("{} (free: {})", resources_text(all), resources_text(free))
 }
 
 /// How many tasks are in which state, by name.

@@ -30,6 +30,10 @@ const ON_THE_WAY: [Reason; 6] = [
     Reason::WrongCluster,
 ];
 
+/// What there is to do about a cluster that nobody named, as it is typed.
+const NO_ADDRESS: &str = "no scheduler is named: pass --scheduler or --access-file, or start bireme-scheduler or \
+    `bireme local` as this user";
+
 /// Why a command could not do what it was asked to.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -95,11 +99,11 @@ impl From<CommandError> for Failure {
 
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
-        let exit = match error {
-            ConnectError::Address { .. } => Exit::BadInput,
-            _ => Exit::Unreachable,
-        };
-        Self::new(exit, &error)
+        match error {
+            ConnectError::Address { .. } => Self::new(Exit::BadInput, &error),
+            ConnectError::NoAddress => Self::new(Exit::Unreachable, &NO_ADDRESS),
+            _ => Self::new(Exit::Unreachable, &error),
+        }
     }
 }
 

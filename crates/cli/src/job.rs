@@ -20,7 +20,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub(crate) use disk::Disk;
-pub(crate) use expand::{Plan, Shown, expand};
+pub(crate) use expand::{Plan, Shown, Table, expand};
 pub(crate) use save::Saved;
 
 /// What is looked up while a job is expanded.

@@ -36,6 +36,21 @@ pub(crate) fn show(format: Format, json: &Json, table: &Table) -> io::Result<()>
     }
 }
 
+/// Names and the largest first, as `bireme_daemon::units` reads them.
+const SIZES: [(&str, u64); 4] =
+    [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+
+/// A number of bytes, for people: to a tenth of the largest unit of which there is one, cut off rather than rounded up.
+pub(crate) fn size(bytes: u64) -> String {
+    let Some((unit, scale)) = SIZES.into_iter().find(|(_, scale)| bytes >= *scale) else {
+        return format!("{bytes}B");
+    };
+    match (bytes / scale, bytes % scale * 10 / scale) {
+        (whole, 0) => format!("{whole}{unit}"),
+        (whole, tenth) => format!("{whole}.{tenth}{unit}"),
+    }
+}
+
 /// Rows of cells, for people.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -77,6 +92,15 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_short_and_can_be_typed() {
+        let sizes = [(0, "0B"), (1_023, "1023B"), (1 << 30, "1GiB"), (40_442_403_200, "37.6GiB")];
+        for (bytes, text) in sizes {
+            assert_eq!(size(bytes), text);
+            assert!(bireme_daemon::units::bytes(text).is_ok_and(|read| read <= bytes), "{text}");
+        }
+    }
 
     #[test]
     fn columns_are_aligned() {

@@ -6,6 +6,8 @@
 mod cluster;
 #[path = "commands/graphs.rs"]
 mod graphs;
+#[path = "commands/jobs.rs"]
+mod jobs;
 #[path = "commands/local.rs"]
 mod local;
 #[path = "commands/results.rs"]

@@ -1,5 +1,6 @@
 //! The handle of a session, and the commands that go up its stream.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -34,7 +35,6 @@ pub struct Client {
 }
 
 /// What clients and graphs share.
-#[derive(Debug)]
 pub(crate) struct Inner {
     number: SessionId,
     pub(crate) token: Bytes,
@@ -47,7 +47,7 @@ pub(crate) struct Inner {
 }
 
 impl Client {
-    /// Opens a session on the caller's runtime.
+    /// Opens a session on the caller's runtime, or comes back to one by its name ([`ConnectOptions::by_name`]).
     pub async fn connect(options: ConnectOptions) -> Result<Self, ConnectError> {
         let target = Target::find(&options)?;
         let attached = attach(&target, &options, None).await?;
@@ -61,8 +61,8 @@ impl Client {
         let inner = Inner {
             number: attached.session,
             token: attached.token,
-            graphs: AtomicU32::new(0),
-            values: AtomicU64::new(0),
+            graphs: AtomicU32::new(attached.graphs),
+            values: AtomicU64::new(attached.values),
             commands: attached.commands,
             session,
             peers: Peers::new(attached.channel, target),
@@ -112,6 +112,13 @@ impl Client {
         };
         self.inner.session.lose(Lost::closed());
         closed
+    }
+}
+
+impl fmt::Debug for Inner {
+    /// Without the token, which is a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Session({}, ..)", self.number.0)
     }
 }
 

@@ -8,6 +8,7 @@ use bireme_core::id::{ClusterId, Epoch, SessionId, SessionToken};
 use bireme_core::limits;
 use bireme_core::link::{Hello, greet};
 use bireme_core::reason::Refusal;
+use bireme_core::session::Opened;
 use bireme_core::time::Span;
 use bireme_proto::access::{self, Access, AccessError};
 use bireme_proto::convert::common::Greeting;
@@ -33,8 +34,11 @@ pub struct ConnectOptions {
     pub token: Option<String>,
     /// The access file that a scheduler wrote; the default is the one of this user.
     pub access_file: Option<PathBuf>,
-    /// Name of the session, for people.
+    /// Name of the session, for people and to come back to it by.
     pub name: String,
+    /// Come back to the session of this name, which some client opened with the same bearer token and left, rather than open
+    /// a new one. Tickets for it are no good any more.
+    pub by_name: bool,
     /// How long the session outlives a lost stream; the scheduler's default unless given.
     pub ttl: Option<Span>,
     /// Share of the cluster relative to other sessions, in percent; 0 is 100.
@@ -61,6 +65,10 @@ pub(crate) struct Attached {
     pub(crate) session: SessionId,
     /// It was there before.
     pub(crate) resumed: bool,
+    /// Graphs that it has numbered.
+    pub(crate) graphs: u32,
+    /// Values that it has numbered.
+    pub(crate) values: u64,
     /// Whoever shows it is the session.
     pub(crate) token: bytes::Bytes,
     pub(crate) channel: Channel,
@@ -177,6 +185,7 @@ pub(crate) async fn attach(
 ) -> Result<Attached, ConnectError> {
     let channel = target.connect().await?;
     let ours = Hello::new(target.cluster, Epoch(0));
+    let by_name = options.by_name && token.is_none();
     let token = token.unwrap_or_else(|| SessionToken(random()));
     let token = bytes::Bytes::from(token.to_bytes().to_vec());
     let first = pb::SessionUp {
@@ -187,6 +196,7 @@ pub(crate) async fn attach(
             ttl_us: options.ttl.map_or(0, |ttl| ttl.0),
             weight_percent: options.weight_percent,
             known: Vec::new(),
+            by_name,
         }),
         commands: Vec::new(),
     };
@@ -205,13 +215,13 @@ pub(crate) async fn attach(
         tokio::time::timeout(limits::HELLO_WAIT.to_std(), opening).await.map_err(|_| {
             ConnectError::Silent { address: target.address.clone(), wait: limits::HELLO_WAIT }
         })??;
-    let resumed = first.opened.as_ref().is_some_and(|opened| opened.resumed);
-    let session = judge(&ours, &mut first).map_err(|refusal| target.refused(refusal))?;
-    Ok(Attached { session, resumed, token, channel, commands, reports, first })
+    let opened = judge(&ours, &mut first).map_err(|refusal| target.refused(refusal))?;
+    let Opened { session, resumed, ttl: _, last_graph: graphs, last_value: values } = opened;
+    Ok(Attached { session, resumed, graphs, values, token, channel, commands, reports, first })
 }
 
 /// Reads what the scheduler answered to the opening.
-fn judge(ours: &Hello, first: &mut pb::SessionDown) -> Result<SessionId, Refusal> {
+fn judge(ours: &Hello, first: &mut pb::SessionDown) -> Result<Opened, Refusal> {
     let missing = |field: &str| {
         let message = format!("the scheduler's first message has no `{field}`");
         Refusal::at(Reason::HelloExpected, field, message)
@@ -219,8 +229,7 @@ fn judge(ours: &Hello, first: &mut pb::SessionDown) -> Result<SessionId, Refusal
     let hello = first.hello.take().ok_or_else(|| missing("hello"))?;
     greet(ours, &Greeting::try_from(hello)?.hello)?;
     let opened = first.opened.take().ok_or_else(|| missing("opened"))?;
-    let session = opened.session.ok_or_else(|| missing("opened.session"))?;
-    Ok(SessionId(session.number))
+    Opened::try_from(opened)
 }
 
 #[cfg(test)]
@@ -239,7 +248,9 @@ mod tests {
 
     #[test]
     fn the_answer_of_the_right_cluster_opens_the_session() {
-        let judged = |cluster| judge(&Hello::new(cluster, Epoch(0)), &mut answer());
+        let judged = |cluster| {
+            judge(&Hello::new(cluster, Epoch(0)), &mut answer()).map(|opened| opened.session)
+        };
         assert_eq!(judged(None), Ok(SessionId(7)));
         assert_eq!(judged(Some(ClusterId(1))), Ok(SessionId(7)));
         assert_eq!(judged(Some(ClusterId(2))).unwrap_err().reason, Reason::WrongCluster);

@@ -94,13 +94,15 @@ impl Client {
     pub async fn attach(options: ConnectOptions, ticket: &Ticket) -> Result<Self, ConnectError> {
         let target = Target::find(&options)?;
         let attached = attach(&target, &options, Some(ticket.token)).await?;
-        if !attached.resumed {
+        // A session of the token with another number was opened by an attempt to come back that found none.
+        if !attached.resumed || attached.session != ticket.session {
             let message = "there is no such session, or its time ran out: open a new one";
             return Err(target.refused(Refusal::new(Reason::SessionUnknown, message)));
         }
         let client = Self::of(attached, &target);
-        client.inner.graphs.store(ticket.graphs, Ordering::Relaxed);
-        client.inner.values.store(ticket.values, Ordering::Relaxed);
+        // What the ticket counts may not have reached the scheduler.
+        client.inner.graphs.fetch_max(ticket.graphs, Ordering::Relaxed);
+        client.inner.values.fetch_max(ticket.values, Ordering::Relaxed);
         Ok(client)
     }
 

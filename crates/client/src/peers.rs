@@ -73,6 +73,9 @@ pub(crate) fn authorized<T>(message: T, bearer: Option<&AsciiMetadataValue>) -> 
 /// How a daemon at this address is spoken to.
 pub(crate) fn endpoint(address: &str) -> Result<Endpoint, String> {
     let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|error| error.to_string())?;
+    if endpoint.uri().scheme().is_none() {
+        return Err("it does not begin with http://".to_owned());
+    }
     Ok(endpoint
         .connect_timeout(limits::HELLO_WAIT.to_std())
         .http2_keep_alive_interval(limits::PING.to_std())

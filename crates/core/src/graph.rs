@@ -178,6 +178,8 @@ pub struct TaskClass {
     pub on_worker_lost: OnWorkerLost,
     /// How many outputs a task has.
     pub outputs: u16,
+    /// The function that the payloads call, where it is said: only workers that have it are given them.
+    pub function: Option<String>,
 }
 
 impl Default for TaskClass {
@@ -192,6 +194,7 @@ impl Default for TaskClass {
             timeout: None,
             on_worker_lost: OnWorkerLost::Rerun,
             outputs: 1,
+            function: None,
         }
     }
 }
@@ -270,7 +273,7 @@ pub struct GraphOptions {
     pub outputs: Outputs,
     /// What the session is told.
     pub watch: Watch,
-    /// How long a finished graph nobody watches is kept.
+    /// How long the outputs are kept once every task has ended; until they are released unless given.
     pub ttl: Option<Span>,
     /// Cancel the rest when more tasks than this have failed.
     pub max_failures: Option<u32>,

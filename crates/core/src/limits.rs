@@ -182,6 +182,9 @@ pub const EXECUTOR_RECENT: usize = 64;
 pub const COMMANDS: usize = 1_024;
 /// Longest standard output, or output file, of a command, in bytes. A longer one fails the attempt as `VALUE_TOO_LARGE`.
 pub const COMMAND_OUTPUT_BYTES: u64 = 256 << 20;
+/// All inputs of a command together, and all of its outputs, in bytes: both pass through the worker's memory. More fails the
+/// attempt as `VALUE_TOO_LARGE`.
+pub const COMMAND_BYTES: u64 = 1 << 30;
 /// How long a command's output is read on after the command has ended and its process group was killed.
 pub const COMMAND_PIPE_WAIT: Span = Span::secs(1);
 /// Bytes of one file of what attempts print; then the next one begins.
@@ -204,6 +207,10 @@ pub const FETCH_BATCH: usize = 256;
 pub const FETCH_BATCH_BYTES: u64 = 8 << 20;
 /// The same for values that come in messages rather than beside them.
 pub const FETCH_INLINE_BYTES: u64 = 448 << 10;
+/// Values that a worker fetches at a time, so that many small ones come together; further ones wait.
+pub const FETCHING: usize = FETCHES * FETCH_BATCH;
+/// The same in bytes. A worker with so many under way has [`FETCHES`] values come at a time, and no more.
+pub const FETCHING_BYTES: u64 = FETCHES as u64 * FETCH_BATCH_BYTES;
 /// Fetches from one peer at a time; together they keep both ends busy.
 pub const FETCHES_PER_PEER: usize = 4;
 /// Fetches of at least so many bytes in all take a bulk connection.
@@ -236,6 +243,10 @@ pub const INHERITANCE_BYTES: usize = 4 << 20;
 pub const DRAIN_WAIT: Span = Span::secs(60);
 /// Turns of tasks' stories that the scheduler remembers, of all together; the oldest go.
 pub const STORY_TURNS: usize = 65_536;
+/// Tasks that one task needs that are shown at a time, and as many that need it; the rest is counted.
+pub const TASK_NEIGHBOURS: usize = 1_000;
+/// Attempts of a task that are shown, the latest; older ones are left out.
+pub const TASK_ATTEMPTS: usize = 100;
 /// Longest message of such a turn, in bytes; the rest is cut.
 pub const STORY_MESSAGE_BYTES: usize = 256;
 /// Values of a worker on its way out that are copied to others at a time; the rest waits.
@@ -291,6 +302,8 @@ pub const HTTP_HEADER_WAIT: Span = Span::secs(10);
 pub const HTTP_HEADER_BYTES: usize = 16 << 10;
 /// Tokens that a daemon knows; a further one is refused.
 pub const TOKENS: usize = 1_024;
+/// Longest name in an issued token, in bytes; a longer one is refused.
+pub const TOKEN_NAME_BYTES: usize = 64;
 /// Longest token, in bytes; a longer one is refused.
 pub const TOKEN_BYTES: usize = 256;
 

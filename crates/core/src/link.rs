@@ -112,6 +112,11 @@ impl<K> Outbox<K> {
         self.dirty.is_empty()
     }
 
+    /// What there is to tell, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &K> {
+        self.dirty.iter()
+    }
+
     /// How much there is to tell.
     pub fn len(&self) -> usize {
         self.dirty.len()

@@ -5,6 +5,8 @@
 
 mod announce;
 
+use std::fmt;
+
 use bytes::Bytes;
 use smallvec::SmallVec;
 
@@ -65,6 +67,18 @@ pub struct Joined {
     pub lost_after: Span,
     /// Values up to this size, in bytes, are to be sent along with their report.
     pub inline_bytes: u64,
+    /// What the worker knows issued tokens by; `None` where the scheduler asks for no tokens.
+    pub token_key: Option<Secret>,
+}
+
+/// Bytes that are shown by nothing.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub struct Secret(pub [u8; 32]);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
 }
 
 /// Where a peer can be reached.
@@ -80,8 +94,8 @@ pub struct Address {
     pub network: String,
 }
 
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.scheme.as_str() {
             "unix" => write!(f, "unix:{}", self.host),
             scheme if self.host.contains(':') => {
@@ -183,7 +197,10 @@ pub struct Input {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Report {
     /// The worker leaves when its attempts have ended.
-    Draining,
+    Draining {
+        /// It stays for a while after that, until it is sent away: values that only it has can be copied to others.
+        waits: bool,
+    },
     /// An attempt failed.
     Failed {
         /// Which.

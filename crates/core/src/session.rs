@@ -16,14 +16,34 @@ use crate::value::Value;
 pub struct Open {
     /// Whoever knows it is the session.
     pub token: SessionToken,
-    /// For people, and to attach to a detached session.
+    /// For people, and to come back to the session by.
     pub name: String,
+    /// Come back to the session of this name, whose token becomes `token`, rather than open one.
+    pub by_name: bool,
+    /// Who asks. Not on the wire: the door enters it.
+    pub owner: Owner,
     /// How long it outlives a lost stream.
     pub ttl: Option<Span>,
     /// Share of the cluster relative to other sessions, in percent.
     pub weight_percent: u32,
     /// What the client knows already.
     pub known: Vec<Known>,
+}
+
+/// Whose a session is, as far as the scheduler can tell: whoever shows the same bearer token is the same.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Owner {
+    /// Stands for the bearer token of the call; 0 where none is asked for.
+    pub key: u128,
+    /// The token is an administrator's: every session is as good as his.
+    pub is_admin: bool,
+}
+
+impl Owner {
+    /// Whether somebody may come by name to a session that this one has opened.
+    pub fn admits(self, other: Self) -> bool {
+        other.is_admin || other.key == self.key
+    }
 }
 
 /// What a client that comes back knows of a graph.
@@ -46,6 +66,10 @@ pub struct Opened {
     pub resumed: bool,
     /// How long it outlives a lost stream.
     pub ttl: Span,
+    /// The greatest number among its graphs.
+    pub last_graph: u32,
+    /// The greatest number among its values.
+    pub last_value: u64,
 }
 
 /// Indexes from `first` on.

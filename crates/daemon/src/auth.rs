@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 pub use bearer::Bearer;
 pub use bireme_proto::role::Role;
 pub use gate::{Gate, Gated, RoleOf};
-pub use issued::{Grant, TokenKey};
+pub use issued::{Grant, Latest, TokenKey};
 pub use roles::{Roles, UnknownRole};
 pub use token::{Token, TokenError};
 pub use tokens::{Tokens, TokensError};

@@ -2,7 +2,7 @@
 //!
 //! A `main` walks through this crate in one order: [`settings`] settles what was asked for, [`logging`] starts, [`auth`]
 //! decides who may call what, [`listen`] opens the ports, [`ready`] tells whoever waits, [`shutdown`] says when to stop,
-//! and [`systemd`] hears of all of it.
+//! and [`systemd`] hears of all of it. What runs meanwhile are [`task`]s.
 //! [`http`] is the door for people and Prometheus; [`account`] counts what an event loop does; [`units`] reads durations and sizes.
 //!
 //! What this crate never does: know a gRPC service, a task or a worker. Whatever it decides about a call it decides from
@@ -18,12 +18,14 @@ pub mod ready;
 pub mod settings;
 pub mod shutdown;
 pub mod systemd;
+pub mod task;
 pub mod units;
 
 pub use common::Common;
 pub use listen::Listener;
 pub use shutdown::Shutdown;
 pub use systemd::Systemd;
+pub use task::Task;
 
 /// Waits for what must happen in a test, and fails the test if it does not.
 #[cfg(test)]

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 
-use crate::mark::Mark;
+use crate::mark::Pen;
+use crate::printed::Pipes;
 
 /// What an executor may be able to do, as greetings name it.
 pub mod features {
@@ -69,7 +70,9 @@ pub struct Launch {
     /// The number that the worker gave this process.
     pub started_as: u64,
     /// Where the process marks how far it has come.
-    pub mark: Option<Mark>,
+    pub mark: Option<Pen>,
+    /// Where the process prints to, if what attempts print is to be told apart.
+    pub printed: Option<Pipes>,
 }
 
 impl Launch {
@@ -83,14 +86,16 @@ impl Launch {
             Err(error) => return Err(BadLaunch::File { path, error }),
         };
         let mark = match env::var_os(variables::MARK).map(PathBuf::from) {
-            Some(path) => match Mark::open(&path) {
+            Some(path) => match Pen::open(&path) {
                 Ok(mark) => Some(mark),
                 Err(error) => return Err(BadLaunch::File { path, error }),
             },
             None => None,
         };
         let started_as = number(variables::NUMBER)?;
-        Ok(Some(Self { socket: socket.into(), token, started_as, mark }))
+        // Without its pipes a process works as well: what is printed is then told apart by when it is read.
+        let printed = mark.as_ref().and_then(|mark| Pipes::of_this_process(mark.seal()).ok());
+        Ok(Some(Self { socket: socket.into(), token, started_as, mark, printed }))
     }
 }
 

@@ -16,6 +16,7 @@ mod launch;
 mod mark;
 mod orders;
 mod pool;
+mod printed;
 mod runtime;
 mod serve;
 mod stop;
@@ -25,7 +26,8 @@ mod usage;
 mod work;
 
 pub use launch::{BadLaunch, Launch, features, variables};
-pub use mark::{Mark, Reached};
+pub use mark::{Mark, Pen, Reached};
+pub use printed::{Pipes, Seal};
 pub use runtime::{Attempt, Description, Held, HeldResource, Outcome, Runtime};
 pub use serve::{ServeError, serve};
 pub use stop::Stop;

@@ -3,14 +3,26 @@
 //! Reports travel in batches, so that a process which dies has finished attempts of which nobody has heard. The mark is
 //! written before user code runs: whoever looks at it afterwards blames the one attempt that was running.
 
+mod cell;
+
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-/// A file with one number in it.
+use self::cell::Cell;
+use crate::printed::Seal;
+
+/// The file as the worker has it: a number, and the seal of what the process prints.
 #[derive(Debug)]
 pub struct Mark(File);
+
+/// The file as its process has it.
+#[derive(Debug)]
+pub struct Pen {
+    number: Cell,
+    seal: Seal,
+}
 
 /// How far a process has come.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -21,33 +33,47 @@ pub struct Reached {
     pub runs: bool,
 }
 
+/// Where the seal is, in bytes.
+const SEAL_AT: u64 = NUMBER_BYTES as u64;
+/// Length of the number before it.
+const NUMBER_BYTES: usize = 8;
+
 impl Mark {
     /// Makes a new file, which only this user can read.
-    pub fn create(path: &Path) -> io::Result<Self> {
+    pub fn create(path: &Path, seal: Seal) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create_new(true).mode(0o600).open(path)?;
-        let mark = Self(file);
-        mark.set(Reached::default())?;
-        Ok(mark)
+        file.write_all_at(&[0; NUMBER_BYTES], 0)?;
+        file.write_all_at(&seal.0, SEAL_AT)?;
+        Ok(Self(file))
     }
 
-    /// Opens the file of this process, which the worker made.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        OpenOptions::new().read(true).write(true).open(path).map(Self)
-    }
-
-    /// Says how far the process has come.
-    pub fn set(&self, reached: Reached) -> io::Result<()> {
-        let number = reached.started << 1 | u64::from(reached.runs);
-        self.0.write_all_at(&number.to_le_bytes(), 0)
-    }
-
-    /// Reads how far it came.
+    /// Reads how far the process came.
     pub fn get(&self) -> io::Result<Reached> {
-        let mut bytes = [0; 8];
+        let mut bytes = [0; NUMBER_BYTES];
         self.0.read_exact_at(&mut bytes, 0)?;
         let number = u64::from_le_bytes(bytes);
         Ok(Reached { started: number >> 1, runs: number & 1 == 1 })
+    }
+}
+
+impl Pen {
+    /// Opens the file of this process, which the worker made.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let mut seal = [0; Seal::BYTES];
+        file.read_exact_at(&mut seal, SEAL_AT)?;
+        Ok(Self { number: Cell::map(&file)?, seal: Seal(seal) })
+    }
+
+    /// Says how far the process has come.
+    pub fn set(&self, reached: Reached) {
+        self.number.set(reached.started << 1 | u64::from(reached.runs));
+    }
+
+    /// What tells the ends of what attempts print from anything that they print.
+    pub fn seal(&self) -> Seal {
+        self.seal
     }
 }
 
@@ -59,12 +85,14 @@ mod tests {
     fn what_one_process_writes_the_other_reads() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("mark");
-        let ours = Mark::create(&path).unwrap();
-        let theirs = Mark::open(&path).unwrap();
+        let seal = Seal::new([7; Seal::BYTES]);
+        let ours = Mark::create(&path, seal).unwrap();
+        let theirs = Pen::open(&path).unwrap();
         assert_eq!(ours.get().unwrap(), Reached::default());
+        assert_eq!(theirs.seal(), seal);
         let reached = Reached { started: 7, runs: true };
-        theirs.set(reached).unwrap();
+        theirs.set(reached);
         assert_eq!(ours.get().unwrap(), reached);
-        assert!(Mark::create(&path).is_err(), "another process's");
+        assert!(Mark::create(&path, seal).is_err(), "another process's");
     }
 }

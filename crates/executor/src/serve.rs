@@ -12,8 +12,9 @@ use tokio::runtime::Builder;
 
 use crate::desk::Desk;
 use crate::launch::Launch;
-use crate::mark::Mark;
+use crate::mark::Pen;
 use crate::pool::Pool;
+use crate::printed::Pipes;
 use crate::runtime::Runtime;
 use crate::stream;
 use crate::usage::Meter;
@@ -49,7 +50,9 @@ pub enum ServeError {
 pub fn serve<R: Runtime>(launch: Launch, runtime: &R) -> Result<(), ServeError> {
     let description = runtime.describe();
     let slots = description.slots.max(1);
-    let mark = launch.mark.as_ref().filter(|_| slots == 1);
+    // Several slots would have to share them.
+    let tracks = Tracks { mark: launch.mark.as_ref(), printed: launch.printed.as_ref() };
+    let tracks = if slots == 1 { tracks } else { Tracks::default() };
     let desk = Arc::new(Desk::default());
     let (welcome, welcomed) = sync_channel(1);
     let driver = Builder::new_current_thread().enable_all().build()?;
@@ -65,10 +68,19 @@ pub fn serve<R: Runtime>(launch: Launch, runtime: &R) -> Result<(), ServeError> 
                 }
                 outcome
             })?;
-        work(&desk, runtime, slots, mark, &welcomed)?;
+        work(&desk, runtime, slots, tracks, &welcomed)?;
         desk.reports.close();
         stream.join().unwrap_or(Ok(()))
     })
+}
+
+/// What a slot that has the process for itself leaves behind.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tracks<'a> {
+    /// Where it marks how far it has come.
+    pub(crate) mark: Option<&'a Pen>,
+    /// Where it tells what attempts print apart.
+    pub(crate) printed: Option<&'a Pipes>,
 }
 
 /// Runs attempts on this thread and as many others as there are further slots.
@@ -76,13 +88,13 @@ fn work<R: Runtime>(
     desk: &Arc<Desk>,
     runtime: &R,
     slots: u32,
-    mark: Option<&Mark>,
+    tracks: Tracks<'_>,
     welcomed: &Receiver<Pool>,
 ) -> io::Result<()> {
     // The stream says why there is none.
     let Ok(pool) = welcomed.recv() else { return Ok(()) };
     let pool = &pool;
-    let slot = || Slot { desk, runtime, pool, mark, meter: Meter::default() };
+    let slot = || Slot { desk, runtime, pool, tracks, meter: Meter::default() };
     thread::scope(|scope| {
         for _ in 1..slots {
             let name = "slot".to_owned();

@@ -9,9 +9,10 @@ use bireme_proto::pb::executor_order::answer::Answer;
 use bireme_proto::pb::executor_report::{AllocatePool, Failed, Finished, Report, Started};
 
 use crate::desk::{Desk, Given};
-use crate::mark::{Mark, Reached};
+use crate::mark::Reached;
 use crate::pool::Pool;
 use crate::runtime::{Attempt, Runtime};
+use crate::serve::Tracks;
 use crate::usage::{Meter, Taken};
 
 /// One slot: runs one attempt after the other.
@@ -19,8 +20,7 @@ pub(crate) struct Slot<'a, R> {
     pub(crate) desk: &'a Arc<Desk>,
     pub(crate) runtime: &'a R,
     pub(crate) pool: &'a Pool,
-    /// Where it marks how far it has come; there is none where several slots would have to share it.
-    pub(crate) mark: Option<&'a Mark>,
+    pub(crate) tracks: Tracks<'a>,
     pub(crate) meter: Meter,
 }
 
@@ -37,9 +37,9 @@ impl<R: Runtime> Slot<'_, R> {
     }
 
     fn mark(&self, reached: Reached) {
-        if let Some(mark) = self.mark {
-            // Without it the worker blames the first attempt of which it has heard no end: nearly always the same.
-            let _ = mark.set(reached);
+        // Without it the worker blames the first attempt of which it has heard no end: nearly always the same.
+        if let Some(mark) = self.tracks.mark {
+            mark.set(reached);
         }
     }
 
@@ -59,6 +59,9 @@ impl<R: Runtime> Slot<'_, R> {
         self.desk.leave(id);
         // Inputs that nobody keeps are released before the end is told, so that their files are free with it.
         drop(attempt);
+        if let Some(pipes) = self.tracks.printed {
+            pipes.end(id);
+        }
         self.desk.report_end(end(id, outcome, taken));
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bireme_core::id::{AttemptNo, Epoch, GraphId, TaskId};
 use bireme_core::{AttemptId, Codec, ErrorClass, TaskError, Value};
 use bireme_executor::{
-    Attempt, Description, Launch, Mark, Outcome, Reached, Runtime, ServeError, serve,
+    Attempt, Description, Launch, Mark, Outcome, Pen, Reached, Runtime, Seal, ServeError, serve,
 };
 use bireme_proto::pb;
 use bireme_proto::pb::executor_order::{Order, answer};
@@ -89,9 +89,10 @@ impl Stage {
             .add_service(ExecutorServer::new(door))
             .serve_with_incoming(listener);
         tokio::spawn(served);
-        let mark = Mark::create(&dir.path().join("mark")).unwrap();
-        let theirs = Some(Mark::open(&dir.path().join("mark")).unwrap());
-        let launch = Launch { socket, token: "secret".to_owned(), started_as: 7, mark: theirs };
+        let mark = Mark::create(&dir.path().join("mark"), Seal::new([1; 16])).unwrap();
+        let theirs = Some(Pen::open(&dir.path().join("mark")).unwrap());
+        let token = "secret".to_owned();
+        let launch = Launch { socket, token, started_as: 7, mark: theirs, printed: None };
         let executor = thread::spawn(move || serve(launch, &Played));
         let mut said = guarded(stream.recv()).await.unwrap();
         let first = guarded(said.message()).await.unwrap().unwrap();

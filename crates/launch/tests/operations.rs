@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use bireme_client::{Admin, Client, Found, Graph, Payload, ResultError};
+use bireme_client::{Admin, Client, ConnectOptions, Found, Graph, Payload, ResultError};
 use bireme_core::graph::{
     GraphBuilder, GraphOptions, Outputs, TaskClass, TaskSpec, TaskState, Watch,
 };
@@ -15,7 +15,7 @@ use bireme_launch::embedded::{Cluster, EmbeddedConfig};
 const GUARD: Duration = Duration::from_mins(1);
 
 /// Runs a test against a cluster of two workers, and sees the cluster off.
-fn with_cluster<F: Future<Output = ()>>(test: impl FnOnce(bireme_client::ConnectOptions) -> F) {
+fn with_cluster<F: Future<Output = ()>>(test: impl FnOnce(ConnectOptions) -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let all = async {
@@ -137,6 +137,42 @@ fn a_session_is_left_and_found_again_by_its_ticket() {
         second.close().await.expect("the session closes");
         let gone = Client::attach(options, &ticket).await;
         assert!(gone.unwrap_err().to_string().contains("SESSION_UNKNOWN"));
+    });
+}
+
+#[test]
+fn a_session_that_was_left_is_come_back_to_by_its_name() {
+    with_cluster(async |options| {
+        let named = ConnectOptions { name: "nightly".to_owned(), ..options.clone() };
+        let first = Client::connect(named.clone()).await.expect("a session");
+        let class = TaskClass::default();
+        let graph = submit(&first, GraphOptions::default(), class.clone(), &[echo("kept")]).await;
+        let (kept, session) = (graph.id(), first.session());
+        // Who holds a graph holds the session.
+        drop(graph);
+        assert!(!format!("{first:?}").contains("token"), "{first:?}");
+
+        let back = ConnectOptions { by_name: true, ..named };
+        let held = Client::connect(back.clone()).await.unwrap_err().to_string();
+        assert!(held.contains("SESSION_HELD"), "{held}");
+        let ticket = first.detach().await.expect("everything was taken in");
+        // The scheduler hears a little later that the stream has ended.
+        let second = loop {
+            match Client::connect(back.clone()).await {
+                Ok(client) => break client,
+                Err(error) => assert!(error.to_string().contains("SESSION_HELD"), "{error}"),
+            }
+        };
+        assert_eq!(second.session(), session);
+        let again = second.graph(kept).await.expect("the graph is there");
+        assert_eq!(again.result(0).await, Ok(Value::text("kept")));
+        let more = submit(&second, GraphOptions::default(), class, &[echo("more")]).await;
+        assert_eq!(more.result(0).await, Ok(Value::text("more")), "its number is free");
+        let gone = Client::attach(options.clone(), &ticket).await.unwrap_err().to_string();
+        assert!(gone.contains("SESSION_UNKNOWN"), "{gone}");
+        let nobody = ConnectOptions { name: "weekly".to_owned(), by_name: true, ..options };
+        let unknown = Client::connect(nobody).await.unwrap_err().to_string();
+        assert!(unknown.contains("SESSION_UNKNOWN"), "{unknown}");
     });
 }
 

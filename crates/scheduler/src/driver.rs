@@ -18,9 +18,9 @@ use tokio::sync::{mpsc, oneshot};
 use bireme_core::id::{Digest, SessionId, SessionToken, SubmissionId};
 use bireme_core::limits;
 use bireme_core::link::Hello;
-use bireme_core::protocol::Announce;
+use bireme_core::protocol::{Announce, Secret};
 use bireme_core::reason::{Reason, Refusal};
-use bireme_core::session::{Command, Open, Opened};
+use bireme_core::session::{Command, Open, Opened, Owner};
 use bireme_core::time::{Span, Time};
 use bireme_daemon::Systemd;
 
@@ -29,7 +29,7 @@ use crate::driver::calls::Calls;
 use crate::driver::clock::Clock;
 use crate::driver::mail::{Answer, BadCommand, By, Mail, WorkerBatch};
 use crate::driver::outbox::Bell;
-use crate::driver::streams::Streams;
+use crate::driver::streams::{Streams, Whom};
 use crate::machine::{ConnId, Effect, Event, Machine, Peer};
 use crate::metrics::Published;
 use crate::state::{State, StateError};
@@ -56,6 +56,8 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     /// How it greets.
     pub(crate) hello: Hello,
+    /// What workers know issued tokens by, where any are asked for.
+    pub(crate) token_key: Option<Secret>,
     /// For hashing.
     pub(crate) seed: u64,
     /// Token of the session that owns what nobody owns.
@@ -70,6 +72,7 @@ pub(crate) struct Driver {
     state: State,
     clock: Clock,
     hello: Hello,
+    token_key: Option<Secret>,
     nobody: SessionToken,
     published: Published,
     systemd: Systemd,
@@ -79,6 +82,8 @@ pub(crate) struct Driver {
     calls: Calls,
     accounts: Accounts,
     effects: Vec<Effect>,
+    /// When sessions are told what waits for them though nothing comes.
+    flush_at: Option<Time>,
     /// When the last step ended, in nanoseconds.
     step_ns: u64,
     /// Why the loop must end.
@@ -89,12 +94,13 @@ pub(crate) struct Driver {
 impl Driver {
     /// A driver that reads this inbox.
     pub(crate) fn new(parts: Parts, inbox: mpsc::Receiver<Mail>, bell: Arc<Bell>) -> Self {
-        let Parts { machine, state, clock, hello, seed, nobody, published } = parts;
+        let Parts { machine, state, clock, hello, token_key, seed, nobody, published } = parts;
         Self {
             machine,
             state,
             clock,
             hello,
+            token_key,
             nobody,
             published,
             systemd: Systemd::default(),
@@ -104,6 +110,7 @@ impl Driver {
             calls: Calls::default(),
             accounts: Accounts::default(),
             effects: Vec::new(),
+            flush_at: None,
             step_ns: clock.nanos(),
             broken: None,
             stopped: None,
@@ -153,7 +160,7 @@ impl Driver {
     fn next_timer(&self) -> Option<Time> {
         let (publish, watchdog) = (self.published.due(), self.systemd.due());
         let (timer, deadline) = (self.machine.next_timer(), self.calls.next_deadline());
-        [timer, deadline, publish, watchdog].into_iter().flatten().min()
+        [timer, deadline, self.flush_at, publish, watchdog].into_iter().flatten().min()
     }
 
     /// One turn of the loop.
@@ -162,8 +169,10 @@ impl Driver {
         let idle = Span(began.saturating_sub(self.step_ns) / 1_000);
         self.step_ns = began;
         let mut events = 0;
+        let mut only_chunks = first.is_some();
         let mut next = first;
         while let Some(mail) = next {
+            only_chunks &= mail.is_only_chunks();
             events += self.on_mail(mail);
             self.carry_out();
             next = if events < limits::INBOX_DRAIN { self.inbox.try_recv().ok() } else { None };
@@ -178,7 +187,8 @@ impl Driver {
         for conn in self.bell.take() {
             self.streams.wake_conn(conn);
         }
-        if self.streams.flush(&mut self.machine) {
+        let whom = self.whom_to_tell(only_chunks);
+        if self.streams.flush(&mut self.machine, whom) {
             self.step_done(Step::Flush);
         }
         if self.calls.is_watched() {
@@ -189,6 +199,17 @@ impl Driver {
         self.accounts.turn(events as u64, idle);
         self.publish(events > 0);
         self.systemd.turned(self.now());
+    }
+
+    /// Who is told of news in this turn. If only chunks have come, sessions have hardly more to hear than that they were
+    /// accepted, which nobody waits for: it goes with the results of a short graph, or after [`limits::FLUSH`].
+    fn whom_to_tell(&mut self, only_chunks: bool) -> Whom {
+        let now = self.now();
+        if only_chunks && now < *self.flush_at.get_or_insert(now + limits::FLUSH) {
+            return Whom::Workers;
+        }
+        self.flush_at = None;
+        Whom::All
     }
 
     /// Carries out one piece of mail. Returns how many events that was.
@@ -215,10 +236,10 @@ impl Driver {
                 self.step_done(Step::Look);
             }
             // A caller that has gone does not need the answer.
-            Mail::Opened { open, reply } => drop(reply.send(self.open(None, open))),
+            Mail::Opened { open, reply } => drop(reply.send(self.open_unseen(open))),
             Mail::Reports { conn, batch } => return self.on_reports(conn, *batch),
             Mail::Stop { why, workers, reply } => {
-                self.streams.flush(&mut self.machine);
+                self.streams.flush(&mut self.machine, Whom::All);
                 self.streams.end_all(&why, workers);
                 self.stopped = Some(reply);
             }
@@ -246,6 +267,14 @@ impl Driver {
             return None;
         }
         Some(opened)
+    }
+
+    /// Opens a session that is driven by calls.
+    fn open_unseen(&mut self, open: Open) -> Result<Opened, Refusal> {
+        self.machine.resumed_by(&open)?;
+        self.open(None, open).ok_or_else(|| {
+            Refusal::new(Reason::ShuttingDown, "the scheduler cannot write its state and ends")
+        })
     }
 
     fn on_commands(&mut self, conn: ConnId, commands: Vec<Result<Command, BadCommand>>) -> usize {
@@ -366,7 +395,7 @@ impl Driver {
                 Effect::WorkerJoined { conn, worker } => {
                     let peer = Peer::Worker(worker);
                     if let Some(pipe) = self.streams.bind(conn, peer) {
-                        pipe.joined(&self.hello, worker);
+                        pipe.joined(&self.hello, worker, self.token_key);
                         self.streams.wake(peer);
                     }
                 }
@@ -422,6 +451,8 @@ fn nobody(token: SessionToken) -> Open {
     Open {
         token,
         name: "nobody".to_owned(),
+        by_name: false,
+        owner: Owner::default(),
         ttl: Some(limits::SESSION_TTL_MAX),
         weight_percent: 100,
         known: Vec::new(),

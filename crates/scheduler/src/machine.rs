@@ -6,10 +6,11 @@
 //! then asks for messages ([`Machine::take_orders`], [`Machine::take_notices`]) whenever the peer's stream has room.
 //!
 //! Where to look: `graph`, `task`, `table`, `object` and `holders` hold the records, `intake` takes chunks in, `queue`, `room` and `place` decide
-//! what goes where, `ended` hears how attempts ended, `fleet` how workers come and go, `announced` what they say they have, `lost` whom a lost one is blamed on, `suspects` where those run, `drain` how a worker is sent away, `client` what sessions ask, `tell` makes the
+//! what goes where, `ended` hears how attempts ended, `fleet` how workers come and go, `announced` what they say they have, `lost` whom a lost one is blamed on, `suspects` where those run, `drain` how a worker is sent away, `attach` how sessions come and go, `client` what they ask, `tell` makes the
 //! messages, `check` recounts every invariant, and [`view`] shows all this to people.
 
 mod announced;
+mod attach;
 mod cache;
 mod check;
 mod class;
@@ -215,6 +216,8 @@ pub struct Config {
 enum Timer {
     /// See how far the way out of a worker is.
     Drain(WorkerId),
+    /// Drop the outputs of a graph whose time is up.
+    Expire(GraphNo),
     /// Tell a session how a graph stands.
     Graph(GraphNo),
     /// Try a task again.
@@ -375,6 +378,7 @@ impl Machine {
             self.timers.remove(&(time, timer));
             match timer {
                 Timer::Drain(worker) => self.on_drain_timer(worker),
+                Timer::Expire(graph) => self.on_expiry(graph),
                 Timer::Graph(graph) => self.on_graph_timer(graph),
                 Timer::Retry(task, attempt) => self.on_retry_due(task, attempt),
                 Timer::Session(session) => self.on_session_timer(session, effects),

@@ -17,7 +17,7 @@ use tonic::transport::Server;
 use bireme_core::id::ClusterId;
 use bireme_core::limits;
 use bireme_core::link::Hello;
-use bireme_daemon::auth::{Access, Gate, TokenKey};
+use bireme_daemon::auth::{Access, Gate, Latest, TokenKey};
 use bireme_daemon::{Listener, Shutdown};
 use bireme_proto::pb::cluster_server::ClusterServer;
 use bireme_proto::pb::fleet_server::FleetServer;
@@ -39,8 +39,10 @@ pub(crate) struct Site {
     pub(crate) durable: bool,
     /// Who is let in.
     pub(crate) access: Access,
-    /// What the tokens that it issues are derived from.
+    /// What it makes tokens for others with.
     pub(crate) token_key: TokenKey,
+    /// Those that it issued of late.
+    pub(crate) issued: Latest,
     /// Passes on what workers have to those who cannot reach them.
     pub(crate) relay: Relay,
     /// What was uploaded under its digest.

@@ -2,21 +2,18 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use bireme_core::id::{ClusterId, SessionToken};
 use bireme_core::limits;
 use bireme_core::link::Hello;
 use bireme_core::reason::{Reason, Refusal};
-use bireme_daemon::auth::{Access, Bearer, Gate, Token, TokenKey, Tokens, TokensError};
+use bireme_daemon::auth::{Access, Bearer, Gate, Latest, Token, TokenKey, Tokens, TokensError};
 use bireme_daemon::listen::ListenError;
-use bireme_daemon::{Listener, Shutdown, Systemd, http, logging, ready, settings};
+use bireme_daemon::{Listener, Shutdown, Systemd, Task, http, logging, ready, settings};
 use bireme_proto::access;
 
 use crate::blobs::Blobs;
@@ -84,6 +81,10 @@ impl Server {
         let grpc = Listener::bind(&listen, limits::CONNECTIONS).await?;
         let http = Listener::bind(&http, limits::HTTP_CONNECTIONS).await?;
         let (token, access) = admit(token_file, insecure)?;
+        let token_key = TokenKey::new(state.token_key(TokenKey::generate()?.reveal())?);
+        if let Access::Tokens(tokens) = &access {
+            tokens.seal(&token_key);
+        }
         access.describe(grpc.address(), http.address());
 
         let hello = Hello::new(Some(state.cluster), state.epoch);
@@ -92,7 +93,8 @@ impl Server {
             address: grpc.address(),
             durable: state.is_durable(),
             access: access.clone(),
-            token_key: TokenKey::generate()?,
+            token_key,
+            issued: Latest::default(),
             relay: Relay::start(Bearer::new(&token))?,
             blobs: Arc::new(Blobs::new(limits::SCHEDULER_BLOBS_BYTES)),
             ending: Ending::default(),
@@ -110,6 +112,7 @@ impl Server {
             state,
             clock,
             hello,
+            token_key: matches!(access, Access::Tokens(_)).then(|| site.token_key.for_workers()),
             seed: getrandom::u64()?,
             nobody: SessionToken(random()?),
             published: published.clone(),
@@ -194,32 +197,6 @@ impl Server {
             None => driver.await?,
         }
         Ok(())
-    }
-}
-
-/// A part of the daemon that runs by itself, and ends with the whole. What it panics with, the whole panics with.
-struct Task<T>(JoinHandle<T>);
-
-impl<T: Send + 'static> Task<T> {
-    fn spawn(part: impl Future<Output = T> + Send + 'static) -> Self {
-        Self(tokio::spawn(part))
-    }
-}
-
-impl<T> Future for Task<T> {
-    type Output = T;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        Pin::new(&mut self.0).poll(context).map(|ended| match ended {
-            Ok(outcome) => outcome,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        })
-    }
-}
-
-impl<T> Drop for Task<T> {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

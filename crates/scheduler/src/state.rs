@@ -1,7 +1,7 @@
 //! What outlives the scheduler: who the cluster is, and which numbers it has given away.
 //!
-//! Five things and no more: the cluster's id, the epoch, how far session numbers are given away, the names of actors and
-//! their incarnations. Each is a table of one [`redb`] file; every change is one synced transaction, so that what was told
+//! Six things and no more: the cluster's id, the epoch, how far session numbers are given away, what tokens are made with,
+//! the names of actors and their incarnations. Each is a table of one [`redb`] file; every change is one synced transaction, so that what was told
 //! to a peer is on disk. The file carries redb's own lock: a second scheduler on the same directory is refused. Without a
 //! directory the same questions are answered from memory, by a cluster that ends with the process.
 
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 
 use bireme_core::id::{ActorId, ClusterId, Epoch, Incarnation, SessionId};
+use bireme_core::protocol::Secret;
 
 /// Name of the file within the state directory.
 pub const FILE: &str = "state.redb";
@@ -25,6 +26,7 @@ const SESSIONS_RESERVED: u32 = 1_024;
 const CLUSTER: TableDefinition<'_, (), u128> = TableDefinition::new("cluster");
 const COUNTERS: TableDefinition<'_, &str, u64> = TableDefinition::new("counters");
 const NAMES: TableDefinition<'_, &str, u128> = TableDefinition::new("names");
+const KEYS: TableDefinition<'_, &str, [u8; 32]> = TableDefinition::new("keys");
 const INCARNATIONS: TableDefinition<'_, u128, u32> = TableDefinition::new("incarnations");
 
 /// Why there is no state to start from, or why a change of it is not on disk.
@@ -139,6 +141,21 @@ impl State {
         })?;
         self.reserved = reserved;
         Ok(())
+    }
+
+    /// What issued tokens are made with; `fresh` from here on where the directory has none.
+    pub fn token_key(&self, fresh: Secret) -> Result<Secret, StateError> {
+        let mut key = fresh;
+        self.write(|transaction| {
+            let mut keys = transaction.open_table(KEYS)?;
+            let kept = keys.get("tokens")?.map(|kept| kept.value());
+            match kept {
+                Some(kept) => key = Secret(kept),
+                None => drop(keys.insert("tokens", fresh.0)?),
+            }
+            Ok(())
+        })?;
+        Ok(key)
     }
 
     /// Gives a name to an actor; whoever had it loses it.
@@ -313,6 +330,17 @@ mod tests {
         assert_eq!(state.named("counter").unwrap(), Some(ACTOR));
         assert_eq!(state.next_incarnation(ACTOR).unwrap(), Incarnation(1));
         assert_eq!(state.next_incarnation(ACTOR).unwrap(), Incarnation(2));
+    }
+
+    #[test]
+    fn what_tokens_are_made_with_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = |fresh| {
+            State::open(dir.path(), ClusterId(1)).unwrap().token_key(Secret([fresh; 32])).unwrap()
+        };
+        assert_eq!((key(1), key(2)), (Secret([1; 32]), Secret([1; 32])));
+        let forgetful = State::in_memory(ClusterId(1));
+        assert_eq!(forgetful.token_key(Secret([3; 32])).unwrap(), Secret([3; 32]));
     }
 
     #[test]

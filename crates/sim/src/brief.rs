@@ -143,7 +143,8 @@ pub(crate) fn report(report: &Report) -> String {
         Report::ReplicaLost(object) => format!("lost {object}"),
         Report::Retracted(attempt) => format!("retracted {attempt}"),
         Report::Started(attempt) => format!("started {attempt}"),
-        Report::Draining => "draining".to_owned(),
+        Report::Draining { waits: false } => "draining".to_owned(),
+        Report::Draining { waits: true } => "wants to leave".to_owned(),
     }
 }
 

@@ -8,8 +8,8 @@ mod rude;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bireme_core::graph::{GraphCounts, TaskState};
-use bireme_core::id::{GraphId, SessionId, SubmissionId, WorkerId};
-use bireme_core::session::{Command, IndexRange, Known, Notice, Open, TaskUpdate};
+use bireme_core::id::{Epoch, GraphId, SessionId, SubmissionId, WorkerId};
+use bireme_core::session::{Command, IndexRange, Known, Notice, Open, Owner, TaskUpdate};
 use bireme_core::{ObjectId, Reason, TaskId, Time};
 use bireme_scheduler::machine::ConnId;
 
@@ -26,7 +26,8 @@ pub(crate) struct Client {
     pub(crate) conn: Option<ConnId>,
     /// Not before this time does it open another stream.
     pub(crate) away: Time,
-    session: Option<SessionId>,
+    /// Its number, and in which life of the scheduler it has that.
+    session: Option<(Epoch, SessionId)>,
     /// The scheduler has answered on this stream.
     opened: bool,
     /// Commands without an answer, in order: they are sent again over a new stream.
@@ -145,6 +146,8 @@ impl Client {
         let open = Open {
             token: plan.token,
             name: format!("session-{}", self.place),
+            by_name: false,
+            owner: Owner::default(),
             ttl: Some(plan.ttl),
             weight_percent: plan.weight_percent,
             known: self.graphs.iter().filter_map(Graph::known).collect(),
@@ -219,7 +222,8 @@ impl Client {
         let number = u32::try_from(graph + 1).expect("few graphs");
         // A number is used up with the first chunk, and that may be refused.
         let chooses = numbers && world.load.session(self.place).has_no_values();
-        let chosen = self.session.filter(|_| chooses).map(|session| GraphId::new(session, number));
+        let chosen =
+            self.session.filter(|_| chooses).map(|(_, session)| GraphId::new(session, number));
         let id = self.graph(graph).id.or(chosen);
         let object = |external: External| {
             let (graph, _) =

@@ -25,6 +25,10 @@ pub(crate) trait Kind {
 /// Something that no single event or message shows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Moment {
+    /// An attempt waits at a worker for inputs that are made there.
+    Ahead,
+    /// The row of an array was run.
+    ArrayRow,
     /// A worker's supervisor told what was running when the daemon died.
     BlackBox,
     /// An attempt that finished while its worker was away was taken for finished when it came back.
@@ -33,10 +37,14 @@ pub(crate) enum Moment {
     NoNews,
     /// A worker that comes to a restarted scheduler still has an attempt of the life before.
     OldEpoch,
+    /// An attempt waits at a worker that has no room for it yet.
+    Prefilled,
     /// A command came twice.
     Repeated,
     /// A worker was set apart for a task that may have killed another.
     SetApart,
+    /// A task made more than one value.
+    SeveralOutputs,
 }
 
 macro_rules! kinds {
@@ -68,7 +76,9 @@ kinds! {
     Order { Cancel Drain Peers Places Release Replicate Retract Settle Start Stop }
     Report { Draining Failed Finished InputMissing ReplicaAdded ReplicaLost Retracted Started }
     Command { Cancel Chunk Close Forget Locate Ping Put Release ReleaseValues Retry Want }
-    Moment { BlackBox FinishedUnheard NoNews OldEpoch Repeated SetApart }
+    Moment {
+        Ahead ArrayRow BlackBox FinishedUnheard NoNews OldEpoch Prefilled Repeated SetApart SeveralOutputs
+    }
     Notice { Accepted Closing Graph Places Pong Refused Task Warning Workers }
     Hold { Share Whole }
     Fault {

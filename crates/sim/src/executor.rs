@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use bireme_core::graph::Row;
 use bireme_core::protocol::{Output, Timing};
 use bireme_core::resources::{Piece, UNITS, show_units};
 use bireme_core::{AttemptId, ErrorClass, ObjectId, Reason, Span, TaskError, Time, Value, limits};
 use bireme_worker::machine::{Event, Execution};
 use smallvec::SmallVec;
 
+use crate::coverage::Moment;
 use crate::load::{Act, Job, Size};
 use crate::world::{Item, LifeId, Stored, World};
 
@@ -67,6 +69,12 @@ impl Executor {
             return;
         };
         let job = job.of_row(&execution.row);
+        if execution.row != Row::None {
+            world.coverage.saw(&Moment::ArrayRow);
+        }
+        if execution.outputs > 1 {
+            world.coverage.saw(&Moment::SeveralOutputs);
+        }
         let run = Run { execution, job, inputs, started: world.now(), killed: None };
         if follow {
             self.followers.push_back(run);

@@ -19,7 +19,7 @@ pub(crate) enum Fault {
     /// The same for a session.
     CutSession { session: usize, away: Span },
     /// Somebody has the scheduler send a worker away in order; its next life starts after a while.
-    Dismiss { worker: usize, deadline: Span },
+    Dismiss { worker: usize, deadline: Option<Span> },
     /// Somebody on its machine asks a worker to leave; its next life starts after a while.
     Drain { worker: usize, back: Span },
     /// Another worker comes with the name of one that may be there.
@@ -65,7 +65,10 @@ fn fault(rng: &mut Rng, load: &Load) -> Fault {
     };
     match rng.below(21) {
         15 => Fault::CrashSession { session, away: rng.span(0, 1_000_000) },
-        16 => Fault::Dismiss { worker, deadline: rng.span(0, 2_000_000) },
+        16 => {
+            let deadline = rng.span(0, 2_000_000);
+            Fault::Dismiss { worker, deadline: (!deadline.0.is_multiple_of(4)).then_some(deadline) }
+        }
         17 if rng.chance(50) => Fault::Stop { worker, grace: Span::ZERO },
         17 => Fault::Stop { worker, grace: rng.span(1, 100_000) },
         18 => Fault::Restart { away: rng.span(0, 1_000) },

@@ -22,6 +22,7 @@ mod reference;
 mod report;
 mod rng;
 mod scheduler;
+mod shares;
 mod worker;
 mod world;
 
@@ -29,6 +30,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use coverage::Coverage;
 pub use report::{Detail, Failure, Outcome};
+pub use shares::shares;
 
 use cluster::Cluster;
 

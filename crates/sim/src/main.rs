@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use bireme_sim::{Coverage, Detail, run};
+use bireme_sim::{Coverage, Detail, run, shares};
 use clap::Parser;
 
 /// Runs the cluster simulation.
@@ -40,6 +40,10 @@ fn main() -> ExitCode {
             Err(failure) => println!("{failure}"),
         }
         return ExitCode::SUCCESS;
+    }
+    if let Err(what) = shares() {
+        println!("shares: {what}");
+        return ExitCode::FAILURE;
     }
     let (mut failures, mut coverage, mut steps, mut tasks) = (0, Coverage::default(), 0, 0);
     for (seed, faults) in

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bireme_core::graph::TaskState;
 use bireme_core::id::{AttemptId, Epoch, SubmissionId, TaskId, WorkerId};
 use bireme_core::protocol::{Announce, Held, Report};
+use bireme_core::resources::UNITS;
 use bireme_core::{Span, Time, limits};
 use bireme_scheduler::machine::{Config, ConnId, Effect, Event, Machine, Peer};
 
@@ -25,6 +26,8 @@ pub(crate) struct Scheduler {
     /// The earliest look at the timers that is on the agenda.
     timer: Option<Time>,
     effects: Vec<Effect>,
+    /// Workers of which it may know how long tasks take there.
+    timed: BTreeSet<WorkerId>,
     config: Config,
     /// Nobody listens before: its last life has just ended.
     back: Time,
@@ -43,6 +46,7 @@ impl Scheduler {
             flushes: BTreeSet::new(),
             timer: None,
             effects: Vec::new(),
+            timed: BTreeSet::new(),
         }
     }
 
@@ -70,10 +74,10 @@ impl Scheduler {
         world: &mut World,
         number: usize,
         worker: WorkerId,
-        deadline: Span,
+        deadline: Option<Span>,
     ) {
         let submission = SubmissionId(number as u128);
-        let (deadline, reason) = (Some(deadline), "its turn".to_owned());
+        let reason = "its turn".to_owned();
         let asked = Event::WorkerDrainAsked { submission, worker, deadline, reason };
         self.handle_all(world, vec![asked.clone(), asked]);
         self.rest(world);
@@ -112,6 +116,9 @@ impl Scheduler {
                 self.handle_all(world, events.collect());
             }
             (Up::Reports(reports), Peer::Worker(worker)) => {
+                if reports.iter().any(|report| report.ended().is_some()) {
+                    self.timed.insert(worker);
+                }
                 let open = self.open_tasks_of_old_attempts(&reports);
                 let events =
                     reports.into_iter().map(|report| Event::WorkerReported { worker, report });
@@ -129,6 +136,9 @@ impl Scheduler {
                 if announce.attempts.iter().any(|(attempt, _)| attempt.no.epoch < self.config.epoch)
                 {
                     world.coverage.saw(&Moment::OldEpoch);
+                }
+                if !announce.ended.is_empty() || !announce.objects.is_empty() {
+                    self.timed.insert(worker);
                 }
                 let unheard = self.unheard(worker, &announce);
                 self.handle(world, Event::WorkerAnnounced { worker, announce });
@@ -314,7 +324,7 @@ impl Scheduler {
                 }
                 Effect::SessionOpened { conn, opened } => {
                     if let Some(conn) = conn {
-                        world.send_down(conn, Down::Opened(opened));
+                        world.send_down(conn, Down::Opened(opened, self.config.epoch));
                         self.bind(world, conn, Peer::Session(opened.session));
                     }
                 }
@@ -347,8 +357,24 @@ impl Scheduler {
     /// Ends a turn: everything must be in order, and the next timer is on the agenda.
     fn rest(&mut self, world: &mut World) {
         world.expect(self.machine.check(), "scheduler");
-        if self.machine.workers().any(|worker| worker.apart) {
-            world.coverage.saw(&Moment::SetApart);
+        for worker in self.machine.workers() {
+            let cpus =
+                u32::try_from(worker.join.resources.cpu_units / UNITS).unwrap_or(u32::MAX).max(1);
+            let most = if self.timed.contains(&worker.id) {
+                limits::PREFILL_MAX
+            } else {
+                limits::PREFILL_UNKNOWN * cpus
+            };
+            if worker.prefilled > most {
+                world.fail(format!("{} has {} prefilled, of {most}", worker.id, worker.prefilled));
+            }
+            let seen = [
+                (worker.ahead > 0, Moment::Ahead),
+                (worker.prefilled > 0, Moment::Prefilled),
+                (worker.apart, Moment::SetApart),
+            ];
+            let seen = seen.iter().filter(|(is_so, _)| *is_so);
+            seen.for_each(|(_, moment)| world.coverage.saw(moment));
         }
         if let Some(due) = self.machine.next_timer()
             && self.timer.is_none_or(|timer| due < timer)

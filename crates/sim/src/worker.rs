@@ -149,7 +149,7 @@ impl Worker {
                 }
             }
             Down::End => self.on_severed(world, conn),
-            Down::Notices(_) | Down::Opened(_) => world.fail("a worker was taken for a client"),
+            Down::Notices(_) | Down::Opened(..) => world.fail("a worker was taken for a client"),
         }
     }
 
@@ -236,7 +236,7 @@ impl Worker {
     }
 
     pub(crate) fn drain(&mut self, world: &mut World) {
-        self.handle(world, Event::DrainAsked);
+        self.handle(world, Event::DrainAsked { deadline: None });
     }
 
     /// Values are gone from the store, as when the files they were spilled to are cut. What is told of later came later.

@@ -98,7 +98,8 @@ pub(crate) enum Down {
     /// The worker's number, and in which life of the scheduler.
     Joined(WorkerId, Epoch),
     Notices(Vec<Notice>),
-    Opened(Opened),
+    /// The session, and in which life of the scheduler.
+    Opened(Opened, Epoch),
     Orders(Vec<Order>),
 }
 

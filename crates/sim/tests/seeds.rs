@@ -1,6 +1,6 @@
 //! The fixed seeds: every run ends, with the right results and nothing left behind, and together they reach everything.
 
-use bireme_sim::{Coverage, Detail, run};
+use bireme_sim::{Coverage, Detail, run, shares};
 
 /// Runs seeds and returns what they have seen.
 fn run_all(seeds: std::ops::Range<u64>, faults: bool) -> Coverage {
@@ -29,5 +29,25 @@ fn the_same_seed_is_the_same_run_to_the_byte() {
         let [first, second] = [(); 2]
             .map(|()| run(seed, true, Detail::Last).map(|outcome| (outcome.steps, outcome.digest)));
         assert_eq!(first.ok(), second.ok(), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_session_with_little_work_does_not_wait_for_one_with_much() {
+    assert_eq!(shares(), Ok(()));
+}
+
+/// Each failed once, and what it showed was mended.
+#[test]
+fn seeds_that_failed_once() {
+    for (seed, what) in [
+        (5, "an attempt that was ready was never started"),
+        (5_413, "a graph was done before its ends were told"),
+        (10_252, "a session was resumed that its client had never heard of"),
+        (102_393, "the same, with the number that it had in the scheduler's life before"),
+    ] {
+        if let Err(failure) = run(seed, true, Detail::Nothing) {
+            panic!("{what}: {failure}");
+        }
     }
 }

@@ -11,8 +11,9 @@ mod outgoing;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bireme_core::protocol::{Join, Joined, Order};
+use bireme_core::protocol::{Join, Joined};
 use bireme_core::{ErrorClass, Reason, Span, Time, limits};
+use bireme_daemon::auth::Access;
 use bireme_daemon::{Shutdown, Systemd};
 use futures_util::FutureExt as _;
 use smallvec::SmallVec;
@@ -52,6 +53,8 @@ pub(crate) struct Parts {
     pub(crate) transfer: Transfer,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) scheduler: Scheduler,
+    /// Who is let in here.
+    pub(crate) admits: Access,
     pub(crate) join: Join,
     /// Told once the scheduler has accepted this worker.
     pub(crate) joined: watch::Sender<bool>,
@@ -152,9 +155,9 @@ impl Driver {
     }
 
     fn on_shutdown(&mut self) {
-        self.systemd.stopping("waiting for the attempts that run");
+        self.systemd.stopping("waiting for the attempts that run, and for others to copy values");
         self.watch.begin();
-        self.handle(Event::Ordered(Order::Drain { deadline: Some(limits::DRAIN_WAIT) }));
+        self.handle(Event::DrainAsked { deadline: Some(limits::DRAIN_WAIT) });
     }
 
     /// Takes what has come, and does what follows from it.
@@ -203,11 +206,16 @@ impl Driver {
     /// Takes news of the line; says how many events that was.
     fn on_news(&mut self, news: News) -> usize {
         match news {
-            News::Joined { joined, new_epoch, bearer, first } => {
+            News::Joined { joined, new_epoch, bearer, admits, first } => {
                 if new_epoch {
                     self.parts.transfer.forget();
                 }
                 self.parts.transfer.set_bearer(bearer);
+                // A scheduler that was restarted has another token, which its clients and other workers show here.
+                if let (Access::Tokens(ours), Access::Tokens(read)) = (&self.parts.admits, &admits)
+                {
+                    ours.list(read);
+                }
                 self.on_joined(joined);
                 self.on_down(first) + 1
             }
@@ -235,6 +243,9 @@ impl Driver {
         self.parts.metrics.connects_total.count();
         self.parts.metrics.joined.store(true, Ordering::Relaxed);
         self.parts.relay.set_inline_bytes(joined.inline_bytes);
+        if let Access::Tokens(tokens) = &self.parts.admits {
+            tokens.trust(joined.token_key);
+        }
         self.heartbeat = joined.heartbeat;
         self.beat = self.watch.now();
         self.handle(Event::Connected);
@@ -311,7 +322,7 @@ impl Driver {
         if self.parts.time_limit.is_some_and(|limit| Time::default() + limit <= now) {
             self.parts.time_limit = None;
             tracing::info!("the time limit has come, leaving when all attempts have ended");
-            self.handle(Event::DrainAsked);
+            self.handle(Event::DrainAsked { deadline: None });
         }
         if self.beat <= now {
             self.take_pulse(now);
@@ -343,7 +354,7 @@ impl Driver {
         } else if self.parts.idle_timeout.is_some_and(|limit| now.since(self.idle_since) >= limit) {
             self.parts.idle_timeout = None;
             tracing::info!("nothing has run for long, leaving");
-            self.handle(Event::DrainAsked);
+            self.handle(Event::DrainAsked { deadline: None });
         }
     }
 

@@ -11,6 +11,7 @@ pub(crate) mod payload;
 pub(crate) mod pool;
 pub(crate) mod process;
 pub(crate) mod relay;
+pub(crate) mod scales;
 
 use std::sync::Arc;
 

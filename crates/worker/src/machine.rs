@@ -14,6 +14,7 @@ mod announce;
 mod attempts;
 mod check;
 mod ends;
+mod fetching;
 mod inputs;
 mod leave;
 mod objects;
@@ -56,8 +57,11 @@ pub enum Event {
     Connected,
     /// The stream to the scheduler is lost.
     Disconnected,
-    /// Somebody on this machine asks the worker to leave when its attempts have ended.
-    DrainAsked,
+    /// Somebody on this machine asks the worker to leave when its attempts have ended and others have its values.
+    DrainAsked {
+        /// It leaves all the same after so long.
+        deadline: Option<Span>,
+    },
     /// User code of an attempt has ended.
     Ended {
         /// Which.
@@ -252,8 +256,8 @@ impl Machine {
         match event {
             Event::AnnounceReplied { .. } => self.tell_missing(effects),
             Event::Connected => self.on_connected(effects),
-            Event::Disconnected => self.outbox.close(),
-            Event::DrainAsked => self.on_drain(now, None, effects),
+            Event::Disconnected => self.on_disconnected(),
+            Event::DrainAsked { deadline } => self.on_drain_asked(now, deadline, effects),
             Event::Ended { attempt, outcome, timing, next } => {
                 self.on_ended(now, attempt, outcome, timing, next, effects);
             }
@@ -269,7 +273,7 @@ impl Machine {
             Event::TimerDue => self.on_timer_due(now, effects),
         }
         self.schedule(now, effects);
-        self.leave_if_idle(effects);
+        self.leave_if_idle(now, effects);
         // What a large state costs to recount is paid only by tests that ask for it.
         if cfg!(debug_assertions) && self.attempts.len() <= 64 && self.objects.stored.len() <= 256 {
             debug_assert_eq!(self.check(), Ok(()));

@@ -9,7 +9,7 @@ use bireme_core::resources::{BadResources, UNITS};
 use bireme_core::{Resources, limits};
 use bireme_daemon::auth::Gate;
 use bireme_daemon::listen::ListenError;
-use bireme_daemon::{Listener, Shutdown, Systemd, http};
+use bireme_daemon::{Listener, Shutdown, Systemd, Task, http};
 use bireme_proto::pb::logs_server::LogsServer;
 use bireme_proto::pb::store_server::StoreServer;
 use tokio::sync::watch;
@@ -173,7 +173,7 @@ impl Server {
     /// [`limits::DRAIN_WAIT`].
     pub async fn run(self, shutdown: Shutdown) -> Result<(), ServeError> {
         let Self { driver, store, closing, bulk, .. } = self;
-        let outcome = driver.run(shutdown).await;
+        let outcome = Task::spawn(driver.run(shutdown)).await;
         closing.trigger();
         drop(bulk);
         // Threads that never end hold on to it.
@@ -289,6 +289,7 @@ fn assemble(bulk: &Bulk, config: Config, given: Given) -> Result<Parts, ServeErr
         transfer,
         metrics: Arc::new(Metrics::default()),
         scheduler: config.scheduler,
+        admits: target.admits.clone(),
         join,
         joined,
         idle_timeout: config.idle_timeout,

@@ -91,7 +91,7 @@ pub(super) async fn sleep_map(bench: &mut Bench) -> Result<()> {
 }
 
 /// n tasks that sleep for 10 ms.
-pub(super) fn sleeps(n: u32) -> Result<Work, Refusal> {
+fn sleeps(n: u32) -> Result<Work, Refusal> {
     let us = Value::inline(Codec::Json, SLEEP_US.to_string());
     let payload = Payload::native("builtin/sleep").arg(us).encode();
     Ok(Work { graph: flat(n, &payload)?, tasks: n, awaited: Awaited::All })

@@ -65,7 +65,7 @@ static ROWS: [Row; 18] = [
     row("transfer_big", &[256], (2, 1), |it| Box::pin(transfer::big(it))),
     row("transfer_many", &[2_000], (2, 1), |it| Box::pin(transfer::many(it))),
     row("scatter_gather", &[256], (2, 1), |it| Box::pin(transfer::scatter_gather(it))),
-    row("fault_worker_kill", &[2_000], (2, 4), |it| Box::pin(faults::worker_kill(it))),
+    row("fault_worker_kill", &[10_000], (3, 4), |it| Box::pin(faults::worker_kill(it))),
 ];
 
 /// One row at one size, being measured.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::fs::sendfile;
+use rustix::net::sockopt::set_tcp_congestion;
 use rustix::pipe::{SpliceFlags, fcntl_setpipe_size, pipe, splice};
 
 use crate::cluster::usage::now;
@@ -17,6 +18,8 @@ use crate::cluster::usage::now;
 const SHARED_MEMORY: &str = "/dev/shm";
 /// Bytes that are taken out of the socket at a time, at most; a smaller pipe makes the pieces smaller.
 const PIECE_BYTES: usize = 1 << 20;
+/// The congestion control of the daemons' loopback ports.
+const UNPACED: &str = "reno";
 
 /// Two files of shared memory, neither of which has a name.
 pub(super) struct Sendfile {
@@ -43,25 +46,25 @@ impl Sendfile {
         Ok(Self { source: filled()?, target: filled()?, length })
     }
 
-    /// Sends all bytes once.
+    /// Sends all bytes once, from the end that accepted, as daemons do.
     pub(super) fn send(&self) -> Result<Duration> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
+        // As on the daemons' loopback ports: what it is compared with is not paced either.
+        set_tcp_congestion(&listener, UNPACED)?;
         let address = listener.local_addr()?;
         let started = now();
         let received = thread::scope(|scope| {
-            let sender = scope.spawn(move || {
-                let socket = TcpStream::connect(address)?;
-                let mut sent = 0;
-                while sent < self.length {
-                    let left = usize::try_from(self.length - sent)?;
-                    let count = sendfile(&socket, &self.source, Some(&mut sent), left)?;
-                    ensure!(count > 0, "the file is shorter than it was");
-                }
-                Ok(socket.shutdown(Shutdown::Write)?)
-            });
-            let received = receive(listener.accept()?.0, &self.target)?;
-            sender.join().expect("it does not panic")?;
-            anyhow::Ok(received)
+            let receiver =
+                scope.spawn(move || receive(&TcpStream::connect(address)?, &self.target));
+            let (socket, _) = listener.accept()?;
+            let mut sent = 0;
+            while sent < self.length {
+                let left = usize::try_from(self.length - sent)?;
+                let count = sendfile(&socket, &self.source, Some(&mut sent), left)?;
+                ensure!(count > 0, "the file is shorter than it was");
+            }
+            socket.shutdown(Shutdown::Write)?;
+            receiver.join().expect("it does not panic")
         })?;
         ensure!(received == self.length, "{received} of {} bytes came", self.length);
         Ok(started.elapsed())
@@ -69,13 +72,13 @@ impl Sendfile {
 }
 
 /// Moves what comes into the file, over what is there, without looking at it.
-fn receive(socket: TcpStream, file: &File) -> Result<u64> {
+fn receive(socket: &TcpStream, file: &File) -> Result<u64> {
     let (out, into) = pipe()?;
     // Where it may not be so large it is what it was.
     let _ = fcntl_setpipe_size(&into, PIECE_BYTES);
     let mut at = 0;
     loop {
-        let mut count = splice(&socket, None, &into, None, PIECE_BYTES, SpliceFlags::MOVE)?;
+        let mut count = splice(socket, None, &into, None, PIECE_BYTES, SpliceFlags::MOVE)?;
         if count == 0 {
             return Ok(at);
         }

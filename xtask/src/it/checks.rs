@@ -19,8 +19,8 @@
 
 use super::runner::{Check, Running};
 use super::{
-    ahead, commands, cut, daemons, door, graphs, isolated, liars, loss, python, refused, scarcity,
-    shapes, store, supervise, wordcount,
+    ahead, blobs, commands, cut, daemons, door, graphs, isolated, liars, loss, python, refused,
+    relay, scarcity, sessions, shapes, store, supervise, wordcount,
 };
 
 const fn check(name: &'static str, run: fn() -> Running) -> Check {
@@ -31,11 +31,16 @@ const fn slow(name: &'static str, run: fn() -> Running) -> Check {
     Check { name, slow: true, run }
 }
 
-pub(super) static CHECKS: [Check; 47] = [
+pub(super) static CHECKS: [Check; 55] = [
     check("daemons_say_where_they_listen", || Box::pin(daemons::say_where_they_listen())),
     check("a_state_directory_has_one_scheduler", || Box::pin(daemons::one_for_each_state())),
     check("a_scheduler_ends_on_sigterm", || Box::pin(daemons::scheduler_ends())),
     check("a_worker_drains_on_sigterm", || Box::pin(daemons::worker_drains())),
+    check("a_worker_that_ends_gives_its_values_away", || {
+        Box::pin(daemons::worker_gives_its_values_away())
+    }),
+    check("a_scheduler_that_was_killed_comes_back", || Box::pin(sessions::killed_scheduler())),
+    check("a_session_whose_time_is_over_is_cleared", || Box::pin(sessions::time_runs_out())),
     check("without_a_token_nobody_gets_in", || Box::pin(door::token_is_asked_for())),
     check("strangers_harm_nobody", || Box::pin(door::strangers_harm_nobody())),
     check("another_protocol_version_is_refused", || Box::pin(door::versions_must_meet())),
@@ -47,13 +52,17 @@ pub(super) static CHECKS: [Check; 47] = [
     check("a_gpu_nobody_has_is_explained", || Box::pin(shapes::gpu_nobody_has())),
     check("commands_of_two_gpus_have_one_each", || Box::pin(commands::one_gpu_each())),
     check("what_a_command_said_is_read_again", || Box::pin(commands::logs_are_read())),
+    check("what_each_attempt_said_is_kept", || Box::pin(commands::logs_of_attempts())),
     check("a_process_that_ends_fails_alone", || Box::pin(isolated::ends_fail_alone())),
     check("who_takes_more_memory_than_stated_is_ended", || Box::pin(isolated::memory_is_kept_to())),
     check("values_take_every_way", || Box::pin(store::every_way())),
+    check("who_cannot_reach_workers_has_values_relayed", || Box::pin(relay::values())),
+    check("blobs_go_in_and_out", || Box::pin(blobs::in_and_out())),
     check("more_than_fits_into_memory_is_kept", || Box::pin(store::spill())),
     check("a_value_without_room_fails_its_attempt", || Box::pin(scarcity::no_room())),
     check("a_full_dev_shm_fills_the_disk", || Box::pin(scarcity::full_shared_memory())),
     check("a_full_disk_fails_what_does_not_fit", || Box::pin(scarcity::full_disk())),
+    check("a_fetch_into_a_full_store_waits", || Box::pin(scarcity::fetch_into_full())),
     slow("a_paused_worker_goes_on_after_releases", || Box::pin(scarcity::paused())),
     check("a_value_that_was_cut_is_made_again", || Box::pin(cut::made_again())),
     check("a_value_that_was_cut_for_good_is_missed", || Box::pin(cut::lost())),
@@ -79,6 +88,7 @@ pub(super) static CHECKS: [Check; 47] = [
     slow("many_chains_keep_their_order", || Box::pin(ahead::many())),
     slow("a_chain_outlives_its_worker", || Box::pin(ahead::killed_midway())),
     slow("a_killed_daemon_leaves_nothing_behind", || Box::pin(supervise::killed_daemon())),
+    slow("a_killed_supervisor_leaves_nothing_behind", || Box::pin(supervise::killed_supervisor())),
     slow("wordcount_equals_a_pipeline", || Box::pin(wordcount::equals_a_pipeline())),
     slow("a_killed_worker_changes_no_result", || Box::pin(loss::killed_worker())),
     slow("grpc_python", python::grpc_python),

@@ -1,12 +1,13 @@
 //! What commands find in their environment, and where what they say is found again.
 
 use anyhow::{Context as _, Result, ensure};
-use bireme_client::{Admin, LogQuery};
-use bireme_core::TaskId;
+use bireme_client::LogQuery;
+use bireme_core::id::AttemptId;
 use bireme_core::resources::{Resources, UNITS};
+use bireme_core::{RetryPolicy, TaskId};
 
 use super::graphs::Sketch;
-use crate::cluster::{Cluster, Shape, connect_options, guarded};
+use crate::cluster::{Cluster, Shape, guarded};
 
 /// A worker with two cpus and two gpus, and nobody else.
 async fn with_gpus() -> Result<Cluster> {
@@ -52,17 +53,57 @@ pub(super) async fn logs_are_read() -> Result<()> {
     cluster.stop().await
 }
 
+/// What each attempt of a task said is kept apart, and shown together.
+pub(super) async fn logs_of_attempts() -> Result<()> {
+    const ATTEMPTS: u32 = 3;
+    let cluster = with_gpus().await?;
+    let tries = cluster.site().dir().join("tries");
+    let mut sketch = Sketch::new();
+    sketch.class.retry = RetryPolicy { max_retries: ATTEMPTS - 1, ..RetryPolicy::default() };
+    // It fails until it was tried often enough.
+    let task = sketch.script(&format!(
+        "echo >>{0}; n=$(wc -l <{0}); echo this is try $n >&2; [ $n = {ATTEMPTS} ]",
+        tries.display()
+    ))?;
+    let graph = cluster.client.submit(sketch.graph).await?;
+    guarded("the command", graph.result(task)).await??;
+    let task = TaskId { graph: graph.id(), index: task };
+    let all = pieces(&cluster, task, LogQuery::default()).await?;
+    let said: Vec<_> = all.iter().map(|(_, text)| text.as_str()).collect();
+    ensure!(said == ["this is try 1\n", "this is try 2\n", "this is try 3\n"], "{all:?}");
+    for (attempt, said) in &all {
+        let only = LogQuery { attempt: Some(*attempt), ..LogQuery::default() };
+        let alone = pieces(&cluster, task, only).await?;
+        ensure!(alone == [(*attempt, said.clone())], "alone it said {alone:?}, not {said:?}");
+    }
+    cluster.stop().await
+}
+
 /// What is kept of what a task's attempts said on stderr.
 async fn said(cluster: &Cluster, task: TaskId, query: LogQuery) -> Result<String> {
-    let admin = Admin::connect(&connect_options(&cluster.site().access_file())?).await?;
+    Ok(pieces(cluster, task, query).await?.into_iter().map(|(_, text)| text).collect())
+}
+
+/// The same, attempt by attempt.
+async fn pieces(
+    cluster: &Cluster,
+    task: TaskId,
+    query: LogQuery,
+) -> Result<Vec<(AttemptId, String)>> {
+    let admin = cluster.site().admin().await?;
     let reading = async {
-        let (mut text, mut logs) = (Vec::new(), admin.task_logs(task, query).await?);
+        let mut pieces: Vec<(AttemptId, String)> = Vec::new();
+        let mut logs = admin.task_logs(task, query).await?;
         while let Some(piece) = logs.next().await? {
-            if piece.is_error {
-                text.extend_from_slice(&piece.text);
+            let attempt = piece.attempt.context("a piece of no attempt")?;
+            let text = String::from_utf8_lossy(&piece.text);
+            match pieces.last_mut() {
+                _ if !piece.is_error => {}
+                Some((last, said)) if *last == attempt => said.push_str(&text),
+                _ => pieces.push((attempt, text.into_owned())),
             }
         }
-        anyhow::Ok(String::from_utf8_lossy(&text).into_owned())
+        anyhow::Ok(pieces)
     };
     guarded("the log", reading).await?
 }

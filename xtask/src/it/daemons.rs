@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::graphs::{Sketch, number};
+use super::store::{MIB, is_pattern};
 use crate::cluster::{Cluster, Shape, Site, guarded};
 
 /// How long the task sleeps during which its worker is told to end, in microseconds: longer than news of it takes.
@@ -89,4 +90,22 @@ pub(super) async fn worker_drains() -> Result<()> {
     let status = worker.exit().await?;
     ensure!(status.success(), "the worker ended with {status}; {}", worker.complaint());
     cluster.scheduler.stop().await
+}
+
+/// A worker that is told to end gives away what it alone has.
+pub(super) async fn worker_gives_its_values_away() -> Result<()> {
+    let mut cluster = Cluster::start(Shape::new(2, 1)).await?;
+    let mut sketch = Sketch::new();
+    let task = sketch.call("builtin/bytes", [number(MIB)], [])?;
+    let graph = cluster.client.submit(sketch.graph).await?;
+    guarded("the value", graph.wait()).await??;
+    let admin = cluster.site().admin().await?;
+    let at = admin.effort(graph.id()).await?.workers.pop().context("nobody made it")?;
+    let mut worker = cluster.workers.remove(usize::from(at == "w2"));
+    worker.stop().await?;
+    let value = guarded("the value after that", graph.result(task)).await??;
+    ensure!(is_pattern(&value, MIB), "the value is not what it was");
+    let effort = admin.effort(graph.id()).await?;
+    ensure!(effort.attempts == 1, "it was made again: {effort:?}");
+    cluster.stop().await
 }

@@ -148,6 +148,6 @@ pub(super) fn authorize<T>(site: &Site, request: &mut Request<T>) -> Result<()> 
 }
 
 /// The stable name in a status; empty where it has none.
-fn reason(status: &Status) -> &'static str {
+pub(super) fn reason(status: &Status) -> &'static str {
     status::refusal(status).map_or("", |refusal| refusal.reason.name())
 }

@@ -28,6 +28,11 @@ impl Sketch {
         Self::with(GraphOptions { outputs: Outputs::All, ..GraphOptions::default() })
     }
 
+    /// The same, which outlives its session.
+    pub(super) fn detached() -> Self {
+        Self::with(GraphOptions { detached: true, ..GraphOptions::default() })
+    }
+
     fn with(options: GraphOptions) -> Self {
         let options = GraphOptions { watch: Watch::Values, ..options };
         Self { graph: GraphBuilder::new(options), class: TaskClass::default() }

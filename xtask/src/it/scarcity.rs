@@ -1,19 +1,18 @@
 //! Workers that run out of room for values: in shared memory, on disk, in both.
 
 use std::ffi::OsStr;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use bireme_client::{Admin, Graph};
+use bireme_client::{Admin, Arg, Graph};
 use bireme_core::graph::TaskState;
 use bireme_core::{ErrorClass, Value};
 
 use super::beside::Beside;
 use super::graphs::{Sketch, failure, number, text};
-use super::runner::Skipped;
 use super::store::{MIB, files_below, is_pattern};
+use super::unshare;
 use crate::cluster::{Child, Cluster, Shape, connect_options, guarded};
 
 /// Values of one MiB that are several times what a small room holds.
@@ -177,27 +176,41 @@ pub(super) async fn no_room() -> Result<()> {
     cluster.stop().await
 }
 
+/// What is fetched into a full store waits for room, and costs no attempt.
+pub(super) async fn fetch_into_full() -> Result<()> {
+    const INPUT: u32 = 4 * MIB;
+    let mut cluster = with_small_rooms(Small::Both, &["--transfer", "socket"]).await?;
+    cluster.add(cluster.site().worker("w2", 1), "w2").await?;
+    let mut sketch = Sketch::new();
+    sketch.only_on("w1");
+    for _ in 0..MANY {
+        sketch.call("builtin/bytes", [number(MIB)], [])?;
+    }
+    let filler = cluster.client.submit(sketch.graph).await?;
+    let counts = guarded("a full store", filler.wait()).await??.counts;
+    ensure!(counts.of(TaskState::Failed) > 0, "the store is not full: {counts:?}");
+
+    let mut sketch = Sketch::new();
+    sketch.only_on("w2");
+    let made = sketch.call("builtin/bytes", [number(INPUT)], [])?;
+    sketch.only_on("w1");
+    let copy = sketch.call("builtin/concat", [Arg::input(0)], [made])?;
+    let graph = cluster.client.submit(sketch.graph).await?;
+    let mut progress = graph.progress();
+    let sent = progress.wait_for(|it| it.counts.of(TaskState::Sent) == 1);
+    guarded("a task whose input has no room", sent).await??;
+    guarded("the answer", filler.forget()).await??;
+    let value = guarded("the copy", graph.result(copy)).await??;
+    ensure!(is_pattern(&value, INPUT), "the copy is of {} bytes", value.size);
+    let effort = cluster.site().admin().await?.effort(graph.id()).await?;
+    ensure!(effort.attempts == 2, "it took {effort:?}");
+    cluster.stop().await
+}
+
 /// The same command, for which a file system that holds very little is in place of each directory.
 fn in_small_rooms(command: &Command, directories: &[&OsStr]) -> Result<Command> {
-    let rooms = |program: &OsStr| {
-        let mut unshare = Command::new("unshare");
-        unshare.args(["--map-root-user", "--mount", "sh", "-c", SMALL_ROOMS, "sh"]);
-        unshare.arg(directories.len().to_string()).args(directories).arg(program);
-        unshare
-    };
-    let tried = rooms("true".as_ref()).output().context("cannot run unshare")?;
-    if !tried.status.success() {
-        let complaint = String::from_utf8_lossy(&tried.stderr).trim_end().to_owned();
-        return Err(Skipped(format!("no file system can be mounted: {complaint}")).into());
-    }
-    let mut small = rooms(command.get_program());
-    small.args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => small.env(name, value),
-            None => small.env_remove(name),
-        };
-    }
-    small.current_dir(command.get_current_dir().unwrap_or(Path::new("/")));
-    Ok(small)
+    let count = directories.len().to_string();
+    let mut given = vec![OsStr::new(&count)];
+    given.extend(directories);
+    unshare::mounted(command, SMALL_ROOMS, &given)
 }

@@ -1,105 +1,103 @@
-//! A worker whose daemon dies, and what its supervisor makes of that.
+//! A worker whose daemon or supervisor dies: what is left of it, and whether it comes back.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
-use bireme_client::{Admin, TaskQuery, TaskStatus};
+use anyhow::{Context as _, Result, bail, ensure};
+use bireme_client::Graph;
 use bireme_core::Value;
 use bireme_core::graph::{OnWorkerLost, TaskState};
-use bireme_core::id::GraphId;
+use rustix::process::Signal;
 
 use super::graphs::{Sketch, failure, number, text};
-use super::loss::{expected, tree};
-use crate::cluster::{Child, Cluster, Shape, connect_options, family, guarded, until};
+use super::store::MIB;
+use crate::cluster::{Child, Cluster, Shape, family, guarded, until};
 
-/// Leaves of the tree: a quarter of its tasks.
-const LEAVES: u32 = 2_500;
-/// Length of a value that lies in shared memory, in bytes.
-const SHARED_BYTES: u32 = 1 << 20;
-
+/// The supervisor sweeps up after its daemon, and starts another.
 pub(super) async fn killed_daemon() -> Result<()> {
-    let cluster = Cluster::start(Shape::new(3, 2)).await?;
-    let victim = cluster.workers.first().context("there are three workers")?;
-    // Something of everything that could be left: a value in shared memory, a process, and one that left its group.
-    let marker = cluster.site().dir().join("runs");
-    let script = format!("setsid sleep 600 & touch {}; exec sleep 600", marker.display());
-    let mut beside = Sketch::new();
-    beside.only_on("w1");
-    beside.class.on_worker_lost = OnWorkerLost::Fail;
-    beside.call("builtin/bytes", [number(SHARED_BYTES)], [])?;
-    let runs = beside.script(&script)?;
-    let beside = cluster.client.submit(beside.graph).await?;
-    let mut stored = beside.progress();
-    let stored = stored.wait_for(|it| it.counts.of(TaskState::Finished) == 1);
-    guarded("a value in shared memory", stored).await??;
-    until("a command that runs", || marker.exists()).await?;
-
-    let mut sketch = Sketch::keeping_all();
-    let root = tree(&mut sketch, LEAVES)?;
-    let tasks = sketch.graph.len();
-    ensure!(tasks == 10_000, "the graph has {tasks} tasks");
-    let graph = cluster.client.submit(sketch.graph).await?;
-    let mut progress = graph.progress();
-    let half =
-        progress.wait_for(|it| it.counts.of(TaskState::Finished) >= tasks / 2 || it.is_over());
-    ensure!(!guarded("half of the tasks", half).await??.is_over(), "it was over too soon");
-    let admin = Admin::connect(&connect_options(&cluster.site().access_file())?).await?;
-    let safe = safe_tasks(&admin, graph.id()).await?;
-    ensure!(!safe.is_empty(), "nothing was stored elsewhere before anybody was killed");
-    let life = Life::of(victim)?;
-    ensure!(life.below.len() >= 2, "the command's processes are not below the daemon");
-    ensure!(!life.files.is_empty(), "nothing is in {}", life.directory.display());
+    let cluster = Cluster::start(Shape::new(2, 2)).await?;
+    let busy = Busy::begin(&cluster).await?;
+    let [worker, other] = cluster.workers.as_slice() else { bail!("there are two workers") };
+    let (life, others) = (Life::of(worker)?, Life::of(other)?);
+    life.is_full()?;
     family::kill(life.daemon);
-
-    let value = guarded("the result", graph.result(root)).await??;
-    ensure!(value == Value::text(expected(LEAVES)), "the result is {value:?}");
-    let all = tasks_of(&admin, graph.id()).await?;
-    let again = all.iter().filter(|it| safe.contains(&it.task.index) && it.attempts != 1);
-    let again: Vec<_> = again.map(|it| (it.task.index, it.attempts)).collect();
-    ensure!(again.is_empty(), "results that survived were made again: {again:?}");
-    let lost = failure(&beside, runs).await?;
-    ensure!(lost.reason == "WORKER_LOST", "the command that ran failed with {lost}");
-    let mut again = Sketch::new();
-    again.only_on("w1");
-    let task = again.call("builtin/echo", [text("back")], [])?;
-    let again = cluster.client.submit(again.graph).await?;
-    let value = guarded("the worker", again.result(task)).await??;
-    ensure!(value == Value::text("back"), "the worker that is back says {value:?}");
+    busy.lost().await?;
+    ensure!(says(&cluster, "w1").await? == Value::text("w1"), "the worker that is back is dumb");
     life.has_gone()?;
-    ensure!(victim.daemon() != life.daemon, "its daemon is the one that was killed");
+    others.goes_on(other)?;
+    ensure!(worker.daemon() != life.daemon, "its daemon is the one that was killed");
     cluster.stop().await
 }
 
-/// Tasks of a graph whose result is on a worker that nobody kills.
-async fn safe_tasks(admin: &Admin, graph: GraphId) -> Result<BTreeSet<u32>> {
-    let tasks = tasks_of(admin, graph).await?;
-    let is_safe = |it: &TaskStatus| {
-        it.state == Some(TaskState::Finished) && it.worker != "w1" && it.bytes > 0
-    };
-    Ok(tasks.into_iter().filter(is_safe).map(|it| it.task.index).collect())
+/// The daemon sweeps up after its supervisor, and ends.
+pub(super) async fn killed_supervisor() -> Result<()> {
+    let mut cluster = Cluster::start(Shape::new(2, 2)).await?;
+    let busy = Busy::begin(&cluster).await?;
+    let mut worker = cluster.workers.remove(0);
+    let other = cluster.workers.first().context("there are two workers")?;
+    let (life, others) = (Life::of(&worker)?, Life::of(other)?);
+    life.is_full()?;
+    worker.signal(Signal::KILL)?;
+    worker.exit().await?;
+    until("the end of its daemon", || !family::is_alive(life.daemon)).await?;
+    until("the end of all below it", || life.processes().is_empty()).await?;
+    until("the end of its shared memory", || !life.directory.exists()).await?;
+    busy.lost().await?;
+    ensure!(says(&cluster, "w2").await? == Value::text("w2"), "the other worker is dumb");
+    others.goes_on(other)?;
+    cluster.stop().await
 }
 
-/// Every task of a graph.
-async fn tasks_of(admin: &Admin, graph: GraphId) -> Result<Vec<TaskStatus>> {
-    let (mut tasks, mut page_token) = (Vec::new(), String::new());
-    loop {
-        let graph = Some(graph);
-        let query = TaskQuery { graph, page_size: 1_000, page_token, ..TaskQuery::default() };
-        let page = guarded("a page of tasks", admin.list_tasks(query)).await??;
-        tasks.extend(page.tasks);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            return Ok(tasks);
+/// What a worker answers when it is asked for its name.
+async fn says(cluster: &Cluster, worker: &str) -> Result<Value> {
+    let mut sketch = Sketch::new();
+    sketch.only_on(worker);
+    let task = sketch.call("builtin/echo", [text(worker)], [])?;
+    let graph = cluster.client.submit(sketch.graph).await?;
+    Ok(guarded("an answer", graph.result(task)).await??)
+}
+
+/// Something of everything that a dead worker could leave behind: values in shared memory, a process, and one that left
+/// its group.
+struct Busy {
+    graph: Graph,
+    /// The command that runs.
+    runs: u32,
+}
+
+impl Busy {
+    /// Occupies the first of two workers, and has the other store something too.
+    async fn begin(cluster: &Cluster) -> Result<Self> {
+        let marker = cluster.site().dir().join("runs");
+        let script = format!("setsid sleep 600 & touch {}; exec sleep 600", marker.display());
+        let mut sketch = Sketch::new();
+        sketch.class.on_worker_lost = OnWorkerLost::Fail;
+        for worker in ["w2", "w1"] {
+            sketch.only_on(worker);
+            sketch.call("builtin/bytes", [number(MIB)], [])?;
         }
+        let runs = sketch.script(&script)?;
+        let graph = cluster.client.submit(sketch.graph).await?;
+        let mut stored = graph.progress();
+        let stored = stored.wait_for(|it| it.counts.of(TaskState::Finished) == 2);
+        guarded("values in shared memory", stored).await??;
+        until("a command that runs", || marker.exists()).await?;
+        Ok(Self { graph, runs })
+    }
+
+    /// Waits until the scheduler says that the worker is gone.
+    async fn lost(self) -> Result<()> {
+        let lost = failure(&self.graph, self.runs).await?;
+        ensure!(lost.reason == "WORKER_LOST", "the command that ran failed with {lost}");
+        Ok(())
     }
 }
 
 /// What a worker's daemon has made.
-struct Life {
-    daemon: u32,
+pub(super) struct Life {
+    pub(super) daemon: u32,
     /// Processes below it.
     below: Vec<u32>,
     /// What the supervisor keeps for it in shared memory.
@@ -109,7 +107,7 @@ struct Life {
 }
 
 impl Life {
-    fn of(worker: &Child) -> Result<Self> {
+    pub(super) fn of(worker: &Child) -> Result<Self> {
         let daemon = worker.daemon();
         ensure!(daemon != worker.pid(), "the worker has no supervisor");
         let directory = family::shared_memory(worker.pid());
@@ -118,14 +116,39 @@ impl Life {
         Ok(Self { daemon, below: family::descendants(daemon), directory, files })
     }
 
+    /// Whether something of it is in shared memory.
+    pub(super) fn has_files(&self) -> bool {
+        !self.files.is_empty()
+    }
+
+    /// Whether there is something to be left behind.
+    fn is_full(&self) -> Result<()> {
+        ensure!(self.below.len() >= 2, "the command's processes are not below the daemon");
+        ensure!(self.has_files(), "nothing is in {}", self.directory.display());
+        Ok(())
+    }
+
+    /// The processes below the daemon that have not ended.
+    fn processes(&self) -> Vec<u32> {
+        self.below.iter().copied().filter(|pid| family::is_alive(*pid)).collect()
+    }
+
     /// Whether nothing of it is left.
-    fn has_gone(&self) -> Result<()> {
-        let Self { daemon, below, directory, files: before } = self;
-        let left: Vec<_> = below.iter().filter(|pid| family::is_alive(**pid)).collect();
-        ensure!(left.is_empty() && !family::is_alive(*daemon), "processes {left:?} are left");
-        let now = files(directory)?;
-        let left = now.intersection(before).count();
-        ensure!(left == 0, "{left} files of the dead daemon are left in {}", directory.display());
+    pub(super) fn has_gone(&self) -> Result<()> {
+        let left = self.processes();
+        ensure!(left.is_empty() && !family::is_alive(self.daemon), "processes {left:?} are left");
+        let now = files(&self.directory)?;
+        let (left, directory) = (now.intersection(&self.files).count(), self.directory.display());
+        ensure!(left == 0, "{left} files of the dead daemon are left in {directory}");
+        Ok(())
+    }
+
+    /// Whether the death of another was none of its business.
+    pub(super) fn goes_on(&self, worker: &Child) -> Result<()> {
+        ensure!(worker.daemon() == self.daemon, "the daemon of another worker died too");
+        let now = files(&self.directory)?;
+        let directory = self.directory.display();
+        ensure!(now.is_superset(&self.files), "files of another worker are gone from {directory}");
         Ok(())
     }
 }

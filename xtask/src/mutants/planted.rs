@@ -66,7 +66,7 @@ pub(super) const ALL: &[Mutant] = &[
     Mutant {
         name: "want-lost-on-reconnect",
         about: "a session that comes back is not told which tasks finished meanwhile",
-        file: "crates/scheduler/src/machine/client.rs",
+        file: "crates/scheduler/src/machine/attach.rs",
         find: "phase.is_final() && (phase != Phase::Finished || !has_seen(index))",
         replace: "phase.is_final() && phase != Phase::Finished && !has_seen(index)",
     },
@@ -207,6 +207,27 @@ pub(super) const ALL: &[Mutant] = &[
         file: "crates/scheduler/src/machine/worker.rs",
         find: "&& self.free.fits(&class.resources)",
         replace: "",
+    },
+    Mutant {
+        name: "prefill-beyond-its-bound",
+        about: "a worker is sent any number of tasks to wait there",
+        file: "crates/scheduler/src/machine/worker.rs",
+        find: "self.prefilled < self.prefill_max()",
+        replace: "self.prefilled < u32::MAX",
+    },
+    Mutant {
+        name: "lane-starves",
+        about: "the session that came first goes before all others",
+        file: "crates/scheduler/src/machine/queue.rs",
+        find: "_ => *record.lanes.keys().min_by_key(|session| served(session))?,",
+        replace: "_ => *record.lanes.keys().min_by_key(|session| (**session, served(session)))?,",
+    },
+    Mutant {
+        name: "done-before-its-ends",
+        about: "a session that reads late hears that a graph is done before it hears of every end",
+        file: "crates/scheduler/src/machine/tell.rs",
+        find: "News::Graph(no) if self.has_untold_ends(session, no) => {",
+        replace: "News::Graph(no) if used > usize::MAX / 2 && self.has_untold_ends(session, no) => {",
     },
     Mutant {
         name: "index-handed-out-twice",

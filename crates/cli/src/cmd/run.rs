@@ -3,20 +3,16 @@
 mod report;
 mod save;
 
-use bireme_client::{Admin, Client, Graph, Summary};
+use bireme_client::{Admin, Client};
 use serde_json::json;
 
 use self::report::{Report, Stopwatch};
 use super::connect_options;
+use super::follow::{detach, tell_failures, watch_progress};
 use super::interrupt::unless_interrupted;
-use super::progress::Bar;
-use super::submit::detach;
 use crate::args::{self, Format, Global, Run};
 use crate::exit::{Exit, Failure};
 use crate::{job, output};
-
-/// Failed tasks that are told of one by one.
-const FAILURES_SHOWN: usize = 5;
 
 /// A job and the cluster it runs on.
 pub(super) struct Job {
@@ -85,8 +81,7 @@ async fn to_the_end(job: Job, format: Format) -> Result<Exit, Failure> {
     let graph = client.submit(plan.graph).await?;
     let summary = watch_progress(&graph, &plan.name).await;
     tell_failures(&graph, |task| {
-        let (name, row) = place(&tables, task);
-        format!("{name}[{row}]")
+        job::Table::key_of(&tables, task).unwrap_or_else(|| task.to_string())
     });
     let summary = summary?;
     let mut report = Report {
@@ -106,46 +101,4 @@ async fn to_the_end(job: Job, format: Format) -> Result<Exit, Failure> {
     }
     report.finish(format)?;
     Ok(if summary.is_ok() { Exit::Done } else { Exit::WorkFailed })
-}
-
-/// Shows how the graph comes along until it is over.
-pub(super) async fn watch_progress(graph: &Graph, name: &str) -> Result<Summary, Failure> {
-    let mut progress = graph.progress();
-    let mut bar = Bar::new(name);
-    let mut warned = 0;
-    loop {
-        let now = progress.borrow_and_update().clone();
-        for warning in now.warnings.iter().skip(warned) {
-            bar.say(&format!("warning: {warning}"));
-        }
-        warned = now.warnings.len();
-        bar.show(&now.counts);
-        if now.is_over() || progress.changed().await.is_err() {
-            break;
-        }
-    }
-    bar.finish();
-    Ok(graph.wait().await?)
-}
-
-/// Tells of the first tasks that failed, by the names that the caller gives them.
-pub(super) fn tell_failures(graph: &Graph, name: impl Fn(u32) -> String) {
-    for (task, error) in graph.failures(FAILURES_SHOWN) {
-        output::say(&format!("task {} failed: {error}", name(task)));
-        for line in &error.last_lines {
-            output::say(&format!("  | {line}"));
-        }
-    }
-}
-
-/// The table that a task is of, and which of its tasks it is.
-fn place(tables: &[(String, u32)], task: u32) -> (&str, u32) {
-    let mut first = 0;
-    for (name, count) in tables {
-        if task < first + count {
-            return (name, task - first);
-        }
-        first += count;
-    }
-    ("task", task)
 }

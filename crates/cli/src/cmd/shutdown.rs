@@ -12,8 +12,8 @@ pub(super) async fn run(global: &Global, args: Shutdown) -> Result<Exit, Failure
     let admin = admin(global).await?;
     let lost = admin.shutdown(workers, grace, &reason).await?;
     let mut table = Table::new(&[]);
-    let with = if workers { "with its workers" } else { "its workers wait for another" };
-    table.row([format!("the scheduler ends; {with}")]);
+    let with = if workers { ", with its workers" } else { "; its workers wait for another" };
+    table.row([format!("the scheduler ends{with}")]);
     for lost in &lost {
         table.row([format!("lost: {lost}")]);
     }

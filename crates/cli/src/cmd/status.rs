@@ -1,16 +1,15 @@
 //! `bireme status`
 
-use bireme_client::{Admin, ClusterStatus};
+use bireme_client::ClusterStatus;
 use serde_json::json;
 
-use super::{connect_options, counts_json, counts_text};
+use super::{admin, counts_json, counts_text, resources_with_free};
 use crate::args::Global;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Table};
 
 pub(super) async fn run(global: &Global) -> Result<Exit, Failure> {
-    let admin = Admin::connect(&connect_options(global)).await?;
-    let status = admin.status().await?;
+    let status = admin(global).await?.status().await?;
     for warning in &status.warnings {
         output::say(&format!("warning: {warning}"));
     }
@@ -45,7 +44,7 @@ fn table(status: &ClusterStatus) -> Table {
     }
     row("up for", status.uptime.to_string());
     row("workers", status.workers.to_string());
-    row("resources", format!("{} (free: {})", status.resources, status.free));
+    row("resources", resources_with_free(&status.resources, &status.free));
     row("sessions", status.sessions.to_string());
     row("graphs", format!("{}, of which {} not done", status.graphs, status.open_graphs));
     row("tasks", counts_text(&status.tasks));

@@ -11,8 +11,8 @@ use serde_json::json;
 use self::plan::Plan;
 use self::printed::Printed;
 use self::row::Row;
+use super::follow::{detach, tell_failures, watch_progress};
 use super::interrupt::unless_interrupted;
-use super::run::{tell_failures, watch_progress};
 use super::{connect_options, counts_json};
 use crate::args::{Format, Global, Submit};
 use crate::exit::{Exit, Failure};
@@ -36,21 +36,6 @@ pub(super) async fn run(global: &Global, args: Submit) -> Result<Exit, Failure> 
     let graph = detach(&client, graph).await?;
     submitted.tell(global.output, graph)?;
     Ok(Exit::Done)
-}
-
-/// Submits a detached graph and ends the session, which goes through once all of the graph was judged.
-pub(super) async fn detach(
-    client: &Client,
-    graph: bireme_core::graph::GraphBuilder,
-) -> Result<GraphId, Failure> {
-    let graph = client.submit(graph).await?;
-    client.close().await?;
-    let progress = graph.progress().borrow().clone();
-    progress.warnings.iter().for_each(|warning| output::say(&format!("warning: {warning}")));
-    match progress.error {
-        Some(error @ bireme_client::GraphError::Refused(_)) => Err(error.into()),
-        _ => Ok(graph.id()),
-    }
 }
 
 /// What is told of a submission, and done with it.

@@ -64,7 +64,6 @@ pub(super) fn status_json(task: &TaskStatus) -> Json {
         "task": task.task.to_string(),
         "key": task.key,
         "state": state(task),
-        "state_age_us": task.state_age.map(|age| age.0),
         "worker": task.worker,
         "attempts": task.attempts,
         "bytes": task.bytes,
@@ -106,7 +105,6 @@ mod tests {
             state: Some(state),
             worker: worker.to_owned(),
             attempts: 1,
-            state_age: None,
             bytes: 12,
             error: error.to_owned(),
         };

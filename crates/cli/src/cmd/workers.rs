@@ -7,8 +7,8 @@ use bireme_core::Span;
 use bireme_core::id::WorkerId;
 use serde_json::{Value as Json, json};
 
-use super::admin;
 use super::interrupt::unless_interrupted;
+use super::{admin, resources_text, resources_with_free};
 use crate::args::{Global, Workers};
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Table};
@@ -94,7 +94,7 @@ fn table(workers: Vec<WorkerStatus>) -> Table {
             worker.state.to_owned(),
             worker.running.to_string(),
             worker.objects.to_string(),
-            worker.resources.to_string(),
+            resources_text(&worker.resources),
             worker.addresses.join(" "),
         ]);
     }
@@ -111,16 +111,18 @@ pub(super) fn details(worker: &WorkerStatus) -> Table {
         reason => format!(": {reason}"),
     };
     row("state", format!("{}{reason}", worker.state));
-    row("resources", format!("{} (free: {})", worker.resources, worker.free));
+    row("resources", resources_with_free(&worker.resources, &worker.free));
     row("attempts", format!("{} running, {} sent", worker.running, worker.sent));
     row(
         "values",
         format!(
-            "{}: {} bytes in memory, {} on disk",
-            worker.objects, worker.stored_bytes, worker.spilled_bytes
+            "{}: {} in memory, {} on disk",
+            worker.objects,
+            output::size(worker.stored_bytes),
+            output::size(worker.spilled_bytes)
         ),
     );
-    row("resident", format!("{} bytes", worker.resident_bytes));
+    row("resident", output::size(worker.resident_bytes));
     row("address", worker.addresses.join(" "));
     row("machine", worker.machine.clone());
     for (key, value) in &worker.labels {
@@ -183,8 +185,8 @@ mod tests {
             state      paused: values take 9 bytes
             resources  cpus=1 (free: cpus=0)
             attempts   1 running, 2 sent
-            values     4: 9 bytes in memory, 7 on disk
-            resident   100 bytes
+            values     4: 9B in memory, 7B on disk
+            resident   100B
             address    http://node1:9701
             machine    boot/node1
             label      room=a

@@ -1,6 +1,7 @@
 //! From a job file to a graph.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 use bireme_core::graph::{Dep, GraphBuilder, GraphOptions, Outputs, TaskSpec, Watch};
 use bireme_core::limits;
@@ -25,8 +26,35 @@ pub(crate) struct Plan {
     pub(crate) shown: Vec<Shown>,
     /// What is written to files when it is done.
     pub(crate) saved: Vec<Saved>,
-    /// Its tables in order of their tasks: name, and how many tasks.
-    pub(crate) tables: Vec<(String, u32)>,
+    /// Its tables, in order of their tasks.
+    pub(crate) tables: Vec<Table>,
+}
+
+/// A table and its tasks, which come after those of the table before.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Table {
+    name: String,
+    tasks: u32,
+    /// The keys of its tasks have numbers.
+    has_rows: bool,
+}
+
+impl Table {
+    /// The key of a task of these tables, by its number in the graph.
+    pub(crate) fn key_of(tables: &[Self], task: u32) -> Option<String> {
+        let mut row = task;
+        for Self { name, tasks, has_rows } in tables {
+            match row.checked_sub(*tasks) {
+                Some(rest) => row = rest,
+                None => return Some(key(name, has_rows.then_some(row))),
+            }
+        }
+        None
+    }
+}
+
+fn key(table: &str, row: Option<impl Display>) -> String {
+    row.map_or_else(|| table.to_owned(), |row| format!("{table}[{row}]"))
 }
 
 /// A table whose outputs are printed.
@@ -90,7 +118,11 @@ fn expand_text(text: &str, origin: &Origin, files: &dyn Files) -> Result<Plan, P
         let before = expansion.graph.len();
         let made = expansion.table(task)?;
         expansion.made.insert(&task.name, made);
-        tables.push((task.name.clone(), expansion.graph.len() - before));
+        tables.push(Table {
+            name: task.name.clone(),
+            tasks: expansion.graph.len() - before,
+            has_rows: task.for_each.is_some() || task.reduce.is_some(),
+        });
     }
     Ok(expansion.plan(name, shown, tables))
 }
@@ -112,6 +144,14 @@ fn shown(tasks: &[Task], named: Option<OneOrMany>) -> Result<Vec<String>, Proble
         }
         None => Ok(named.to_vec()),
     }
+}
+
+/// What is a task's own, among those of its table.
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    scope: Scope<'a>,
+    /// What it takes before what its table takes: whose outputs, and which.
+    own: Option<(&'a str, &'a [Dep])>,
 }
 
 /// A graph in the making.
@@ -141,7 +181,10 @@ impl Expansion<'_> {
             (Some(ForEach::Task(from)), _) => self.map(task, class, from),
             (Some(source), _) => self.items(task, class, source),
             (None, Some(reduce)) => self.tree(task, class, reduce),
-            (None, None) => self.end(task, class, self.scope, None).map(|task| vec![task]),
+            (None, None) => {
+                let row = Row { scope: self.scope, own: None };
+                self.end(task, class, row).map(|task| vec![task])
+            }
         };
         let tasks = tasks.map_err(problem)?;
         let outputs = |task| (0..each).map(move |output| Dep { task, output });
@@ -153,7 +196,7 @@ impl Expansion<'_> {
         let mut tasks = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
             let scope = Scope { item: Some(item), index: Some(index), ..self.scope };
-            tasks.push(self.end(task, class, scope, None)?);
+            tasks.push(self.end(task, class, Row { scope, own: None })?);
         }
         Ok(tasks)
     }
@@ -163,7 +206,8 @@ impl Expansion<'_> {
         let mut tasks = Vec::with_capacity(made.outputs.len());
         for (index, outputs) in made.tasks().enumerate() {
             let scope = Scope { index: Some(index), ..self.scope };
-            tasks.push(self.end(task, class, scope, Some((from, outputs)))?);
+            let own = Some((from, outputs));
+            tasks.push(self.end(task, class, Row { scope, own })?);
         }
         Ok(tasks)
     }
@@ -187,7 +231,8 @@ impl Expansion<'_> {
             let mut next = Vec::new();
             for run in even_runs(&level, *fan_in as usize) {
                 let scope = Scope { index: Some(index), ..self.scope };
-                next.push(self.add(task, class, scope, Some((from, run)))?);
+                let own = Some((from.as_str(), run));
+                next.push(self.add(task, class, Row { scope, own })?);
                 index += 1;
             }
             if let [last] = next.as_slice() {
@@ -199,26 +244,15 @@ impl Expansion<'_> {
     }
 
     /// Adds a task whose outputs are the table's.
-    fn end(
-        &mut self,
-        task: &Task,
-        class: u32,
-        scope: Scope<'_>,
-        own: Option<(&str, &[Dep])>,
-    ) -> Result<u32, KeyProblem> {
-        let number = self.add(task, class, scope, own)?;
-        self.saves.add(task, number, &scope)?;
+    fn end(&mut self, task: &Task, class: u32, row: Row<'_>) -> Result<u32, KeyProblem> {
+        let number = self.add(task, class, row)?;
+        self.saves.add(task, number, &row.scope)?;
         Ok(number)
     }
 
-    /// Adds one task, which takes `own` before what its table takes.
-    fn add(
-        &mut self,
-        task: &Task,
-        class: u32,
-        scope: Scope<'_>,
-        own: Option<(&str, &[Dep])>,
-    ) -> Result<u32, KeyProblem> {
+    /// Adds one task.
+    fn add(&mut self, task: &Task, class: u32, row: Row<'_>) -> Result<u32, KeyProblem> {
+        let Row { scope, own } = row;
         let mut inputs = Inputs::default();
         if let Some((from, outputs)) = own {
             inputs.push(from, outputs);
@@ -235,7 +269,7 @@ impl Expansion<'_> {
         }
         let given = Given { scope, inputs: &inputs, files: self.files };
         let spec = TaskSpec {
-            key: scope.index.map_or(task.name.clone(), |n| format!("{}[{n}]", task.name)),
+            key: key(&task.name, scope.index),
             class,
             deps: inputs.outputs().collect(),
             payload: payload::encode(task, given)?,
@@ -245,7 +279,7 @@ impl Expansion<'_> {
         self.graph.task(spec).map_err(|refusal| ("for_each", refusal.message))
     }
 
-    fn plan(mut self, name: String, shown: Vec<String>, tables: Vec<(String, u32)>) -> Plan {
+    fn plan(mut self, name: String, shown: Vec<String>, tables: Vec<Table>) -> Plan {
         let mut kept = BTreeSet::new();
         let shown = shown.into_iter().map(|table| {
             let Made { outputs, each } = self.made.get(table.as_str()).cloned().unwrap_or_default();

@@ -60,8 +60,6 @@ pub struct TaskStatus {
     pub worker: String,
     /// How many of its attempts ran.
     pub attempts: u32,
-    /// How long it has been in this state, where that is known.
-    pub state_age: Option<Span>,
     /// Bytes of its outputs that are kept.
     pub bytes: u64,
     /// One line on its error, where it failed.
@@ -126,8 +124,6 @@ pub struct Explanation {
     pub waits_for: (Vec<TaskStatus>, u64),
     /// Where it is ready: for each worker the first reason.
     pub workers: Vec<WorkerReason>,
-    /// How many tasks would run before it.
-    pub ahead_of_it: u64,
     /// Where it waits for a retry: how long still.
     pub backoff: Span,
     /// No worker that is here could ever run it.
@@ -260,7 +256,6 @@ impl Admin {
             waits_for: (waits_for.collect::<Result<_, _>>()?, answer.waits_for_left_out),
             summary: answer.summary,
             workers: answer.workers.into_iter().map(worker).collect(),
-            ahead_of_it: answer.ahead_of_it,
             backoff: Span(answer.backoff_us),
             unrunnable: answer.unrunnable,
         })
@@ -290,7 +285,6 @@ pub(super) fn task_status(task: pb::TaskSummary) -> Result<TaskStatus, Refused> 
         state,
         worker: task.worker_name,
         attempts: task.attempts,
-        state_age: (task.state_us > 0).then_some(Span(task.state_us)),
         bytes: task.bytes,
         error: task.error,
     })

@@ -50,7 +50,7 @@ impl Announce {
                 Report::Failed { .. } => Tag::Failed,
                 Report::Finished { .. } => Tag::Finished,
                 Report::Retracted(_) => Tag::Retracted,
-                Report::Draining
+                Report::Draining { .. }
                 | Report::InputMissing { .. }
                 | Report::ReplicaAdded { .. }
                 | Report::ReplicaLost(_)
@@ -70,7 +70,7 @@ impl Report {
             Self::Failed { attempt, .. }
             | Self::Finished { attempt, .. }
             | Self::Retracted(attempt) => Some(*attempt),
-            Self::Draining
+            Self::Draining { .. }
             | Self::InputMissing { .. }
             | Self::ReplicaAdded { .. }
             | Self::ReplicaLost(_)

@@ -20,6 +20,16 @@ impl Roles {
     /// Every role.
     pub const ALL: Self = Self((1 << Role::ALL.len()) - 1);
 
+    /// One bit for each role, in the order of [`Role::ALL`].
+    pub(super) fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// The roles of these bits; those of no role are passed over.
+    pub(super) fn from_bits(bits: u8) -> Self {
+        Self(bits & Self::ALL.0)
+    }
+
     /// A role and those it includes.
     pub fn of(role: Role) -> Self {
         let included = Role::ALL.into_iter().filter(|other| role.includes(*other));

@@ -5,8 +5,6 @@ use std::fmt::Write as _;
 
 use bireme_core::limits;
 
-use super::TokenKey;
-
 /// Random bytes in a token.
 const RANDOM_BYTES: usize = 32;
 /// Shortest token taken from outside, in bytes: a shorter one could be guessed.
@@ -44,11 +42,6 @@ impl Token {
             write!(text, "{byte:02x}").expect("a string takes all");
         }
         Ok(Self(text))
-    }
-
-    /// The one that a key makes of a name: always the same, and nobody can guess it who does not have the key.
-    pub fn derived(key: &TokenKey, name: &[u8]) -> Self {
-        Self(key.derive(name).to_hex().to_string())
     }
 
     /// Takes a token that was made elsewhere.

@@ -4,14 +4,14 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bireme_core::limits;
-use bireme_core::time::Span;
+use bireme_core::protocol::Secret;
 use blake3::Hash;
 
-use super::issued::{Grant, Issued};
-use super::{Role, Roles, Token, TokenError, UnknownRole};
+use super::issued::{Grant, Seal, Sealed};
+use super::{Role, Roles, Token, TokenError, TokenKey, UnknownRole};
 
 /// Largest token file, in bytes: every token at its longest, with all roles and as much comment again.
 const FILE_BYTES: u64 = (limits::TOKENS * (limits::TOKEN_BYTES + 64) * 2) as u64;
@@ -19,10 +19,14 @@ const FILE_BYTES: u64 = (limits::TOKENS * (limits::TOKEN_BYTES + 64) * 2) as u64
 /// Which roles each token grants. Holds hashes, so that a dump of it gives no token away.
 #[derive(Clone, Debug, Default)]
 pub struct Tokens {
-    listed: Vec<(Hash, Roles)>,
     /// Shared by all clones.
-    issued: Arc<Issued>,
+    listed: Arc<RwLock<Listed>>,
+    /// How issued ones are known; shared by all clones.
+    sealed: Arc<Sealed>,
 }
+
+/// Those that are known one by one.
+type Listed = Vec<(Hash, Roles)>;
 
 /// Why tokens cannot be read or taken.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +79,12 @@ pub enum TokensError {
         /// The file.
         path: PathBuf,
     },
+    /// The name of whom a token is for is too long.
+    #[error("name of {len} bytes, a token holds at most {max}", max = limits::TOKEN_NAME_BYTES)]
+    Name {
+        /// Its length in bytes.
+        len: usize,
+    },
     /// There are more than a daemon keeps.
     #[error("more than {max} tokens: remove those that nobody uses", max = limits::TOKENS)]
     TooMany,
@@ -84,7 +94,7 @@ impl Tokens {
     /// One token that grants every role: what a scheduler without a token file makes for itself.
     pub fn one(token: &Token) -> Self {
         let listed = vec![(hash(token.reveal()), Roles::ALL)];
-        Self { listed, issued: Arc::default() }
+        Self { listed: Arc::new(RwLock::new(listed)), sealed: Arc::default() }
     }
 
     /// Reads a token file, `TOKEN [ROLE,...]` a line; without roles a token grants them all. Empty lines and those that
@@ -122,15 +132,30 @@ impl Tokens {
     /// Adds a token, or changes what it grants.
     pub fn grant(&mut self, token: &Token, roles: Roles) -> Result<(), TokensError> {
         let hash = hash(token.reveal());
-        if let Some((_, granted)) = self.listed.iter_mut().find(|(known, _)| *known == hash) {
+        let mut listed = self.known_mut();
+        if let Some((_, granted)) = listed.iter_mut().find(|(known, _)| *known == hash) {
             *granted = roles;
             return Ok(());
         }
-        if self.listed.len() >= limits::TOKENS {
+        if listed.len() >= limits::TOKENS {
             return Err(TokensError::TooMany);
         }
-        self.listed.push((hash, roles));
+        listed.push((hash, roles));
         Ok(())
+    }
+
+    /// Lists what another does, and nothing else; so does every clone. Issued tokens are known as before.
+    pub fn list(&self, other: &Self) {
+        let listed = other.known().clone();
+        *self.known_mut() = listed;
+    }
+
+    fn known(&self) -> RwLockReadGuard<'_, Listed> {
+        self.listed.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known_mut(&self) -> RwLockWriteGuard<'_, Listed> {
+        self.listed.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a presented text grants; `None` if it is no token of ours. Hashes are compared, in constant time each, so that
@@ -145,37 +170,34 @@ impl Tokens {
             return None;
         }
         let hash = hash(presented);
-        let listed = self.listed.iter().find(|(known, _)| *known == hash);
-        let listed =
-            listed.map(|(_, roles)| Grant { name: String::new(), roles: *roles, left: None });
-        listed.or_else(|| self.issued.find(&hash))
+        let known = self.known().iter().find(|(known, _)| *known == hash).map(|(_, roles)| *roles);
+        let listed = known.map(|roles| Grant { name: String::new(), roles, left: None });
+        listed.or_else(|| self.sealed.open(presented))
     }
 
-    /// Adds a token to this and every clone, for as long as `ttl` or the daemon last. A token that is there already is
-    /// granted anew.
-    pub fn issue(
-        &self,
-        token: &Token,
-        name: &str,
-        roles: Roles,
-        ttl: Option<Span>,
-    ) -> Result<(), TokensError> {
-        self.issued.add(hash(token.reveal()), name, roles, ttl)
+    /// Knows the tokens that were issued with this key, as their scheduler does; so does every clone.
+    pub fn seal(&self, key: &TokenKey) {
+        self.sealed.set(Seal::Scheduler(key.reveal()));
+    }
+
+    /// Knows issued tokens as a worker does that was given this when it joined, and no others; so does every clone.
+    pub fn trust(&self, key: Option<Secret>) {
+        self.sealed.set(key.map_or(Seal::Unknown, Seal::Worker));
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.listed.len()
+        self.known().len()
     }
 
     /// Whether nobody can be let in.
     pub fn is_empty(&self) -> bool {
-        self.listed.is_empty()
+        self.known().is_empty()
     }
 
     /// Whether any token grants a role.
     pub fn any(&self, role: Role) -> bool {
-        self.listed.iter().any(|(_, roles)| roles.allow(role))
+        self.known().iter().any(|(_, roles)| roles.allow(role))
     }
 }
 
@@ -214,6 +236,14 @@ mod tests {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
         let shown = path.display().to_string();
         Tokens::read(&path).map_err(|error| error.to_string().replace(&shown, "FILE"))
+    }
+
+    #[test]
+    fn clones_follow_when_others_are_listed() {
+        let [old, new] = [ADMIN, READER].map(|text| Tokens::one(&Token::new(text).unwrap()));
+        let clone = old.clone();
+        old.list(&new);
+        assert_eq!((clone.roles(ADMIN), clone.roles(READER)), (None, Some(Roles::ALL)));
     }
 
     #[test]

@@ -7,8 +7,8 @@ mod notice;
 
 use bireme_core::graph::GraphChunk;
 use bireme_core::id::{GraphId, SessionToken, SubmissionId, WorkerId};
-use bireme_core::reason::Refusal;
-use bireme_core::session::{Command, IndexRange, Known, Open, Opened, Put};
+use bireme_core::reason::{Reason, Refusal};
+use bireme_core::session::{Command, IndexRange, Known, Open, Opened, Owner, Put};
 use bireme_core::{Span, limits};
 use pb::session_command::Command as Wire;
 
@@ -23,8 +23,13 @@ impl TryFrom<pb::OpenSession> for Open {
     type Error = Refusal;
 
     fn try_from(message: pb::OpenSession) -> Result<Self, Refusal> {
-        let pb::OpenSession { token, name: text, ttl_us, weight_percent, known } = message;
+        let pb::OpenSession { token, name: text, ttl_us, weight_percent, known, by_name } = message;
+        if by_name && text.is_empty() {
+            return Err(Refusal::at(Reason::Malformed, "name", "coming back by name takes a name"));
+        }
         Ok(Self {
+            by_name,
+            owner: Owner::default(),
             token: id(&token, SessionToken::from_slice, "token")?,
             name: name(text, "name")?,
             ttl: span(ttl_us),
@@ -36,8 +41,9 @@ impl TryFrom<pb::OpenSession> for Open {
 
 impl From<Open> for pb::OpenSession {
     fn from(open: Open) -> Self {
-        let Open { token, name, ttl, weight_percent, known } = open;
+        let Open { token, name, by_name, owner: _, ttl, weight_percent, known } = open;
         Self {
+            by_name,
             token: id_bytes(token.to_bytes()),
             name,
             ttl_us: us(ttl),
@@ -67,15 +73,18 @@ impl TryFrom<pb::SessionOpened> for Opened {
 
     /// Nothing rides on `inline_bytes` here: whatever comes inside messages is taken.
     fn try_from(message: pb::SessionOpened) -> Result<Self, Refusal> {
-        let pb::SessionOpened { session, resumed, inline_bytes: _, ttl_us } = message;
-        Ok(Self { session: required(session, "session")?, resumed, ttl: Span(ttl_us) })
+        let pb::SessionOpened { session, resumed, inline_bytes: _, ttl_us, last_graph, last_value } =
+            message;
+        let session = required(session, "session")?;
+        Ok(Self { session, resumed, ttl: Span(ttl_us), last_graph, last_value })
     }
 }
 
 impl From<Opened> for pb::SessionOpened {
-    fn from(Opened { session, resumed, ttl }: Opened) -> Self {
+    fn from(Opened { session, resumed, ttl, last_graph, last_value }: Opened) -> Self {
         let session = Some(session.into());
-        Self { session, resumed, inline_bytes: limits::INLINE_BYTES, ttl_us: ttl.0 }
+        let inline_bytes = limits::INLINE_BYTES;
+        Self { session, resumed, inline_bytes, ttl_us: ttl.0, last_graph, last_value }
     }
 }
 

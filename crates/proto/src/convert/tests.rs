@@ -7,7 +7,7 @@ mod tolerated;
 use bireme_core::graph::{GraphChunk, GraphCounts, TaskState};
 use bireme_core::id::{ClusterId, Epoch, SessionId};
 use bireme_core::link::Hello;
-use bireme_core::protocol::{Announce, Heartbeat, Held, Join, Joined, Report};
+use bireme_core::protocol::{Announce, Heartbeat, Held, Join, Joined, Report, Secret};
 use bireme_core::reason::Refusal;
 use bireme_core::session::{Command, Notice, Open, Opened};
 use bireme_core::{ErrorClass, Span, TaskError, Value, limits};
@@ -61,7 +61,13 @@ fn commands_arrive_as_they_were() {
 fn sessions_are_opened_as_asked() {
     same::<pb::OpenSession, Open>(samples::open());
     let ttl = limits::SESSION_TTL;
-    same::<pb::SessionOpened, Opened>(Opened { session: SessionId(7), resumed: true, ttl });
+    same::<pb::SessionOpened, Opened>(Opened {
+        session: SessionId(7),
+        resumed: true,
+        ttl,
+        last_graph: 3,
+        last_value: 4,
+    });
 }
 
 #[test]
@@ -158,6 +164,7 @@ fn workers_join_and_beat_as_they_are() {
         heartbeat: limits::HEARTBEAT,
         lost_after: limits::WORKER_LOST,
         inline_bytes: limits::INLINE_BYTES,
+        token_key: Some(Secret([3; 32])),
     });
     let heartbeat = Heartbeat {
         stored_bytes: 1,

@@ -660,7 +660,7 @@ pub struct GraphOptions {
     /// What the session is told.
     #[prost(enumeration = "Watch", tag = "3")]
     pub watch: i32,
-    /// How long a finished graph nobody watches is kept; 0 is until its session ends.
+    /// How long the outputs are kept once every task has ended; 0 is until they are released, or the session ends.
     #[prost(uint64, tag = "4")]
     pub ttl_us: u64,
     /// Cancel the rest when more than this many tasks have failed; absent is never.
@@ -755,6 +755,9 @@ pub struct TaskClass {
     /// Where finished outputs are kept for good. Not yet.
     #[prost(string, tag = "15")]
     pub durable_uri: ::prost::alloc::string::String,
+    /// The function that the payloads call: only workers that have it are given them; empty is not said.
+    #[prost(string, tag = "16")]
+    pub function: ::prost::alloc::string::String,
 }
 /// Which kind of executor runs a payload.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -927,7 +930,7 @@ pub struct Command {
     /// Working directory; empty is a fresh one, removed when the outputs are stored.
     #[prost(string, tag = "3")]
     pub working_directory: ::prost::alloc::string::String,
-    /// What the process reads from its standard input; absent is nothing.
+    /// What the process reads from its standard input, a list one after the other; absent is nothing.
     #[prost(message, optional, tag = "4")]
     pub stdin: ::core::option::Option<Arg>,
     /// Files written before the process starts.
@@ -3999,7 +4002,7 @@ pub struct PreviousLife {
     pub started: ::prost::alloc::vec::Vec<AttemptId>,
 }
 /// The answer to `JoinFleet`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Joined {
     /// The worker's number.
     #[prost(message, optional, tag = "1")]
@@ -4016,6 +4019,10 @@ pub struct Joined {
     /// Under this number the worker names values of its own. Not yet.
     #[prost(uint64, tag = "5")]
     pub holder: u64,
+    /// 32 bytes that the second mark of an issued token is made with, by which the worker knows it; empty where the scheduler
+    /// asks for no tokens.
+    #[prost(bytes = "bytes", tag = "6")]
+    pub token_key: ::prost::bytes::Bytes,
 }
 /// Everything a worker holds. First a message with only `digest`; the parts follow if the scheduler asks for them.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -4241,6 +4248,9 @@ pub struct Draining {
     /// Why, for people.
     #[prost(string, tag = "1")]
     pub reason: ::prost::alloc::string::String,
+    /// It stays for a while after that, until `FleetOrder.drain` comes: values that only it has can be copied to others.
+    #[prost(bool, tag = "2")]
+    pub waits: bool,
 }
 /// One order to a worker.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -4728,13 +4738,13 @@ pub struct SessionDown {
     #[prost(message, repeated, tag = "3")]
     pub reports: ::prost::alloc::vec::Vec<SessionReport>,
 }
-/// Opens a session, or comes back to one by its token.
+/// Opens a session, or comes back to one by its token or its name.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct OpenSession {
     /// 16 bytes chosen by the client: whoever knows them is the session.
     #[prost(bytes = "bytes", tag = "1")]
     pub token: ::prost::bytes::Bytes,
-    /// For people, and to attach to a detached session by name.
+    /// For people, and to come back to the session by.
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
     /// How long the session outlives a lost stream; 0 is the scheduler's default.
@@ -4746,6 +4756,10 @@ pub struct OpenSession {
     /// What the client already knows; for a session that comes back.
     #[prost(message, repeated, tag = "5")]
     pub known: ::prost::alloc::vec::Vec<GraphKnown>,
+    /// Come back to the session of this name, which no stream may have, rather than open one. It was opened by a call with the
+    /// same bearer token as this one's, unless that is an administrator's. Its own token is `token` from here on.
+    #[prost(bool, tag = "6")]
+    pub by_name: bool,
 }
 /// What a client that comes back already knows of a graph.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -4785,6 +4799,12 @@ pub struct SessionOpened {
     /// Longest time the session outlives a lost stream.
     #[prost(uint64, tag = "4")]
     pub ttl_us: u64,
+    /// The greatest number among its graphs, of which this is the lower half; the next one's must be greater.
+    #[prost(uint32, tag = "5")]
+    pub last_graph: u32,
+    /// The greatest number among its values.
+    #[prost(uint64, tag = "6")]
+    pub last_value: u64,
 }
 /// One command of a client.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -6002,7 +6022,7 @@ pub struct GraphSummary {
     /// It outlives its session.
     #[prost(bool, tag = "7")]
     pub detached: bool,
-    /// After how long it is forgotten once it is done; 0 is with its session.
+    /// How long its outputs are kept once it is done; 0 is as long as its session.
     #[prost(uint64, tag = "8")]
     pub ttl_us: u64,
     /// Bytes of its outputs that are kept now.
@@ -6157,9 +6177,6 @@ pub struct TaskSummary {
     /// How many of its attempts ran; those given back before they started do not count.
     #[prost(uint32, tag = "6")]
     pub attempts: u32,
-    /// How long it has been in this state.
-    #[prost(uint64, tag = "7")]
-    pub state_us: u64,
     /// How long the parts of its last attempt took, where it ended.
     #[prost(message, optional, tag = "8")]
     pub timing: ::core::option::Option<Timing>,
@@ -6224,7 +6241,7 @@ pub struct GetTaskResponse {
     /// Why it failed, where it did.
     #[prost(message, optional, tag = "2")]
     pub error: ::core::option::Option<TaskError>,
-    /// Its attempts, the latest first; at most 100.
+    /// Its attempts that are remembered, the latest first; at most 100.
     #[prost(message, repeated, tag = "3")]
     pub attempts: ::prost::alloc::vec::Vec<AttemptSummary>,
     /// What it takes while it runs.
@@ -6299,9 +6316,6 @@ pub struct ExplainTaskResponse {
     /// Where it is ready: for each worker the first reason.
     #[prost(message, repeated, tag = "5")]
     pub workers: ::prost::alloc::vec::Vec<WorkerReason>,
-    /// How many tasks would run before it.
-    #[prost(uint64, tag = "6")]
-    pub ahead_of_it: u64,
     /// Where it waits for a retry: until then.
     #[prost(uint64, tag = "7")]
     pub backoff_us: u64,

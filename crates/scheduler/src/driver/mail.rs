@@ -34,7 +34,7 @@ pub(crate) enum Mail {
     /// Somebody looks at the machine.
     Look(Box<dyn FnOnce(&Scene<'_>) + Send>),
     /// A session that is driven by calls is opened.
-    Opened { open: Open, reply: oneshot::Sender<Option<Opened>> },
+    Opened { open: Open, reply: oneshot::Sender<Result<Opened, Refusal>> },
     /// News of a worker.
     Reports { conn: ConnId, batch: Box<WorkerBatch> },
     /// The scheduler is about to end: tell everybody, and end the workers too if asked.
@@ -69,6 +69,14 @@ pub(crate) enum By {
     Number(SessionId),
     /// The session's with this token.
     Token(SessionToken),
+}
+
+impl Mail {
+    /// Whether it is parts of graphs and nothing else.
+    pub(crate) fn is_only_chunks(&self) -> bool {
+        let Self::Commands { commands, .. } = self else { return false };
+        commands.iter().all(|command| matches!(command, Ok(Command::Chunk(_))))
+    }
 }
 
 /// One message of a worker.
@@ -163,11 +171,7 @@ impl Mailbox {
     pub(crate) async fn open(&self, open: Open) -> Result<Opened, Refusal> {
         let (reply, answer) = oneshot::channel();
         self.send(Mail::Opened { open, reply }).await?;
-        let opened = answer.await.map_err(|_| ended())?;
-        opened.ok_or_else(|| {
-            let message = format!("there are {} sessions, which is the limit", limits::SESSIONS);
-            Refusal::new(Reason::Busy, message)
-        })
+        answer.await.map_err(|_| ended())?
     }
 }
 

@@ -38,6 +38,15 @@ impl Stream {
     }
 }
 
+/// Whose streams are flushed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Whom {
+    /// Everybody's.
+    All,
+    /// Those of workers; sessions wait.
+    Workers,
+}
+
 /// All streams.
 #[derive(Debug)]
 pub(crate) struct Streams {
@@ -115,19 +124,23 @@ impl Streams {
         }
     }
 
-    /// Moves what the machine has to tell into every woken stream, as far as there is room. Returns whether there was any.
-    pub(crate) fn flush(&mut self, machine: &mut Machine) -> bool {
+    /// Moves what the machine has to tell into woken streams, as far as there is room. Returns whether there was any.
+    pub(crate) fn flush(&mut self, machine: &mut Machine, whom: Whom) -> bool {
         let any = !self.woken.is_empty();
         let mut woken = std::mem::take(&mut self.woken);
         // Workers first: what they are told is work, and a session loses nothing by hearing of it a little later.
-        for sessions in [false, true] {
-            for &conn in &woken {
-                if self.is_session(conn) == sessions {
-                    self.flush_conn(conn, machine);
-                }
+        woken.retain(|&conn| {
+            let waits = self.is_session(conn);
+            if !waits {
+                self.flush_conn(conn, machine);
+            }
+            waits
+        });
+        if whom == Whom::All {
+            for conn in woken.drain(..) {
+                self.flush_conn(conn, machine);
             }
         }
-        woken.clear();
         self.woken = woken;
         any
     }

@@ -1,188 +1,17 @@
-//! How sessions come, what they ask, and how graphs end with them.
+//! What sessions ask, and how graphs end.
 
 use bireme_core::error::{ErrorClass, TaskError};
-use bireme_core::id::{GraphId, SessionId, SessionToken, SubmissionId};
+use bireme_core::id::{GraphId, SessionId, SubmissionId};
 use bireme_core::reason::{Reason, Refusal};
-use bireme_core::session::{Command, IndexRange, Known, Open, Opened};
+use bireme_core::session::{Command, IndexRange};
 use bireme_core::{Span, limits};
 
 use super::number::{GraphNo, TaskRef};
-use super::session::{News, Outcome, Session};
+use super::session::{News, Outcome};
 use super::task::{Phase, flag};
-use super::{ConnId, Effect, Machine, Timer};
+use super::{Effect, Machine};
 
 impl Machine {
-    pub(super) fn on_session_opened(
-        &mut self,
-        conn: Option<ConnId>,
-        open: Open,
-        effects: &mut Vec<Effect>,
-    ) {
-        let known = self.tokens.get(&open.token).copied();
-        let id = match known {
-            Some(id) => id,
-            None if self.sessions.len() >= limits::SESSIONS => {
-                if let Some(conn) = conn {
-                    let refusal = Refusal::new(
-                        Reason::Busy,
-                        format!("{} sessions, the limit", self.sessions.len()),
-                    );
-                    effects.push(Effect::Disconnect { conn, refusal });
-                }
-                return;
-            }
-            None => {
-                let id = SessionId(self.next_session);
-                self.next_session += 1;
-                self.tokens.insert(open.token, id);
-                self.sessions.insert(id, Session::new(id, open.token, self.now));
-                id
-            }
-        };
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        // Whoever comes back keeps what he does not say anew.
-        if known.is_none() || !open.name.is_empty() {
-            session.name = open.name;
-        }
-        session.weight_percent = open.weight_percent.max(1);
-        if let Some(ttl) = open.ttl.or(known.is_none().then_some(limits::SESSION_TTL)) {
-            session.ttl = ttl.min(limits::SESSION_TTL_MAX);
-        }
-        session.left = self.now;
-        let opened = Opened { session: id, resumed: known.is_some(), ttl: session.ttl };
-        if let Some(conn) = conn {
-            if let Some(old) = session.conn.replace(conn) {
-                let refusal = Refusal::new(Reason::Superseded, "the session has connected anew");
-                effects.push(Effect::Disconnect { conn: old, refusal });
-            }
-            session.outbox.open();
-            session.answers = 0;
-        } else {
-            self.timers.insert((self.now + opened.ttl, Timer::Session(id)));
-        }
-        effects.push(Effect::SessionOpened { conn, opened });
-        if conn.is_some() {
-            self.tell_everything(id, &open.known);
-        }
-    }
-
-    /// Marks everything a client that has just connected does not know.
-    fn tell_everything(&mut self, id: SessionId, known: &[Known]) {
-        let workers: Vec<_> = self.workers.keys().collect();
-        for worker in workers {
-            self.tell_session(id, News::Worker(worker));
-        }
-        let graphs: Vec<GraphNo> = self
-            .sessions
-            .get(&id)
-            .map(|session| session.graphs.iter().copied().collect())
-            .unwrap_or_default();
-        for no in graphs {
-            let graph = self.graph_mut(no);
-            graph.notice = true;
-            let seen = known
-                .iter()
-                .find(|known| known.graph == graph.id)
-                .map_or(&[][..], |known| &known.seen);
-            let has_seen = |index: u32| {
-                seen.iter().any(|range| range.first <= index && index - range.first < range.count)
-            };
-            // What it saw finish may have failed since: an output was lost and could not be made again.
-            let is_news = |index: u32| {
-                let phase = graph.task(index).phase;
-                phase.is_final() && (phase != Phase::Finished || !has_seen(index))
-            };
-            let ended: Vec<u32> = (0..graph.len()).filter(|index| is_news(*index)).collect();
-            for index in 0..graph.len() {
-                if graph.task(index).has(flag::NOTICE) {
-                    graph.task_mut(index).clear(flag::NOTICE);
-                }
-            }
-            self.tell_session(id, News::Graph(no));
-            for index in ended {
-                self.note_end(TaskRef { graph: no, index });
-            }
-        }
-    }
-
-    pub(super) fn on_session_disconnected(&mut self, conn: ConnId, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        if session.conn != Some(conn) {
-            return; // A newer stream has taken its place.
-        }
-        session.conn = None;
-        session.left = self.now;
-        session.outbox.close();
-        let due = self.now + session.ttl;
-        for no in session.graphs.clone() {
-            self.graph_mut(no).notice = false;
-        }
-        self.timers.insert((due, Timer::Session(id)));
-    }
-
-    pub(super) fn on_session_timer(&mut self, id: SessionId, effects: &mut Vec<Effect>) {
-        let Some(session) = self.sessions.get(&id) else { return };
-        if session.conn.is_some() {
-            return;
-        }
-        let due = session.left + session.ttl;
-        let detached = session.graphs.iter().any(|no| self.graph(*no).options.detached);
-        if due > self.now {
-            self.timers.insert((due, Timer::Session(id)));
-        } else if detached {
-            self.drop_attached(id);
-            self.timers.insert((self.now + limits::SESSION_TTL_MAX, Timer::Session(id)));
-        } else {
-            self.end_session(id, effects);
-        }
-    }
-
-    /// Drops the graphs of a session that do not outlive it.
-    fn drop_attached(&mut self, id: SessionId) {
-        let graphs =
-            self.sessions.get(&id).map(|session| session.graphs.clone()).unwrap_or_default();
-        for no in graphs {
-            if !self.graph(no).options.detached {
-                self.drop_graph(no);
-            }
-        }
-    }
-
-    /// Ends a session that asked for it, unless a graph of it lives on. One with a stream ends with that, once the answer is
-    /// read; nobody can come back to it.
-    fn close_session(&mut self, id: SessionId, effects: &mut Vec<Effect>) {
-        let Some(session) = self.sessions.get_mut(&id).filter(|session| session.graphs.is_empty())
-        else {
-            return;
-        };
-        if session.conn.is_none() {
-            return self.end_session(id, effects);
-        }
-        session.ttl = Span::ZERO;
-        let token = session.token;
-        self.forget_token(id, token);
-    }
-
-    /// Lets nobody come back to a session by its token, which by now may be another's.
-    fn forget_token(&mut self, id: SessionId, token: SessionToken) {
-        if self.tokens.get(&token) == Some(&id) {
-            self.tokens.remove(&token);
-        }
-    }
-
-    fn end_session(&mut self, id: SessionId, effects: &mut Vec<Effect>) {
-        let graphs =
-            self.sessions.get(&id).map(|session| session.graphs.clone()).unwrap_or_default();
-        for no in graphs {
-            self.drop_graph(no);
-        }
-        self.drop_values(id);
-        if let Some(session) = self.sessions.remove(&id) {
-            self.forget_token(id, session.token);
-        }
-        effects.push(Effect::SessionGone(id));
-    }
-
     pub(super) fn on_commanded(
         &mut self,
         id: SessionId,
@@ -332,15 +161,35 @@ impl Machine {
     fn on_release(&mut self, session: SessionId, graph: GraphId, ranges: &[IndexRange]) -> Outcome {
         let no = self.own_graph(session, graph)?;
         for task in self.named(no, ranges) {
-            self.task_mut(task).set(flag::GIVEN_UP);
-            let graph = self.graph(no);
-            let record = graph.task(task.index);
-            if record.phase == Phase::Finished && !graph.needs(record) {
-                self.release_outputs(task);
-            }
-            self.fold(task);
+            self.give_up(task);
         }
         self.done(no)
+    }
+
+    /// Nobody but other tasks needs the outputs of a task any more.
+    fn give_up(&mut self, task: TaskRef) {
+        self.task_mut(task).set(flag::GIVEN_UP);
+        let graph = self.graph(task.graph);
+        let record = graph.task(task.index);
+        if record.phase == Phase::Finished && !graph.needs(record) {
+            self.release_outputs(task);
+        }
+        self.fold(task);
+    }
+
+    /// Drops the outputs of a graph that is done for as long as it asked for. One that runs again meanwhile gets its time anew.
+    pub(super) fn on_expiry(&mut self, no: GraphNo) {
+        let Some(graph) = self.graphs.get(no.0 as usize).and_then(Option::as_deref) else { return };
+        let due = graph.ended.zip(graph.options.ttl).map(|(ended, ttl)| ended + ttl);
+        if due.is_none_or(|due| due > self.now) {
+            return;
+        }
+        for task in self.named(no, &[]) {
+            // What failed or was cancelled may be tried again.
+            if self.task(task).phase == Phase::Finished {
+                self.give_up(task);
+            }
+        }
     }
 
     fn on_retry(&mut self, session: SessionId, graph: GraphId, ranges: &[IndexRange]) -> Outcome {

@@ -26,13 +26,22 @@ pub(super) struct Drain {
     copies: BTreeMap<ObjectId, (WorkerId, Time)>,
     /// Values that nobody else had when last looked.
     alone: VecDeque<ObjectId>,
+    /// It leaves by itself before long: it is not kept for values that nobody can take.
+    insists: bool,
     /// What it was told, once it was told to go: told again on each new stream.
     pub(super) told: Option<Errand>,
 }
 
 impl Drain {
     fn new(reason: String) -> Self {
-        Self { reason, deadline: None, copies: BTreeMap::new(), alone: VecDeque::new(), told: None }
+        Self {
+            reason,
+            deadline: None,
+            copies: BTreeMap::new(),
+            alone: VecDeque::new(),
+            insists: false,
+            told: None,
+        }
     }
 
     /// Values that would be lost with the worker, as far as known.
@@ -103,6 +112,16 @@ impl Machine {
         self.set_drain_timer(id);
     }
 
+    /// A worker leaves by itself, and waits until others have copied what only it holds.
+    pub(super) fn help_to_leave(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(id) else { return };
+        let reason = || Box::new(Drain::new("leaves by itself".to_owned()));
+        worker.drain.get_or_insert_with(reason).insists = true;
+        self.drains.insert(id);
+        self.seek_lone_values(id);
+        self.set_drain_timer(id);
+    }
+
     /// Somebody asks that a worker leave now; running code may go on for `grace`.
     pub(super) fn on_worker_stop_asked(
         &mut self,
@@ -151,22 +170,26 @@ impl Machine {
             return;
         }
         self.copy_values(id);
-        let is_idle = |machine: &Self| {
-            let worker = machine.workers.get(id);
-            worker.is_some_and(|worker| {
-                let left = worker.drain.as_ref().map_or(0, |drain| drain.values());
-                worker.sent.is_empty() && worker.announcing.is_none() && left == 0
-            })
-        };
-        if is_idle(self) {
+        if self.may_go(id) {
             // What ran meanwhile has left values too.
             self.seek_lone_values(id);
-            if is_idle(self) {
+            if self.may_go(id) {
                 self.dismiss(id, Errand::Leave(None));
             } else {
                 self.copy_values(id);
             }
         }
+    }
+
+    /// Whether nothing runs on a worker and nothing would be lost with it, or nothing could be saved.
+    fn may_go(&self, id: WorkerId) -> bool {
+        let Some(worker) = self.workers.get(id) else { return false };
+        let Some(drain) = &worker.drain else { return false };
+        let others_stay =
+            || self.workers.values().any(|other| other.conn.is_some() && !other.draining);
+        worker.sent.is_empty()
+            && worker.announcing.is_none()
+            && (drain.values() == 0 || (drain.insists && !others_stay()))
     }
 
     /// Tells a worker to go.

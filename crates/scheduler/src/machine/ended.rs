@@ -23,7 +23,7 @@ impl Machine {
         let ended = report.ended();
         let before = self.errands_of(worker);
         match report {
-            Report::Draining => self.on_draining(worker),
+            Report::Draining { waits } => self.on_draining(worker, waits),
             Report::Failed { attempt, error, timing } => {
                 self.on_failed(worker, attempt, error, &timing);
             }

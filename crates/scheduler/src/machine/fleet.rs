@@ -91,10 +91,14 @@ impl Machine {
         self.fleet_version
     }
 
-    pub(super) fn on_draining(&mut self, id: WorkerId) {
+    /// A worker leaves, at once or when its values have been copied.
+    pub(super) fn on_draining(&mut self, id: WorkerId, waits: bool) {
         if let Some(worker) = self.workers.get_mut(id) {
             worker.draining = true;
             worker.leaving = true;
+        }
+        if waits {
+            self.help_to_leave(id);
         }
         self.touch(id);
         self.fleet_changed();

@@ -9,7 +9,7 @@ use bireme_core::{ObjectId, TaskError, Time};
 use bytes::Bytes;
 
 use super::number::{ClassNo, NONE, ObjectNo};
-use super::table::Tasks;
+use super::table::{Tasks, row_of};
 use super::task::{Edge, Failure, Task, flag};
 
 /// A graph and everything in it.
@@ -27,6 +27,8 @@ pub(super) struct Graph {
     pub(super) classes: Vec<(ClassNo, u16)>,
     pub(super) externals: Vec<ObjectId>,
     keys: Keys,
+    /// For each prefix of given keys that look like those of rows, the lowest row.
+    row_like: BTreeMap<Box<str>, u32>,
     /// Object numbers of tasks with several outputs.
     pub(super) several: BTreeMap<u32, Box<[ObjectNo]>>,
     pub(super) failures: BTreeMap<u32, Failure>,
@@ -47,6 +49,8 @@ pub(super) struct Graph {
     pub(super) told: Time,
     /// A timer will have its session told.
     pub(super) timer: bool,
+    /// When its last task ended, if it is done.
+    pub(super) ended: Option<Time>,
 }
 
 impl Graph {
@@ -61,6 +65,7 @@ impl Graph {
             classes: Vec::new(),
             externals: Vec::new(),
             keys: Keys::default(),
+            row_like: BTreeMap::new(),
             several: BTreeMap::new(),
             failures: BTreeMap::new(),
             created: now,
@@ -72,6 +77,7 @@ impl Graph {
             notice: false,
             told: Time::default(),
             timer: false,
+            ended: None,
         }
     }
 
@@ -189,7 +195,21 @@ impl Graph {
         if let Some(row) = tasks.find_row(key) {
             return Err(row);
         }
-        self.keys.take(hasher, key, index, |other| key_in(tasks, texts, other) == bytes)
+        self.keys.take(hasher, key, index, |other| key_in(tasks, texts, other) == bytes)?;
+        if let Some((prefix, row)) = row_of(key) {
+            let lowest = self.row_like.entry(prefix.into()).or_insert(row);
+            *lowest = row.min(*lowest);
+        }
+        Ok(())
+    }
+
+    /// Why no array of `count` rows can have this prefix: what has it, or the key of a row.
+    pub(super) fn prefix_taken(&self, prefix: &str, count: u32) -> Option<String> {
+        if self.tasks.has_prefix(prefix) {
+            return Some("another array of the graph".to_owned());
+        }
+        let row = self.row_like.get(prefix).filter(|row| **row < count)?;
+        Some(format!("the task of key {:?}", format!("{prefix}[{row}]")))
     }
 }
 

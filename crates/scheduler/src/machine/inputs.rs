@@ -181,7 +181,8 @@ impl Machine {
 
     /// An input of attempts on a worker could not be had from those who should have it. Who does have it, and only could not
     /// be reached, is to drop it: nobody will ask there again. Those who were asked for what an earlier attempt had made may
-    /// have got it anew since: they keep it.
+    /// have got it anew since: they keep it. So does the last of those who have what nobody can make again: the attempts are
+    /// made again instead, as often as a task may crash.
     pub(super) fn on_input_missing(
         &mut self,
         worker: WorkerId,
@@ -191,11 +192,20 @@ impl Machine {
     ) {
         let no = self.find_object(id);
         let asked = if made_by == self.made_by(id) { asked } else { &[] };
+        let mut spared = false;
         for holder in asked {
+            if no.is_some_and(|no| self.is_last_of_its_kind(no, *holder)) {
+                spared = true;
+                continue;
+            }
             if let Some(no) = no {
                 self.lose_replica(*holder, no);
             }
             self.drop_stray(*holder, id);
+        }
+        if spared {
+            self.try_fetchers_again(worker, id, asked);
+            return;
         }
         let stored = no.and_then(|no| self.objects.get(no)).is_some_and(Object::is_stored);
         if stored {
@@ -207,6 +217,32 @@ impl Machine {
                 self.call_off(task);
                 self.take_back_followers(task, worker);
                 self.wait_for_inputs(task);
+            }
+        }
+    }
+
+    /// Whether a worker that is there has the only replica of a value that cannot be made again.
+    fn is_last_of_its_kind(&self, no: ObjectNo, holder: WorkerId) -> bool {
+        let Some(object) = self.objects.get(no) else { return false };
+        let is_here = self.workers.contains_key(holder);
+        let can_be_made = self.producer_of(object.id).is_some_and(|task| self.may_run_again(task));
+        is_here && !can_be_made && !object.small.is_here() && object.holders.as_slice() == [holder]
+    }
+
+    /// Attempts on a worker could not have an input that is there all the same: they are made again, but not for ever.
+    fn try_fetchers_again(&mut self, worker: WorkerId, id: ObjectId, asked: &[WorkerId]) {
+        let name = |id: &WorkerId| self.workers.get(*id).map(|worker| worker.join.name.clone());
+        let holders: Vec<String> = asked.iter().filter_map(name).collect();
+        let message = format!("{id} could not be fetched from {}", holders.join(", "));
+        for task in self.takers_on(worker, id) {
+            if !self.task(task).phase.is_sent() {
+                continue;
+            }
+            self.call_off(task);
+            self.take_back_followers(task, worker);
+            match self.count_crash(task, Box::new(lost_input(&message))) {
+                None => self.wait_for_inputs(task),
+                Some(error) => self.fail_from(task, Failure::Own(error)),
             }
         }
     }

@@ -168,8 +168,12 @@ impl Machine {
         }
         let (count, name) = (self.workers.len(), &first.join.name);
         let takes = &class.resources;
-        let message =
-            format!("none of {count} workers can run tasks that take {takes}: {name} {reason}");
+        let message = match self.nobody_has(class) {
+            Some(function) => format!("no worker has the function {function}: {name} {reason}"),
+            None => {
+                format!("none of {count} workers can run tasks that take {takes}: {name} {reason}")
+            }
+        };
         let (session, id) = (self.graph(no).session, self.graph(no).id);
         let refusal = Refusal::new(Reason::NoWorker, message);
         // Each class may bring one, so they are bounded as answers are.
@@ -222,8 +226,8 @@ impl Machine {
     ) -> Result<Option<std::ops::Range<u32>>, Refusal> {
         let TaskArray { key_prefix, count, class, payload, rows, inputs, priority, order } = array;
         let graph = self.graph_mut(no);
-        if graph.tasks.has_prefix(&key_prefix) {
-            let message = format!("prefix {key_prefix:?} is taken by another array of the graph");
+        if let Some(by) = graph.prefix_taken(&key_prefix, count) {
+            let message = format!("prefix {key_prefix:?} is taken by {by}");
             return Err(Refusal::at(
                 Reason::KeyDuplicate,
                 format!("arrays[{n}].key_prefix"),

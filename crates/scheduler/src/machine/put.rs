@@ -3,6 +3,8 @@
 //! A session tells of a value when a worker has it. The worker tells too, and may be heard first: what no session has told
 //! of yet stays where it is as long as its session lives.
 
+use std::ops::RangeInclusive;
+
 use bireme_core::id::{SessionId, WorkerId};
 use bireme_core::limits;
 use bireme_core::object::ObjectId;
@@ -111,10 +113,7 @@ impl Machine {
                 self.drop_object(no);
             }
         }
-        let all = ObjectId::Held { holder: session.into(), n: 0 }..=ObjectId::Held {
-            holder: session.into(),
-            n: u64::MAX,
-        };
+        let all = all_of(session);
         let mut untold: Vec<(WorkerId, ObjectId)> = Vec::new();
         for worker in self.workers.values_mut() {
             untold.extend(worker.untold.range(all.clone()).map(|object| (worker.id, *object)));
@@ -123,6 +122,17 @@ impl Machine {
         for (worker, object) in untold {
             self.errand(worker, Errand::Release(object));
         }
+    }
+
+    /// The greatest number among the values that a session has put, those among them that it has not told of yet.
+    pub(super) fn last_value(&self, session: SessionId) -> u64 {
+        let told = self.sessions.get(&session).and_then(|session| session.told.last());
+        let untold = self.workers.values().flat_map(|worker| worker.untold.range(all_of(session)));
+        let untold = untold.filter_map(|object| match object {
+            ObjectId::Held { n, .. } => Some(*n),
+            ObjectId::Output { .. } => None,
+        });
+        untold.chain(told).max().unwrap_or(0)
     }
 
     /// Whether a session that is here may still tell of a value that a worker has: then the worker is to keep it.
@@ -139,6 +149,12 @@ impl Machine {
     }
 }
 
+/// All values that a session can number.
+fn all_of(session: SessionId) -> RangeInclusive<ObjectId> {
+    let holder = session.into();
+    ObjectId::Held { holder, n: 0 }..=ObjectId::Held { holder, n: u64::MAX }
+}
+
 fn is_held_by(object: ObjectId, session: SessionId) -> bool {
     matches!(object, ObjectId::Held { holder, .. } if holder == session.into())
 }
@@ -153,6 +169,11 @@ pub(super) struct Numbers {
 impl Numbers {
     pub(super) fn contains(&self, n: u64) -> bool {
         self.runs.range(..=n).next_back().is_some_and(|(_, last)| *last >= n)
+    }
+
+    /// The greatest of them.
+    fn last(&self) -> Option<u64> {
+        self.runs.last_key_value().map(|(_, last)| *last)
     }
 
     pub(super) fn insert(&mut self, n: u64) {

@@ -165,6 +165,13 @@ impl Machine {
                 continue;
             };
             graph.stirred = false;
+            if !graph.is_done() {
+                graph.ended = None;
+            } else if graph.ended.is_none() {
+                graph.ended = Some(now);
+                let expires = graph.options.ttl.map(|ttl| (now + ttl, Timer::Expire(no)));
+                self.timers.extend(expires);
+            }
             let due = graph.told + limits::GRAPH_UPDATE;
             if graph.notice {
                 continue;

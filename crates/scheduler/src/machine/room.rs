@@ -19,8 +19,8 @@ use super::worker::Worker;
 /// Workers of a kind that are looked at, in order of load, for one that would run a task at once.
 const LOOK: usize = 16;
 
-/// What a class can tell of a worker, but for its name and memory: cpus, other resources, labels.
-type Traits = (u64, Vec<(String, u64)>, Vec<(String, String)>);
+/// What a class can tell of a worker, but for its name and memory: cpus, other resources, labels, functions.
+type Traits = (u64, Vec<(String, u64)>, Vec<(String, String)>, Vec<String>);
 
 /// All kinds of workers there ever were.
 #[derive(Debug, Default)]
@@ -42,7 +42,8 @@ impl Kinds {
     pub(super) fn of(&mut self, join: &Join) -> KindNo {
         let others =
             join.resources.others().map(|(name, units)| (name.to_owned(), units)).collect();
-        let traits = (join.resources.cpu_units, others, join.labels.clone());
+        let (labels, functions) = (join.labels.clone(), join.functions.clone());
+        let traits = (join.resources.cpu_units, others, labels, functions);
         *self.numbers.entry(traits).or_insert_with(|| {
             self.slots.push(Kind { example: join.clone(), roomy: BTreeSet::new() });
             KindNo(u32::try_from(self.slots.len() - 1).expect("limits::WORKERS is below 2^32"))
@@ -69,6 +70,7 @@ impl Kinds {
             need.memory_bytes = 0;
             join.resources.fits(&need)
                 && class.labels.iter().all(|label| join.labels.contains(label))
+                && class.function.as_ref().is_none_or(|name| join.functions.contains(name))
         };
         (0..)
             .zip(&self.slots)
@@ -181,7 +183,7 @@ impl Machine {
 
 /// Whether tasks of a class could ever run on a worker.
 pub(super) fn could_run(worker: &Worker, class: &TaskClass) -> bool {
-    let is_plain = class.workers.is_empty() && class.labels.is_empty();
+    let is_plain = class.workers.is_empty() && class.labels.is_empty() && class.function.is_none();
     if is_plain {
         worker.join.resources.fits(&class.resources)
     } else {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bireme_core::id::{GraphId, SessionId, SessionToken, SubmissionId, WorkerId};
 use bireme_core::link::Outbox;
 use bireme_core::reason::Refusal;
+use bireme_core::session::Owner;
 use bireme_core::{ObjectId, Span, Time, limits};
 
 use super::ConnId;
@@ -38,6 +39,8 @@ pub(super) enum News {
 pub(super) struct Session {
     pub(super) id: SessionId,
     pub(super) token: SessionToken,
+    /// Who opened it.
+    pub(super) owner: Owner,
     pub(super) name: String,
     pub(super) ttl: Span,
     pub(super) weight_percent: u32,
@@ -65,6 +68,7 @@ impl Session {
         Self {
             id,
             token,
+            owner: Owner::default(),
             name: String::new(),
             ttl: limits::SESSION_TTL,
             weight_percent: 100,

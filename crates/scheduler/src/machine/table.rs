@@ -179,8 +179,7 @@ impl Tasks {
 
     /// The row with this key, `PREFIX[ROW]`.
     pub(super) fn find_row(&self, key: &str) -> Option<u32> {
-        let (prefix, row) = key.strip_suffix(']')?.rsplit_once('[')?;
-        let row: u32 = row.parse().ok()?;
+        let (prefix, row) = row_of(key)?;
         let array = self.arrays.iter().find(|array| *array.prefix == *prefix)?;
         ((row as usize) < array.rows.len()).then_some(array.first + row)
     }
@@ -194,6 +193,12 @@ impl Tasks {
     pub(super) fn iter(&self) -> impl Iterator<Item = &Task> {
         (0..self.len).filter_map(|index| self.get(index))
     }
+}
+
+/// Takes the key of a row apart, `PREFIX[ROW]`.
+pub(super) fn row_of(key: &str) -> Option<(&str, u32)> {
+    let (prefix, row) = key.strip_suffix(']')?.rsplit_once('[')?;
+    Some((prefix, row.parse().ok()?))
 }
 
 impl Array {

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::Machine;
 use super::graph::Graph;
-use super::number::TaskRef;
+use super::number::{GraphNo, TaskRef};
 use super::object::Object;
 use super::session::News;
 use super::task::{Failure, flag};
@@ -211,6 +211,9 @@ impl Machine {
                     used += refusal.message.len();
                     out.push(Notice::Refused { submission, refusal });
                 }
+                News::Graph(no) if self.has_untold_ends(session, no) => {
+                    self.tell_session(session, news);
+                }
                 News::Graph(no) => {
                     let now = self.now;
                     let Some(graph) =
@@ -246,6 +249,15 @@ impl Machine {
             }
         }
         self.sessions.get(&session).is_some_and(|session| !session.outbox.is_empty())
+    }
+
+    /// Whether a graph is done and not all of its ends are told: they go first, so that whoever hears that it is done has heard
+    /// of all of them.
+    fn has_untold_ends(&self, session: SessionId, no: GraphNo) -> bool {
+        let graph = self.graphs.get(no.0 as usize).and_then(Option::as_deref);
+        let is_end = |news: &News| matches!(news, News::Task(task) if task.graph == no);
+        graph.is_some_and(Graph::is_done)
+            && self.sessions.get(&session).is_some_and(|session| session.outbox.iter().any(is_end))
     }
 
     /// Appends how a task ended, if it has. Returns the size of that in bytes, about.

@@ -2,7 +2,9 @@
 
 mod blame;
 mod drain;
+mod ends;
 mod harness;
+mod sessions;
 mod streams;
 
 use expect_test::expect;
@@ -189,6 +191,101 @@ fn rows_may_take_the_outputs_of_rows() {
             finish 2 r[1] ->
             finish 2 s[0] -> 2: release r[0] | client: finished s[0]
             finish 2 s[1] -> 2: release r[1] | client: finished s[1] | client: done
+        "]],
+    );
+}
+
+#[test]
+fn outputs_are_dropped_when_the_time_of_their_graph_is_up() {
+    check(
+        "join 1 1 | ttl 500 | submit a b:a c | finish 1 a | finish 1 b | tick 600 | fail 1 c | tick 499 | retry c | tick 100 | finish 1 c | tick 499 | tick 1",
+        &expect![[r"
+            join 1 1       ->
+            ttl 500        ->
+            submit a b:a c -> 1: start a.1 | 1: start b.1 ahead | 1: start c.1
+            finish 1 a     ->
+            finish 1 b     -> 1: release a | client: finished b
+            tick 600       ->
+            fail 1 c       -> 1: settle c.1 | client: failed c | client: done
+            tick 499       ->
+            retry c        -> 1: start c.2
+            tick 100       ->
+            finish 1 c     -> client: finished c | client: done
+            tick 499       ->
+            tick 1         -> 1: release b | 1: release c
+        "]],
+    );
+}
+
+#[test]
+fn a_task_goes_where_its_function_is() {
+    check(
+        "join 1 1 fn:builtin/noop | class calls count | submit a | why a | join 2 1 fn:count fn:sum | class calls mean | submit b | why b",
+        &expect![[r"
+            join 1 1 fn:builtin/noop ->
+            class calls count        ->
+            submit a                 -> client: warning NO_WORKER
+            why a                    -> is ready; no worker has the function count | w1 lacks the function count; it has none of its own, for ever
+            join 2 1 fn:count fn:sum -> 2: start a.1
+            class calls mean         ->
+            submit b                 -> client: warning NO_WORKER
+            why b                    -> is ready; no worker has the function mean | w1 lacks the function mean; it has none of its own, for ever | w2 lacks the function mean; it has count, sum, for ever
+        "]],
+    );
+}
+
+#[test]
+fn the_last_replica_of_a_put_value_outlives_fetches_that_fail() {
+    check(
+        "join 1 1 | join 2 1 | put 7 1 | submit a b | away 1 | unreachable 2 n 7 at 1 | error b",
+        &expect![[r"
+            join 1 1               ->
+            join 2 1               ->
+            put 7 1                -> client: accepted
+            submit a b             -> 1: start a.1 | 2: start b.1
+            away 1                 ->
+            unreachable 2 n 7 at 1 -> 2: retract b.1 | 2: start b.2
+            error b                ->
+        "]],
+    );
+    check(
+        "crashes 1 | join 1 1 | join 2 1 | put 7 1 | submit a b | unreachable 2 n 7 at 1 | unreachable 2 n 7 at 1 | finish 1 a | error b | submit c",
+        &expect![[r"
+            crashes 1              ->
+            join 1 1               ->
+            join 2 1               ->
+            put 7 1                -> client: accepted
+            submit a b             -> 1: start a.1 | 2: start b.1
+            unreachable 2 n 7 at 1 -> 2: retract b.1 | 2: start b.2
+            unreachable 2 n 7 at 1 -> 2: retract b.2 | client: failed b
+            finish 1 a             -> client: finished a | client: done
+            error b                -> INPUT_LOST: h1:7 could not be fetched from w1
+            submit c               -> 1: start c.1
+        "]],
+    );
+}
+
+#[test]
+fn a_task_shows_what_is_around_it() {
+    check(
+        "join 1 1 | submit a b:a c:a,b | around b | around a | around c",
+        &expect![[r"
+            join 1 1           ->
+            submit a b:a c:a,b -> 1: start a.1 | 1: start b.1 ahead | 1: start c.1 ahead
+            around b           -> needs a | needed by c
+            around a           -> needs  | needed by c,b
+            around c           -> needs a,b | needed by
+        "]],
+    );
+}
+
+#[test]
+fn an_array_takes_no_key_that_is_given_already() {
+    check(
+        "array 3 after r[2] | array 2 after r[2]",
+        &expect![[r"
+            array 3 after r[2] -> client: refused KEY_DUPLICATE
+            array 2 after r[2] ->
         "]],
     );
 }

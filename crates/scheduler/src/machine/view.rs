@@ -1,15 +1,15 @@
 //! What people are shown: copies of the machine's state, made when asked for.
 
 use bireme_core::error::Exit;
-use bireme_core::graph::{GraphCounts, TaskState};
+use bireme_core::graph::{GraphCounts, TaskClass, TaskState};
 use bireme_core::id::{AttemptId, AttemptNo, GraphId, SessionId, TaskId, WorkerId};
 use bireme_core::object::ObjectId;
 use bireme_core::protocol::{Heartbeat, Join};
 use bireme_core::session::Place;
-use bireme_core::{Resources, Span, TaskError, Time};
+use bireme_core::{Resources, Span, TaskError, Time, limits};
 
 use super::graph::Graph;
-use super::number::{GraphNo, TaskRef};
+use super::number::{GraphNo, NONE, TaskRef};
 use super::task::Phase;
 use super::{Machine, Timer};
 
@@ -129,6 +129,10 @@ pub struct GraphView {
     pub detached: bool,
     /// When its first chunk came.
     pub created: Time,
+    /// When its last task ended, where it is done.
+    pub ended: Option<Time>,
+    /// How long its outputs are kept from then on.
+    pub ttl: Option<Span>,
     /// Why it failed as a whole.
     pub error: Option<Box<TaskError>>,
 }
@@ -152,6 +156,8 @@ pub struct TaskView {
     pub missing: u32,
     /// What it takes.
     pub resources: Resources,
+    /// Its priority, with its graph's.
+    pub priority: i32,
     /// Its outputs, where they are stored.
     pub outputs: Vec<Place>,
     /// Why it failed.
@@ -165,14 +171,36 @@ pub struct Explanation {
     pub task: TaskView,
     /// In one line.
     pub summary: String,
-    /// Each worker with the first reason why it does not run the task; `None` where nothing speaks against it.
-    pub workers: Vec<(WorkerId, String, Option<String>)>,
+    /// What speaks against each worker.
+    pub workers: Vec<Obstacle>,
     /// Where it waits for a retry: how long still.
     pub backoff: Span,
     /// No worker that is here could ever run it.
     pub unrunnable: bool,
-    /// Inputs that are not stored, some of them: key and state of the task that makes each.
-    pub missing: Vec<(String, TaskState)>,
+    /// Inputs that are not stored, some of them: the task that makes each, its key and its state.
+    pub missing: Vec<(TaskId, String, TaskState)>,
+}
+
+/// The first reason why a worker does not run a task.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Obstacle {
+    /// The worker.
+    pub worker: WorkerId,
+    /// Its name.
+    pub name: String,
+    /// The reason; `None` where nothing speaks against it.
+    pub reason: Option<String>,
+    /// Time alone will not change it.
+    pub permanent: bool,
+}
+
+/// The tasks around one: some of them, and how many more there are.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Neighbours {
+    /// Those whose outputs it takes, in the order of its inputs.
+    pub needs: (Vec<TaskId>, u64),
+    /// Those of its graph that take its outputs, the newest first.
+    pub needed_by: (Vec<TaskId>, u64),
 }
 
 /// Missing inputs that an explanation names.
@@ -300,12 +328,42 @@ impl Machine {
             worker: (record.attempt > 0 && record.worker > 0).then_some(WorkerId(record.worker)),
             missing: if record.phase == Phase::Waiting { record.missing } else { 0 },
             resources: self.classes.get(record.class).spec.resources.clone(),
+            priority: record.priority.saturating_add(graph.options.priority),
             outputs: (0..record.outputs)
                 .filter(|output| graph.object(task.index, *output).is_some())
                 .map(|output| self.place_of(ObjectId::output(id, output)))
                 .collect(),
             error: Self::error_of(graph, task.index),
         }
+    }
+
+    /// The function of a class, where no worker has it.
+    pub(super) fn nobody_has<'a>(&self, class: &'a TaskClass) -> Option<&'a str> {
+        let function = class.function.as_ref()?;
+        let has = |worker: &super::worker::Worker| worker.join.functions.contains(function);
+        (!self.workers.values().any(has)).then_some(function.as_str())
+    }
+
+    /// The tasks that one needs and those that need it, at most [`limits::TASK_NEIGHBOURS`] each.
+    pub fn neighbours(&self, id: TaskId) -> Neighbours {
+        let Some(task) = self.producer_of(ObjectId::output(id, 0)) else {
+            return Neighbours::default();
+        };
+        let graph = self.graph(task.graph);
+        let record = graph.task(task.index);
+        let needs = graph.inputs(record).iter().filter_map(|edge| {
+            if !edge.external {
+                return Some(graph.id_of(edge.producer));
+            }
+            match graph.externals.get(edge.producer as usize)? {
+                ObjectId::Output { task, .. } => Some(*task),
+                ObjectId::Held { .. } => None,
+            }
+        });
+        let link = |at: u32| (at != NONE).then(|| graph.edge(at));
+        let edges = std::iter::successors(link(record.dependents), |edge| link(edge.next));
+        let needed_by = edges.map(|edge| graph.id_of(edge.consumer));
+        Neighbours { needs: some_of(needs), needed_by: some_of(needed_by) }
     }
 
     /// How long a task waits still for its retry.
@@ -324,26 +382,36 @@ impl Machine {
         let graph = self.graph(task.graph);
         let record = graph.task(task.index);
         let spec = &self.classes.get(record.class).spec;
+        // What has ended waits for nothing, and wants no worker.
+        let is_over = record.phase.is_final();
         let workers: Vec<_> = self
             .workers
             .values()
             .map(|worker| {
-                let reason = worker.refuses(spec).or_else(|| worker.is_busy_for(spec));
-                (worker.id, worker.join.name.clone(), reason)
+                let (refused, name) = (worker.refuses(spec), worker.join.name.clone());
+                let permanent = refused.is_some();
+                let reason = refused.or_else(|| worker.is_busy_for(spec)).filter(|_| !is_over);
+                Obstacle { worker: worker.id, name, reason, permanent }
             })
             .collect();
         let missing = graph
             .inputs(record)
             .iter()
-            .filter(|edge| !edge.external && !self.is_ready(task, edge))
+            .filter(|edge| !is_over && !edge.external && !self.is_ready(task, edge))
             .take(EXPLAINED_INPUTS)
-            .map(|edge| (graph.name(edge.producer), graph.task(edge.producer).state()))
+            .map(|edge| {
+                let producer = TaskId { index: edge.producer, ..id };
+                (producer, graph.name(edge.producer), graph.task(edge.producer).state())
+            })
             .collect();
         let able = self.workers.values().filter(|worker| worker.refuses(spec).is_none()).count();
         let summary = match record.phase {
             Phase::Waiting => format!("waits for {} inputs", record.missing),
             Phase::Backoff => format!("waits for its retry {}", record.retries),
             Phase::Ready if self.workers.is_empty() => "is ready; there are no workers".to_owned(),
+            Phase::Ready if let Some(function) = self.nobody_has(spec) => {
+                format!("is ready; no worker has the function {function}")
+            }
             Phase::Ready if able == 0 => {
                 format!("is ready; none of {} workers can ever run it", workers.len())
             }
@@ -364,10 +432,15 @@ impl Machine {
             summary,
             workers,
             backoff: self.backoff_of(task),
-            unrunnable: able == 0 && !record.phase.is_final(),
+            unrunnable: able == 0 && !is_over,
             missing,
         })
     }
+}
+
+fn some_of(mut tasks: impl Iterator<Item = TaskId>) -> (Vec<TaskId>, u64) {
+    let some = tasks.by_ref().take(limits::TASK_NEIGHBOURS).collect();
+    (some, tasks.count() as u64)
 }
 
 fn view_of(graph: &Graph) -> GraphView {
@@ -380,6 +453,8 @@ fn view_of(graph: &Graph) -> GraphView {
         done: graph.is_done(),
         detached: graph.options.detached,
         created: graph.created,
+        ended: graph.ended,
+        ttl: graph.options.ttl,
         error: graph.error.clone(),
     }
 }

@@ -15,6 +15,9 @@ use super::ConnId;
 use super::drain::Drain;
 use super::number::{KindNo, ObjectNo, TaskRef};
 
+/// Functions of a worker that are named where it lacks one.
+const SHOWN_FUNCTIONS: usize = 8;
+
 /// Something a worker has still to be told.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Errand {
@@ -222,6 +225,14 @@ impl Worker {
             && !class.workers.contains(&self.join.name)
         {
             return Some(format!("is not among the workers named: {}", class.workers.join(", ")));
+        }
+        if let Some(name) =
+            class.function.as_ref().filter(|name| !self.join.functions.contains(name))
+        {
+            let has = self.join.functions.iter().filter(|name| !name.starts_with("builtin/"));
+            let has: Vec<&str> = has.map(String::as_str).take(SHOWN_FUNCTIONS).collect();
+            let has = if has.is_empty() { "none of its own".to_owned() } else { has.join(", ") };
+            return Some(format!("lacks the function {name}; it has {has}"));
         }
         let missing = class.labels.iter().find(|label| !self.join.labels.contains(label));
         missing.map(|(key, value)| format!("lacks the label {key}={value}"))

@@ -3,7 +3,7 @@
 //! Each call either looks at the machine through the driver, or hands it a command and waits for the answer. A call that
 //! waits for the machine to get somewhere is answered `pending` when its time is up.
 
-mod caller;
+pub(crate) mod caller;
 mod daemon;
 mod dismissal;
 mod fleet;

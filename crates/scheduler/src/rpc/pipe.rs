@@ -5,7 +5,7 @@ use std::mem;
 use bireme_core::id::{SubmissionId, WorkerId};
 use bireme_core::limits;
 use bireme_core::link::Hello;
-use bireme_core::protocol::{Joined, Order};
+use bireme_core::protocol::{Joined, Order, Secret};
 use bireme_core::reason::Refusal;
 use bireme_core::session::{Notice, Opened};
 use bireme_proto::status::status;
@@ -55,7 +55,7 @@ impl Pipe {
     }
 
     /// The worker is accepted: says so in the first message.
-    pub(crate) fn joined(&mut self, ours: &Hello, worker: WorkerId) {
+    pub(crate) fn joined(&mut self, ours: &Hello, worker: WorkerId, token_key: Option<Secret>) {
         if let Self::Worker { next, .. } = self {
             next.hello = Some(hello::ours(ours));
             let joined = Joined {
@@ -63,6 +63,7 @@ impl Pipe {
                 heartbeat: limits::HEARTBEAT,
                 lost_after: limits::WORKER_LOST,
                 inline_bytes: limits::INLINE_BYTES,
+                token_key,
             };
             next.joined = Some(joined.into());
         }

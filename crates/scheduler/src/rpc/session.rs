@@ -13,6 +13,7 @@ use crate::driver::mail::{BadCommand, Mail, Mailbox};
 use crate::driver::outbox::Outflow;
 use crate::driver::streams::Stream;
 use crate::machine::ConnId;
+use crate::rpc::cluster::caller::Caller;
 use crate::rpc::pipe::Pipe;
 use crate::rpc::{Door, hello, origin};
 
@@ -24,12 +25,12 @@ impl Session for Door {
         &self,
         request: Request<Streaming<pb::SessionUp>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
-        let origin = origin(&request);
+        let (origin, owner) = (origin(&request), Caller::owner(self, &request));
         let mut incoming = request.into_inner();
         let pb::SessionUp { hello, open, commands } = hello::first(&mut incoming).await?;
         let product = hello::judge(&self.site.hello, hello).map_err(status)?;
         let open = open.ok_or_else(|| hello::expected("open")).and_then(Open::try_from);
-        let open = open.map_err(status)?;
+        let open = Open { owner, ..open.map_err(status)? };
         let (conn, outbox, outflow) = self.mailbox.connect();
         let (stream, closed) = Stream::new(Pipe::session(outbox), origin, product);
         let sent = self.mailbox.send(Mail::Attached { conn, open, stream }).await;

@@ -152,7 +152,7 @@ impl Client {
 
 impl Graph {
     /// Whether the end of every task that the session is to hear of came: with [`Watch::Graph`] it asks for all of them.
-    fn has_heard(&self, plan: &GraphPlan) -> bool {
+    pub(super) fn has_heard(&self, plan: &GraphPlan) -> bool {
         let total = self.counts.total();
         if plan.options.watch == Watch::Graph {
             return self.updates.len() >= total as usize;

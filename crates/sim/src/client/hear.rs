@@ -1,13 +1,14 @@
 //! What a client hears from the scheduler.
 
 use bireme_core::TaskError;
-use bireme_core::graph::GraphCounts;
+use bireme_core::graph::{GraphCounts, Watch};
 use bireme_core::id::{GraphId, SubmissionId};
 use bireme_core::reason::{Reason, Refusal};
 use bireme_core::session::{Command, Notice, TaskUpdate};
 use bireme_scheduler::machine::ConnId;
 
 use super::{Client, GraphStage, Stage, Ticket};
+use crate::load::Deed;
 use crate::worker::life_at;
 use crate::world::{Down, Up, World};
 
@@ -17,13 +18,13 @@ impl Client {
             return;
         }
         match message {
-            Down::Opened(opened) => {
-                if self.session.is_some() && !opened.resumed {
+            Down::Opened(opened, epoch) => {
+                // One that is resumed may have been opened by a stream that broke before it could say so.
+                let here = (epoch, opened.session);
+                if self.session.is_some_and(|known| known != here || !opened.resumed) {
                     self.begin_anew();
-                } else if self.session.is_some_and(|session| session != opened.session) {
-                    world.fail(format!("session {} became {}", self.place, opened.session.0));
                 }
-                self.session = Some(opened.session);
+                self.session = Some(here);
                 self.opened = true;
                 // A wish may have been lost with the stream.
                 self.graphs.iter_mut().for_each(|graph| graph.wanted = false);
@@ -57,6 +58,7 @@ impl Client {
             }
             Notice::Graph { graph, counts, done, error } => {
                 self.on_graph(graph, counts, done, error);
+                self.expect_ends(world, graph);
             }
             Notice::Places { request, places } => {
                 if self.answered(Ticket::Request(request)).is_some() {
@@ -198,6 +200,18 @@ impl Client {
             graph.counts = counts;
             graph.done = done;
             graph.error = error.map(|error| error.reason);
+        }
+    }
+
+    /// Whoever hears that a graph is done has heard of every end that is to be heard of. One that was tried again may be done
+    /// by an older word.
+    fn expect_ends(&self, world: &mut World, id: GraphId) {
+        let Some(place) = self.graphs.iter().position(|graph| graph.id == Some(id)) else { return };
+        let (graph, plan) = (self.graph(place), world.load.graph(self.place, place));
+        let is_retried = plan.deeds.iter().any(|(_, deed)| *deed == Deed::Retry);
+        let hears_by_itself = plan.options.watch != Watch::Graph;
+        if graph.done && hears_by_itself && !is_retried && !graph.has_heard(plan) {
+            world.fail(format!("graph {id} is done, and not all of its ends were told"));
         }
     }
 

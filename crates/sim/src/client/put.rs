@@ -52,7 +52,7 @@ impl Client {
 
     /// Sends a value to one of the workers that are known.
     fn send_value(&mut self, world: &mut World, stored: Stored) -> Option<ObjectId> {
-        let session = self.session?;
+        let (_, session) = self.session?;
         let workers: Vec<_> = self.workers.iter().map(|(id, life)| (*id, *life)).collect();
         if workers.is_empty() {
             return None;

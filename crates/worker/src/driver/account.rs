@@ -77,7 +77,7 @@ impl From<&Event> for Step {
             Event::AnnounceReplied { .. } => Self::AnnounceReplied,
             Event::Connected => Self::Connected,
             Event::Disconnected => Self::Disconnected,
-            Event::DrainAsked => Self::DrainAsked,
+            Event::DrainAsked { .. } => Self::DrainAsked,
             Event::Ended { .. } => Self::Ended,
             Event::FetchFailed { .. } => Self::FetchFailed,
             Event::Fetched { .. } => Self::Fetched,

@@ -9,11 +9,11 @@ use bireme_core::limits;
 use bireme_core::link::Hello;
 use bireme_core::protocol::{Join, Joined};
 use bireme_core::reason::{Reason, Refusal};
-use bireme_daemon::auth::Bearer;
+use bireme_daemon::auth::{Access, Bearer};
 use tokio::sync::mpsc;
 
 use crate::rpc::fleet::{self, Down, Incoming, Link, LinkError, Sealed};
-use crate::target::{Scheduler, TargetError};
+use crate::target::{Scheduler, Target, TargetError};
 
 /// Why a worker cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,8 @@ pub(super) enum News {
         new_epoch: bool,
         /// What was shown to it, and is to be shown to peers.
         bearer: Bearer,
+        /// Who is let in here from now on.
+        admits: Access,
         first: Down,
     },
     /// It says something.
@@ -57,7 +59,7 @@ pub(super) enum DialError {
     Target(#[from] TargetError),
 }
 
-type Dial = Pin<Box<dyn Future<Output = Result<(Link, Bearer), DialError>> + Send>>;
+type Dial = Pin<Box<dyn Future<Output = Result<(Link, Target), DialError>> + Send>>;
 
 enum State {
     Dialing(Dial),
@@ -87,7 +89,7 @@ impl Line {
     pub(super) async fn next(&mut self) -> News {
         match &mut self.state {
             State::Dialing(dial) => match dial.await {
-                Ok((link, bearer)) => self.up(link, bearer),
+                Ok((link, target)) => self.up(link, target),
                 Err(error) => self.lost(error, false),
             },
             State::Up { incoming, .. } => match incoming.next().await {
@@ -113,13 +115,14 @@ impl Line {
         }
     }
 
-    fn up(&mut self, link: Link, bearer: Bearer) -> News {
+    fn up(&mut self, link: Link, target: Target) -> News {
+        let Target { bearer, admits, .. } = target;
         let Link { hello, joined, first, outgoing, incoming } = link;
         let new_epoch = self.home.is_none_or(|(_, epoch)| epoch != hello.epoch);
         self.home = Some((hello.cluster, hello.epoch));
         self.failures = 0;
         self.state = State::Up { incoming: Box::new(incoming), outgoing };
-        News::Joined { joined, new_epoch, bearer, first }
+        News::Joined { joined, new_epoch, bearer, admits, first }
     }
 
     fn lost(&mut self, error: DialError, was_up: bool) -> News {
@@ -172,8 +175,8 @@ fn dial(
         let target = scheduler.find()?;
         let (cluster, epoch) = home.unwrap_or((target.cluster, Epoch::default()));
         let hello = Hello::new(cluster, epoch);
-        let link = fleet::join(target.address, target.bearer.clone(), hello, join).await?;
-        Ok((link, target.bearer))
+        let link = fleet::join(target.address.clone(), target.bearer.clone(), hello, join).await?;
+        Ok((link, target))
     })
 }
 

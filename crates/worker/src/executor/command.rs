@@ -116,16 +116,20 @@ impl Trade for Shell {
                 return Err(malformed("payload.work is no command, but the task's class says so"));
             }
         };
+        files::check_inputs(job)?;
         let stdin = match &command.stdin {
             Some(template) => Some(files::content(template, job, "stdin")?),
             None => None,
         };
-        let place = Place::prepare(&command, job, &self.scratch)?;
+        let mut place = Place::prepare(&command, job, &self.scratch)?;
         let variables = program::variables(&command, &self.environment, &job.execution);
         let logged = [command.stdout, command.stderr].contains(&Capture::LastLines);
         let log = logged.then(|| self.logs.open(job.attempt()));
         let child = Child::spawn(&command, variables, place.path(), stdin, log.as_ref(), buffer)?;
-        let ran = child.run(seat, self.clock);
+        let ran = child.run(seat, self.clock, job.execution.resources.memory_bytes);
+        if ran.is_alone {
+            place.leave();
+        }
         (timing.cpu, timing.peak_bytes) = (ran.usage.cpu, ran.usage.peak_bytes);
         finish(&command, ran, &place, job.execution.outputs)
     }
@@ -145,6 +149,9 @@ fn finish(
     };
     if let Some(kill) = ran.killed {
         return failed(kill.error(), &mut ran);
+    }
+    if let Some(bloat) = ran.bloat {
+        return failed(bloat.error("the command"), &mut ran);
     }
     if ran.too_long {
         let message = format!(

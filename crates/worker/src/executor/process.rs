@@ -9,6 +9,7 @@
 //! processes and looks after them on the bulk thread.
 
 pub(crate) mod child;
+mod ear;
 mod ends;
 mod keeper;
 mod kill;

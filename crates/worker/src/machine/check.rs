@@ -144,7 +144,10 @@ impl Machine {
             );
         }
         ensure!(
-            self.leaving.is_gone() || !self.leaving.is_asked() || !self.attempts.is_empty(),
+            self.leaving.is_gone()
+                || !self.leaving.is_asked()
+                || !self.attempts.is_empty()
+                || (self.leaving.waits() && !self.objects.stored.is_empty()),
             "nothing keeps it here"
         );
         Ok(())
@@ -207,12 +210,15 @@ impl Machine {
 
     fn check_fetches(&self) -> Result<(), String> {
         let (queue, fetching) = (&self.objects.queue, &self.objects.fetching);
-        ensure!(fetching.len() <= limits::FETCHES, "{} fetches under way", fetching.len());
-        ensure!(queue.is_empty() || fetching.len() == limits::FETCHES, "fetches wait for nothing");
+        let under_way = fetching.check()?;
+        ensure!(under_way <= limits::FETCHING, "{under_way} fetches under way");
+        ensure!(queue.is_empty() || !fetching.has_room(), "fetches wait for nothing");
+        let told = self.objects.sought.values().filter(|sought| sought.is_queued).count();
+        ensure!(told == queue.len(), "{told} objects wait to be fetched, {} in turn", queue.len());
         for (at, object) in queue.iter().enumerate() {
             let sought = self.objects.sought.get(object);
             ensure!(
-                sought.is_some_and(|sought| !sought.holders.is_empty()),
+                sought.is_some_and(|sought| sought.is_queued && !sought.holders.is_empty()),
                 "{object} is to be fetched from nobody"
             );
             ensure!(!fetching.contains(object), "{object} is fetched and to be fetched");

@@ -67,10 +67,10 @@ impl Machine {
     /// Tells that nobody is known to have an object, unless it is being fetched. It may have been told before: what the
     /// scheduler then knew is no answer for those who want the object since.
     fn miss(&mut self, object: ObjectId, effects: &mut Vec<Effect>) {
-        let on_its_way =
-            self.objects.fetching.contains(&object) || self.objects.queue.contains(&object);
+        let is_coming = self.objects.fetching.contains(&object);
         if let Some(sought) = self.objects.sought.get_mut(&object)
-            && !on_its_way
+            && !is_coming
+            && !sought.is_queued
         {
             sought.missing.get_or_insert_default();
             if !std::mem::replace(&mut sought.marked, true) {

@@ -1,6 +1,6 @@
 //! Pausing and leaving.
 
-use bireme_core::{Span, Time};
+use bireme_core::{Span, Time, limits};
 
 use super::attempts::{Fate, Slot, State};
 use super::reports::Mark;
@@ -10,7 +10,11 @@ use super::{Effect, Machine};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Leaving {
     /// When its attempts have ended, or at the deadline.
-    Asked { deadline: Option<Time> },
+    Asked {
+        deadline: Option<Time>,
+        /// Not before the scheduler says so either: it has what only this worker holds copied to others.
+        waits: bool,
+    },
     /// The driver was told to.
     Gone,
     /// Nobody asked.
@@ -26,32 +30,65 @@ impl Leaving {
         self == Self::Gone
     }
 
+    /// Whether it stays until the scheduler sends it away.
+    pub(super) fn waits(self) -> bool {
+        matches!(self, Self::Asked { waits: true, .. })
+    }
+
     pub(super) fn deadline(self) -> Option<Time> {
         match self {
-            Self::Asked { deadline } => deadline,
+            Self::Asked { deadline, .. } => deadline,
             Self::Gone | Self::No => None,
         }
     }
 }
 
 impl Machine {
-    /// Gives back what has not started, to leave when the rest has ended; at the deadline, all the same. A later order
-    /// replaces the deadline, unless it names none.
+    /// The scheduler sends it away: others have its values, or never will.
     pub(super) fn on_drain(
         &mut self,
         now: Time,
         deadline: Option<Span>,
         effects: &mut Vec<Effect>,
     ) {
-        let deadline = deadline.map(|span| now + span);
+        self.begin_to_leave(deadline.map(|span| now + span), false, effects);
+        self.wait_no_more();
+    }
+
+    /// Somebody here sends it away. Without a scheduler there is nobody who could have its values copied.
+    pub(super) fn on_drain_asked(
+        &mut self,
+        now: Time,
+        deadline: Option<Span>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let waits = self.outbox.is_up();
+        self.begin_to_leave(deadline.map(|span| now + span), waits, effects);
+    }
+
+    /// Gives back what has not started, to leave when the rest has ended; at the deadline, all the same. A later one replaces
+    /// the deadline, unless it names none.
+    fn begin_to_leave(&mut self, deadline: Option<Time>, waits: bool, effects: &mut Vec<Effect>) {
         match &mut self.leaving {
-            Leaving::Asked { deadline: known } => *known = deadline.or(*known),
+            Leaving::Asked { deadline: known, .. } => *known = deadline.or(*known),
             Leaving::Gone => {}
             Leaving::No => {
-                self.leaving = Leaving::Asked { deadline };
+                self.leaving = Leaving::Asked { deadline, waits };
                 self.mark(Mark::Draining, effects);
                 self.give_back_all(effects);
             }
+        }
+    }
+
+    /// The stream is lost: nobody will say when the values have been copied.
+    pub(super) fn on_disconnected(&mut self) {
+        self.outbox.close();
+        self.wait_no_more();
+    }
+
+    fn wait_no_more(&mut self) {
+        if let Leaving::Asked { waits, .. } = &mut self.leaving {
+            *waits = false;
         }
     }
 
@@ -74,12 +111,18 @@ impl Machine {
         effects.push(Effect::Leave);
     }
 
-    /// Leaves if there was a reason to and nothing is left to wait for.
-    pub(super) fn leave_if_idle(&mut self, effects: &mut Vec<Effect>) {
-        if matches!(self.leaving, Leaving::Asked { .. }) && self.attempts.is_empty() {
-            self.leaving = Leaving::Gone;
-            effects.push(Effect::Leave);
+    /// Leaves if there was a reason to and nothing is left to wait for. From then on its values are not waited for without end.
+    pub(super) fn leave_if_idle(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        let Leaving::Asked { deadline, waits } = &mut self.leaving else { return };
+        if !self.attempts.is_empty() {
+            return;
         }
+        if *waits && !self.objects.stored.is_empty() {
+            deadline.get_or_insert(now + limits::DRAIN_WAIT);
+            return;
+        }
+        self.leaving = Leaving::Gone;
+        effects.push(Effect::Leave);
     }
 
     /// Starts nothing for as long as memory is short. Followers would start without asking: they are given back.

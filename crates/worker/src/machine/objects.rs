@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use bireme_core::ObjectId;
 use bireme_core::hash::{IdMap, Seeded};
 use bireme_core::id::{AttemptNo, WorkerId};
 use bireme_core::protocol::Input;
-use bireme_core::{ObjectId, limits};
 use smallvec::SmallVec;
 
 use super::Effect;
 use super::attempts::Slot;
+use super::fetching::Fetching;
 
 /// A stored object.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -25,6 +26,7 @@ pub(super) struct Stored {
 }
 
 /// An object that is not here and that somebody wants here.
+#[expect(clippy::struct_excessive_bools, reason = "each is told of by itself")]
 #[derive(Debug, Default)]
 pub(super) struct Sought {
     /// Attempts that wait for it, as often as they name it.
@@ -45,6 +47,8 @@ pub(super) struct Sought {
     pub(super) missing: Option<Missing>,
     /// That is marked, and not told yet.
     pub(super) marked: bool,
+    /// It waits in [`Objects::queue`].
+    pub(super) is_queued: bool,
 }
 
 /// In vain.
@@ -61,9 +65,9 @@ pub(super) struct Missing {
 pub(super) struct Objects {
     pub(super) stored: IdMap<ObjectId, Stored>,
     pub(super) sought: IdMap<ObjectId, Sought>,
-    /// Fetches under way, at most [`limits::FETCHES`]. One goes on when nobody wants its object any more.
-    pub(super) fetching: BTreeSet<ObjectId>,
-    /// Fetches that wait for one of those to end.
+    /// Fetches under way. One goes on when nobody wants its object any more.
+    pub(super) fetching: Fetching,
+    /// Those that wait for one of them to end; the objects say so too.
     pub(super) queue: VecDeque<ObjectId>,
     /// Objects that nobody wants but an attempt here makes or a fetch brings: dropping one now could hit what has just been
     /// put into the store. Each is dropped when the last of those has ended, unless it is wanted again.
@@ -80,7 +84,7 @@ impl Objects {
         Self {
             stored: IdMap::with_hasher(Seeded::new(seed)),
             sought: IdMap::with_hasher(Seeded::new(seed)),
-            fetching: BTreeSet::new(),
+            fetching: Fetching::default(),
             queue: VecDeque::new(),
             held_back: BTreeSet::new(),
             bytes: 0,
@@ -100,8 +104,8 @@ impl Objects {
             return Vec::new();
         }
         let sought = if self.sought.is_empty() { None } else { self.sought.remove(&object) };
-        let Sought { waiters, released, .. } = sought.unwrap_or_default();
-        self.unqueue(object);
+        let Sought { waiters, released, is_queued, .. } = sought.unwrap_or_default();
+        self.unqueue(object, is_queued);
         self.held_back.remove(&object);
         self.bytes += size;
         let stored = Stored { size, users: waiters.len(), released, made_by: None };
@@ -185,13 +189,13 @@ impl Objects {
     pub(super) fn forget_unwanted(&mut self, object: ObjectId) {
         let unwanted = |sought: &Sought| sought.waiters.is_empty() && !sought.replicate;
         if self.sought.get(&object).is_some_and(unwanted) {
-            self.sought.remove(&object);
-            self.unqueue(object);
+            let sought = self.sought.remove(&object);
+            self.unqueue(object, sought.is_some_and(|sought| sought.is_queued));
         }
     }
 
-    fn unqueue(&mut self, object: ObjectId) {
-        if !self.queue.is_empty() {
+    fn unqueue(&mut self, object: ObjectId, is_queued: bool) {
+        if is_queued {
             self.queue.retain(|queued| *queued != object);
         }
     }
@@ -203,7 +207,8 @@ impl Objects {
         let Some(sought) = self.sought.get_mut(&object) else { return };
         (sought.holders, sought.size, sought.made_by) = (holders, size, made_by);
         sought.missing = None;
-        if !self.fetching.contains(&object) && !self.queue.contains(&object) {
+        if !self.fetching.contains(&object) && !sought.is_queued {
+            sought.is_queued = true;
             self.queue.push_back(object);
             self.fetch_queued(effects);
         }
@@ -211,7 +216,7 @@ impl Objects {
 
     /// Makes note that a fetch has ended.
     pub(super) fn fetch_ended(&mut self, object: ObjectId, effects: &mut Vec<Effect>) {
-        self.fetching.remove(&object);
+        self.fetching.end(object);
         self.fetch_queued(effects);
     }
 
@@ -222,7 +227,7 @@ impl Objects {
         asked: SmallVec<[WorkerId; 2]>,
         effects: &mut Vec<Effect>,
     ) -> bool {
-        let was_under_way = self.fetching.remove(&object);
+        let was_under_way = self.fetching.end(object);
         let mut is_missing = false;
         if was_under_way && let Some(sought) = self.sought.get_mut(&object) {
             sought.holders.retain(|holder| !asked.contains(holder));
@@ -230,6 +235,7 @@ impl Objects {
             if is_missing {
                 sought.missing = Some(Missing { asked, made_by: sought.asked_for });
             } else {
+                sought.is_queued = true;
                 self.queue.push_front(object);
             }
         }
@@ -238,13 +244,13 @@ impl Objects {
     }
 
     fn fetch_queued(&mut self, effects: &mut Vec<Effect>) {
-        while self.fetching.len() < limits::FETCHES
+        while self.fetching.has_room()
             && let Some(object) = self.queue.pop_front()
             && let Some(sought) = self.sought.get_mut(&object)
         {
             let (holders, size) = (std::mem::take(&mut sought.holders), sought.size);
-            sought.asked_for = sought.made_by;
-            self.fetching.insert(object);
+            (sought.asked_for, sought.is_queued) = (sought.made_by, false);
+            self.fetching.begin(object, size);
             effects.push(Effect::Fetch { object, holders, size });
         }
     }

@@ -78,7 +78,7 @@ impl Machine {
     /// What there is to tell about a thing by now.
     fn report(&mut self, mark: Mark) -> Option<Report> {
         match mark {
-            Mark::Draining => Some(Report::Draining),
+            Mark::Draining => Some(Report::Draining { waits: self.leaving.waits() }),
             Mark::Ended(id) => {
                 self.ended.get(&id.task).filter(|report| report.ended() == Some(id)).cloned()
             }
@@ -138,7 +138,7 @@ pub(super) fn encoded_bytes(report: &Report) -> usize {
             outputs.iter().map(|output| 12 + value(output)).sum()
         }
         Report::InputMissing { asked, .. } => 4 * asked.len(),
-        Report::Draining
+        Report::Draining { .. }
         | Report::ReplicaAdded { .. }
         | Report::ReplicaLost(_)
         | Report::Retracted(_)

@@ -159,6 +159,10 @@ pub(crate) mod make {
         pb::Arg { kind: Some(pb::arg::Kind::Input(n)) }
     }
 
+    pub(crate) fn list(items: impl Into<Vec<pb::Arg>>) -> pb::Arg {
+        pb::Arg { kind: Some(pb::arg::Kind::List(pb::ArgList { items: items.into() })) }
+    }
+
     pub(crate) fn native(name: &str, args: Vec<pb::Arg>) -> Bytes {
         let native = pb::Native { name: name.to_owned() };
         let work = Some(pb::payload::Work::Native(native));

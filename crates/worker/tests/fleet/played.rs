@@ -105,7 +105,7 @@ impl Stream {
                 heartbeat_us: 1_000_000,
                 lost_after_us: 15_000_000,
                 inline_bytes: 4_096,
-                holder: 0,
+                ..pb::Joined::default()
             }),
             ..pb::FleetDown::default()
         })

@@ -103,7 +103,12 @@ async fn it_comes_back_and_says_what_it_holds() {
     assert!(part.last && part.objects.len() == 1, "{part:?}");
 
     scene.shutdown.trigger();
-    assert!(matches!(stream.report().await, pb::fleet_report::Report::Draining(_)));
+    let pb::fleet_report::Report::Draining(leaves) = stream.report().await else {
+        panic!("it does not say that it leaves")
+    };
+    assert!(leaves.waits, "it has a value");
+    stream.order(pb::fleet_order::Order::Drain(pb::Drain { deadline_us: 0 })).await;
+    assert!(stream.next().await.is_none_or(|said| said.reports.is_empty()));
     drop(stream);
     scene.ended().await.unwrap();
 }

@@ -31,7 +31,6 @@ fn json(task: &TaskArg, why: &Explanation) -> Json {
         "summary": why.summary,
         "unrunnable": why.unrunnable,
         "backoff_us": why.backoff.0,
-        "ahead_of_it": why.ahead_of_it,
         "waits_for": why.waits_for.0.iter().map(status_json).collect::<Vec<_>>(),
         "waits_for_left_out": why.waits_for.1,
         "workers": why.workers.iter().map(worker).collect::<Vec<_>>(),
@@ -45,9 +44,6 @@ fn table(task: &TaskArg, why: &Explanation) -> Table {
     row("why", why.summary.clone());
     if why.backoff > Span::ZERO {
         row("retry in", why.backoff.to_string());
-    }
-    if why.ahead_of_it > 0 {
-        row("before it", format!("{} tasks", why.ahead_of_it));
     }
     for task in &why.waits_for.0 {
         row("waits for", format!("{}, {}", task.key, crate::cmd::tasks::state(task)));
@@ -84,17 +80,15 @@ mod tests {
                 reason("node1", "needs gpu=1, has none", true),
                 reason("node2", "its gpu is taken", false),
             ],
-            ahead_of_it: 3,
             backoff: Span::ZERO,
             unrunnable: false,
         };
         let task: TaskArg = "7.1/3".parse().unwrap();
         expect![[r"
-            task       7.1/3, ready
-            why        no worker has room
-            before it  3 tasks
-            on node1   needs gpu=1, has none; time will not change that
-            on node2   its gpu is taken
+            task      7.1/3, ready
+            why       no worker has room
+            on node1  needs gpu=1, has none; time will not change that
+            on node2  its gpu is taken
         "]]
         .assert_eq(&table(&task, &why).render());
         assert_eq!(json(&task, &why)["workers"][0]["permanent"], true);

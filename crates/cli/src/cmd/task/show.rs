@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use super::refused;
 use crate::args::{Global, TaskArg};
 use crate::cmd::tasks::{state, status_json};
-use crate::cmd::with;
+use crate::cmd::{resources_text, with};
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Table};
 
@@ -70,9 +70,8 @@ fn table(details: &TaskDetails) -> Table {
     let mut row = |name: &str, value: String| table.row([name.to_owned(), value]);
     let status = &details.status;
     row("task", format!("{}, called {}", status.task, status.key));
-    let age = status.state_age.map_or_else(String::new, |age| format!(", for {age}"));
-    row("state", format!("{}{age}", state(status)));
-    row("takes", details.resources.to_string());
+    row("state", state(status).to_owned());
+    row("takes", resources_text(&details.resources));
     row("priority", details.priority.to_string());
     for (name, tasks) in [("needs", &details.needs), ("needed by", &details.needed_by)] {
         if !tasks.0.is_empty() {
@@ -85,7 +84,7 @@ fn table(details: &TaskDetails) -> Table {
     for (number, output) in details.outputs.iter().enumerate() {
         let holders: Vec<_> = output.holders.iter().map(ToString::to_string).collect();
         let place = if holders.is_empty() { "the scheduler".to_owned() } else { holders.join(" ") };
-        row(&format!("output {number}"), format!("{} bytes, on {place}", output.size));
+        row(&format!("output {number}"), format!("{}, on {place}", output::size(output.size)));
     }
     if let Some(error) = &details.error {
         row("error", error.to_string());
@@ -133,7 +132,6 @@ mod tests {
                 state: Some(TaskState::Failed),
                 worker: "node1".into(),
                 attempts: 2,
-                state_age: Some(Span::millis(1_500)),
                 bytes: 0,
                 error: "exit code 3".into(),
             },
@@ -158,12 +156,12 @@ mod tests {
     fn a_task_is_shown_with_all_that_happened_to_it() {
         expect![[r"
             task      7.1/3, called fit[3]
-            state     failed, for 1.500 s
+            state     failed
             takes     cpus=1
             priority  0
             needs     7.1/0 7.1/1 7.1/2 7.1/3 7.1/4 7.1/5 7.1/6 7.1/7 7.1/8 7.1/9 and 7 more
             attempt   7.1/3#1.2 failed on node1, ran 20.000 ms
-            output 0  12 bytes, on w1
+            output 0  12B, on w1
             error     COMMAND_FAILED: exit code 3
                       | no such file
         "]]

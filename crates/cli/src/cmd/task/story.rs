@@ -28,8 +28,9 @@ pub(super) async fn run(
     Ok(Exit::Done)
 }
 
+/// The name of a state; nothing for what was before the first, or is not kept.
 fn name(state: Option<TaskState>) -> &'static str {
-    state.map_or("unknown", TaskState::name)
+    state.map_or("", TaskState::name)
 }
 
 fn json(step: &Transition) -> Json {
@@ -76,7 +77,7 @@ mod tests {
         let attempt = AttemptId { task, no: AttemptNo { epoch: Epoch(1), n: 2 } };
         let step = |ago, from, to, worker: &str, message: &str| Transition {
             ago: Span::millis(ago),
-            from: Some(from),
+            from,
             to: Some(to),
             attempt: Some(attempt),
             worker: worker.into(),
@@ -85,13 +86,15 @@ mod tests {
             epoch: Epoch(1),
         };
         let steps = [
-            step(1_500, TaskState::Ready, TaskState::Sent, "node1", ""),
-            step(20, TaskState::Running, TaskState::Ready, "node1", "the worker was lost"),
+            step(1_500, Some(TaskState::Ready), TaskState::Sent, "node1", ""),
+            step(20, Some(TaskState::Running), TaskState::Ready, "node1", "the worker was lost"),
+            step(0, None, TaskState::Ready, "", "is ready; there are no workers"),
         ];
         expect![[r"
             AGO        FROM     TO     ATTEMPT  WORKER  WHY
             1.500 s    ready    sent   1.2      node1   PLACED
             20.000 ms  running  ready  1.2      node1   the worker was lost
+            0 us                ready  1.2              is ready; there are no workers
         "]]
         .assert_eq(&table(&steps).render());
     }

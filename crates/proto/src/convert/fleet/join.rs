@@ -1,8 +1,8 @@
 //! How a worker joins, and how it is.
 
 use bireme_core::id::{WorkerLife, WorkerUid};
-use bireme_core::protocol::{Heartbeat, Join, Joined, PreviousLife};
-use bireme_core::reason::Refusal;
+use bireme_core::protocol::{Heartbeat, Join, Joined, PreviousLife, Secret};
+use bireme_core::reason::{Reason, Refusal};
 use bireme_core::{Span, limits};
 
 use crate::convert::field::{
@@ -125,7 +125,8 @@ impl TryFrom<pb::Joined> for Joined {
 
     /// A worker has no use for its number as a holder yet.
     fn try_from(message: pb::Joined) -> Result<Self, Refusal> {
-        let pb::Joined { worker, heartbeat_us, lost_after_us, inline_bytes, holder: _ } = message;
+        let pb::Joined { worker, heartbeat_us, lost_after_us, inline_bytes, holder: _, token_key } =
+            message;
         if heartbeat_us == 0 {
             return Err(missing("heartbeat_us"));
         }
@@ -134,18 +135,32 @@ impl TryFrom<pb::Joined> for Joined {
             heartbeat: Span(heartbeat_us),
             lost_after: Span(lost_after_us),
             inline_bytes,
+            token_key: secret(&token_key)?,
         })
     }
 }
 
+/// Reads a key; none is no key.
+fn secret(bytes: &[u8]) -> Result<Option<Secret>, Refusal> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let message = || format!("{} bytes, a key has 32", bytes.len());
+    let refusal = || Refusal::at(Reason::Malformed, "token_key", message());
+    bytes.try_into().map(|key| Some(Secret(key))).map_err(|_| refusal())
+}
+
 impl From<Joined> for pb::Joined {
-    fn from(Joined { worker, heartbeat, lost_after, inline_bytes }: Joined) -> Self {
+    fn from(joined: Joined) -> Self {
+        let Joined { worker, heartbeat, lost_after, inline_bytes, token_key } = joined;
         Self {
             worker: Some(worker.into()),
             heartbeat_us: heartbeat.0,
             lost_after_us: lost_after.0,
             inline_bytes,
             holder: 0,
+            token_key: token_key
+                .map_or_else(bytes::Bytes::new, |key| bytes::Bytes::copy_from_slice(&key.0)),
         }
     }
 }

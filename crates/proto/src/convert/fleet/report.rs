@@ -57,7 +57,7 @@ fn read(report: Wire, unknown: &mut Unknown) -> Result<Report, Refusal> {
             let made_by = made_by.map(Into::into);
             Ok(Report::InputMissing { object, asked: holders(asked), made_by })
         }
-        Wire::Draining(pb::Draining { reason: _ }) => Ok(Report::Draining),
+        Wire::Draining(pb::Draining { reason: _, waits }) => Ok(Report::Draining { waits }),
     }
 }
 
@@ -101,7 +101,9 @@ fn read_failed(message: pb::AttemptFailed, unknown: &mut Unknown) -> Result<Repo
 impl From<Report> for pb::FleetReport {
     fn from(report: Report) -> Self {
         let report = match report {
-            Report::Draining => Wire::Draining(pb::Draining::default()),
+            Report::Draining { waits } => {
+                Wire::Draining(pb::Draining { waits, ..pb::Draining::default() })
+            }
             Report::Failed { attempt, error, timing } => Wire::Failed(pb::AttemptFailed {
                 attempt: Some(attempt.into()),
                 error: Some((*error).into()),

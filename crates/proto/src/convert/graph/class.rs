@@ -34,6 +34,7 @@ impl TryFrom<pb::TaskClass> for TaskClass {
             time_request_us,
             memory_estimate_bytes,
             durable_uri,
+            function,
         } = message;
         not_yet(!output_names.is_empty(), "output_names")?;
         not_yet(!alternatives.is_empty(), "alternatives")?;
@@ -41,7 +42,9 @@ impl TryFrom<pb::TaskClass> for TaskClass {
         not_yet(time_request_us > 0, "time_request_us")?;
         not_yet(memory_estimate_bytes > 0, "memory_estimate_bytes")?;
         not_yet(!durable_uri.is_empty(), "durable_uri")?;
+        let function = name(function, "function")?;
         Ok(Self {
+            function: (!function.is_empty()).then_some(function),
             resources: resources(needs).within("resources")?,
             runtime: runtime(kind).within("runtime")?,
             workers: names(workers, limits::CLASS_WORKERS, "workers")?,
@@ -67,6 +70,7 @@ impl From<TaskClass> for pb::TaskClass {
             timeout,
             on_worker_lost,
             outputs,
+            function,
         } = class;
         Self {
             resources: resources_sent(resources),
@@ -78,6 +82,7 @@ impl From<TaskClass> for pb::TaskClass {
             timeout_us: us(timeout),
             on_worker_lost: number(on_worker_lost),
             outputs: outputs.into(),
+            function: function.unwrap_or_default(),
             ..Self::default()
         }
     }

@@ -16,7 +16,9 @@ use bireme_core::protocol::{
 };
 use bireme_core::reason::{Reason, Refusal};
 use bireme_core::retry::RetryPolicy;
-use bireme_core::session::{Command, IndexRange, Known, Notice, Open, Place, Put, TaskUpdate};
+use bireme_core::session::{
+    Command, IndexRange, Known, Notice, Open, Owner, Place, Put, TaskUpdate,
+};
 use bireme_core::value::{Buffer, Codec, Compression, PoolFile, Ref, Value};
 use bireme_core::{ObjectId, Resources, Span};
 use bytes::Bytes;
@@ -138,6 +140,7 @@ fn classes() -> Vec<TaskClass> {
         })
     }
     let full = |runtime| TaskClass {
+        function: Some("count".into()),
         resources: resources(),
         runtime,
         workers: vec!["w1".into(), "w2".into()],
@@ -221,6 +224,8 @@ pub(super) fn open() -> Open {
     Open {
         token: SessionToken(1),
         name: "session".into(),
+        by_name: true,
+        owner: Owner::default(),
         ttl: Some(Span::secs(1)),
         weight_percent: 250,
         known: vec![Known { graph: graph(2), accepted_tasks: 12, seen: ranges() }],
@@ -386,8 +391,10 @@ pub(super) fn reports() -> Vec<Report> {
     fn next(report: Option<&Report>) -> Option<Report> {
         let (attempt, object, timing) = (attempt(2), output(), timing());
         Some(match report {
-            None => Report::Draining,
-            Some(Report::Draining) => Report::Failed { attempt, error: Box::new(error()), timing },
+            None => Report::Draining { waits: true },
+            Some(Report::Draining { .. }) => {
+                Report::Failed { attempt, error: Box::new(error()), timing }
+            }
             Some(Report::Failed { .. }) => Report::Finished {
                 attempt,
                 outputs: smallvec![

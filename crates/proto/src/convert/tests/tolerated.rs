@@ -12,11 +12,11 @@ fn finished(value: pb::Value) -> pb::fleet_report::Report {
 
 #[test]
 fn an_unknown_report_is_no_reason_to_lose_the_others() {
-    let known = pb::FleetReport::from(Report::Draining);
+    let known = pb::FleetReport::from(Report::Draining { waits: false });
     // Field 99, as a later version might send it.
     let later = pb::FleetReport::decode([0x9a, 0x06, 0x01, 0x00].as_slice()).unwrap();
     let read = fleet::reports(vec![later.clone(), known, later]);
-    assert_eq!(read, Ok((vec![Report::Draining], 2)));
+    assert_eq!(read, Ok((vec![Report::Draining { waits: false }], 2)));
     let later = pb::SessionReport::decode([0x9a, 0x06, 0x01, 0x00].as_slice()).unwrap();
     let read = session::notices(vec![Notice::Pong(1).into(), later]);
     assert_eq!(read, Ok((vec![Notice::Pong(1)], 1)));

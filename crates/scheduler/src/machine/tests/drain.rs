@@ -44,6 +44,40 @@ fn nothing_is_lost_with_a_worker_that_leaves() {
 }
 
 #[test]
+fn one_that_leaves_by_itself_is_told_when_others_have_what_it_has() {
+    check(
+        "join 1 1 | join 2 1 | submit a b | finish 1 a | leaves 1 | replica 2 a | finish 2 b | leaves 2",
+        &expect![[r"
+            join 1 1    ->
+            join 2 1    ->
+            submit a b  -> 1: start a.1 | 2: start b.1
+            finish 1 a  -> client: finished a
+            leaves 1    -> 2: copy a
+            replica 2 a -> 1: leave
+            finish 2 b  -> client: finished b | client: done
+            leaves 2    -> 2: leave
+        "]],
+    );
+}
+
+#[test]
+fn one_that_leaves_by_itself_is_not_kept_when_nobody_stays() {
+    check(
+        "crashes 0 | join 1 1 | join 2 1 | submit a b | finish 1 a | finish 2 b | leaves 1 | leaves 2",
+        &expect![[r"
+            crashes 0  ->
+            join 1 1   ->
+            join 2 1   ->
+            submit a b -> 1: start a.1 | 2: start b.1
+            finish 1 a -> client: finished a
+            finish 2 b -> client: finished b | client: done
+            leaves 1   -> 2: copy a
+            leaves 2   -> 1: leave | 2: leave
+        "]],
+    );
+}
+
+#[test]
 fn a_copy_that_does_not_come_is_made_elsewhere() {
     check(
         "join 1 1 | join 2 1 | join 3 1 | submit a | finish 1 a | drain 1 | lose 2 | replica 3 a",

@@ -16,7 +16,7 @@ use bireme_core::protocol::{
     Announce, Held, Input, Join, Order, Output, PreviousLife, Report, Timing,
 };
 use bireme_core::resources::UNITS;
-use bireme_core::session::{Command, IndexRange, Notice, Open};
+use bireme_core::session::{Command, IndexRange, Notice, Open, Owner, Put};
 use bireme_core::{ErrorClass, Resources, RetryPolicy, Span, TaskError, Time};
 use expect_test::Expect;
 
@@ -54,6 +54,12 @@ struct Run {
     attempts: BTreeMap<String, u32>,
     graph: u32,
     commands: u128,
+    /// Tasks that come before the rows of the next array.
+    first: Vec<TaskSpec>,
+    /// What each task of further graphs takes besides.
+    externals: Vec<ObjectId>,
+    /// How long outputs of further graphs are kept.
+    ttl: Option<Span>,
     /// What was announced last was no news.
     equal: bool,
 }
@@ -75,11 +81,16 @@ impl Run {
             attempts: BTreeMap::new(),
             graph: 0,
             commands: 0,
+            first: Vec::new(),
+            externals: Vec::new(),
+            ttl: None,
             equal: false,
         };
         let open = Open {
             token: SessionToken(7),
             name: String::new(),
+            by_name: false,
+            owner: Owner::default(),
             ttl: None,
             weight_percent: 100,
             known: Vec::new(),
@@ -157,14 +168,56 @@ impl Run {
             }
             ["gone", worker] => {
                 let worker = WorkerId(number(worker));
-                self.handle(Event::WorkerReported { worker, report: Report::Draining });
+                self.handle(Event::WorkerReported {
+                    worker,
+                    report: Report::Draining { waits: false },
+                });
                 let conn = ConnId(100 + u64::from(worker.0));
                 self.handle(Event::Disconnected { conn, peer: Peer::Worker(worker) });
+            }
+            ["leaves", worker] => {
+                let (worker, report) = (WorkerId(number(worker)), Report::Draining { waits: true });
+                self.handle(Event::WorkerReported { worker, report });
             }
             ["replica", worker, key] => {
                 let object = ObjectId::output(self.task(key), 0);
                 let report = Report::ReplicaAdded { object, size: 1 << 20 };
                 self.handle(Event::WorkerReported { worker: WorkerId(number(worker)), report });
+            }
+            ["class", "calls", function] => {
+                let function = Some((*function).to_owned());
+                self.class = TaskClass { function, ..TaskClass::default() };
+            }
+            ["unreachable", worker, "n", n, "at", holder] => {
+                let report = Report::InputMissing {
+                    object: ObjectId::Held { holder: SESSION.into(), n: number(n).into() },
+                    asked: [WorkerId(number(holder))].into_iter().collect(),
+                    made_by: None,
+                };
+                self.handle(Event::WorkerReported { worker: WorkerId(number(worker)), report });
+            }
+            ["put", n, worker] => {
+                let object = ObjectId::Held { holder: SESSION.into(), n: number(n).into() };
+                let put = Put { object, size: 1, worker: WorkerId(number(worker)), copies: 1 };
+                let submission = self.submission();
+                self.command(Command::Put { submission, objects: vec![put] });
+                self.externals = vec![object];
+            }
+            ["why", key] => {
+                let why = self.machine.explain(self.task(key)).expect("the task is there");
+                let each = why.workers.into_iter().filter_map(|worker| {
+                    let forever = if worker.permanent { ", for ever" } else { "" };
+                    Some(format!("{} {}{forever}", worker.name, worker.reason?))
+                });
+                return [why.summary].into_iter().chain(each).collect();
+            }
+            ["around", key] => {
+                let around = self.machine.neighbours(self.task(key));
+                let keys = |tasks: &[TaskId]| {
+                    tasks.iter().map(|task| self.keys[task].clone()).collect::<Vec<_>>().join(",")
+                };
+                let (needs, needed_by) = (keys(&around.needs.0), keys(&around.needed_by.0));
+                return vec![format!("needs {needs}"), format!("needed by {needed_by}")];
             }
             ["class", "gpu"] => {
                 let gpu = Resources::one_cpu().with_others([("gpu".to_owned(), UNITS)]).unwrap();
@@ -178,7 +231,13 @@ impl Run {
                 };
                 self.class = TaskClass { retry, ..TaskClass::default() };
             }
+            ["ttl", ms] => self.ttl = Some(Span::millis(number(ms).into())),
             ["submit", tasks @ ..] => self.submit(tasks),
+            ["array", count, "after", key] => {
+                let first = TaskSpec { key: (*key).to_owned(), ..TaskSpec::default() };
+                self.first = vec![first];
+                self.array(number(count), false);
+            }
             ["array", count] => self.array(number(count), false),
             ["array", count, "twice"] => self.array(number(count), true),
             ["cancel", key] => {
@@ -208,7 +267,10 @@ impl Run {
     }
 
     fn join(&mut self, worker: u32, cpus: u32, others: &[&str]) {
-        let others = others.iter().map(|name| ((*name).to_owned(), UNITS));
+        let functions = others.iter().filter_map(|name| name.strip_prefix("fn:"));
+        let functions = functions.map(str::to_owned).collect();
+        let others = others.iter().filter(|name| !name.starts_with("fn:"));
+        let others = others.map(|name| ((*name).to_owned(), UNITS));
         let join = Join {
             uid: WorkerUid(u128::from(worker)),
             life: WorkerLife(1),
@@ -218,7 +280,7 @@ impl Run {
             addresses: Vec::new(),
             machine: String::new(),
             pid: 0,
-            functions: Vec::new(),
+            functions,
             runtimes: Vec::new(),
             previous: None,
         };
@@ -291,6 +353,7 @@ impl Run {
         let place = |key: &str| {
             keys.iter().position(|other| *other == key).map_or(99, |at| u32::try_from(at).unwrap())
         };
+        let externals = self.externals.clone();
         let spec = |task: &&str| {
             let (key, deps) = task.split_once(':').unwrap_or((task, ""));
             let deps = deps
@@ -298,7 +361,9 @@ impl Run {
                 .filter(|dep| !dep.is_empty())
                 .map(|dep| place(dep).into())
                 .collect();
-            TaskSpec { key: key.to_owned(), deps, order: place(key), ..TaskSpec::default() }
+            let externals = (0..).zip(&externals).map(|(at, _)| at).collect();
+            let (key, order) = (key.to_owned(), place(key));
+            TaskSpec { key, deps, externals, order, ..TaskSpec::default() }
         };
         let chunk = GraphChunk {
             submission: self.submission(),
@@ -307,9 +372,13 @@ impl Run {
             tasks: tasks.iter().map(spec).collect(),
             arrays: Vec::new(),
             classes: vec![self.class.clone()],
-            externals: Vec::new(),
+            externals: self.externals.clone(),
             outputs: Vec::new(),
-            options: Some(GraphOptions { watch: Watch::Values, ..GraphOptions::default() }),
+            options: Some(GraphOptions {
+                watch: Watch::Values,
+                ttl: self.ttl,
+                ..GraphOptions::default()
+            }),
             last: true,
         };
         self.command(Command::Chunk(Box::new(chunk)));
@@ -341,7 +410,7 @@ impl Run {
             submission: self.submission(),
             graph: Some(graph),
             first_index: 0,
-            tasks: Vec::new(),
+            tasks: std::mem::take(&mut self.first),
             arrays,
             classes: vec![self.class.clone()],
             externals: Vec::new(),

@@ -5,6 +5,7 @@ use tonic::{Request, Status};
 
 use bireme_core::id::{GraphId, SessionToken};
 use bireme_core::reason::{Reason, Refusal};
+use bireme_core::session::Owner;
 use bireme_daemon::auth::{Access, Grant, Role, Roles};
 use bireme_proto::status::status;
 
@@ -41,6 +42,18 @@ impl Caller {
     pub(crate) fn grant<T>(door: &Door, request: &Request<T>) -> Option<Grant> {
         let Access::Tokens(tokens) = &door.site.access else { return None };
         tokens.grant_of(bearer(request.metadata())?)
+    }
+
+    /// Who a session belongs to that this call opens.
+    pub(crate) fn owner<T>(door: &Door, request: &Request<T>) -> Owner {
+        let Access::Tokens(tokens) = &door.site.access else {
+            return Owner { key: 0, is_admin: true };
+        };
+        let Some(token) = bearer(request.metadata()) else { return Owner::default() };
+        let mut key = [0; 16];
+        key.copy_from_slice(&blake3::hash(token.as_bytes()).as_bytes()[..16]);
+        let is_admin = tokens.roles(token).is_some_and(|roles| roles.allow(Role::Admin));
+        Owner { key: u128::from_be_bytes(key), is_admin }
     }
 
     /// The session in whose name a call is made: the one that its message names, or its metadata, or none.

@@ -124,6 +124,8 @@ pub(super) fn graph(scene: &Scene<'_>, graph: GraphView) -> pb::GraphSummary {
         update: Some(graph_update(&graph)),
         session: Some(graph.session.into()),
         age_us: scene.now.since(graph.created).0,
+        done_ago_us: graph.ended.map_or(0, |ended| scene.now.since(ended).0),
+        ttl_us: graph.ttl.map_or(0, |ttl| ttl.0),
         complete: graph.closed,
         detached: graph.detached,
         name: graph.name,

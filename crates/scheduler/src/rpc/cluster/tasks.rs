@@ -2,7 +2,8 @@
 
 use tonic::{Request, Response, Status};
 
-use bireme_core::id::{GraphId, TaskId};
+use bireme_core::graph::TaskState;
+use bireme_core::id::{AttemptId, AttemptNo, GraphId, TaskId};
 use bireme_core::limits;
 use bireme_core::reason::{Reason, Refusal};
 use bireme_proto::pb;
@@ -16,7 +17,8 @@ use super::work::present;
 use super::{fleet, show};
 use crate::driver::Scene;
 use crate::machine::Machine;
-use crate::machine::view::{Explanation, TaskView};
+use crate::machine::story::Turn;
+use crate::machine::view::{Explanation, Neighbours, Obstacle, TaskView};
 use crate::rpc::Door;
 
 impl Door {
@@ -63,13 +65,20 @@ impl Door {
         request: Request<pb::GetTaskRequest>,
     ) -> Result<Response<pb::GetTaskResponse>, Status> {
         let task = request.into_inner().task;
-        let shown = self.with_task(task, |scene, task| pb::GetTaskResponse {
-            error: task.error.as_deref().cloned().map(Into::into),
-            resources: Some(task.resources.clone().into()),
-            outputs: show::outputs(task.outputs.clone(), false),
-            attempts: attempts(scene.machine, &task),
-            task: Some(show::task(scene.machine, task)),
-            ..pb::GetTaskResponse::default()
+        let shown = self.with_task(task, |scene, task| {
+            let Neighbours { needs, needed_by } = scene.machine.neighbours(task.id);
+            pb::GetTaskResponse {
+                needs: needs.0.into_iter().map(Into::into).collect(),
+                needs_left_out: needs.1,
+                needed_by: needed_by.0.into_iter().map(Into::into).collect(),
+                needed_by_left_out: needed_by.1,
+                priority: task.priority,
+                error: task.error.as_deref().cloned().map(Into::into),
+                resources: Some(task.resources.clone().into()),
+                outputs: show::outputs(task.outputs.clone(), false),
+                attempts: attempts(scene.machine, &task),
+                task: Some(show::task(scene.machine, task)),
+            }
         });
         shown.await.map(Response::new)
     }
@@ -167,29 +176,54 @@ pub(super) fn unknown() -> Refusal {
     Refusal::at(Reason::TaskUnknown, "task", message)
 }
 
-/// The newest attempt: what the scheduler knows of older ones is how many they were.
+/// The newest attempt, and the older ones whose end is remembered: those that went as expected are not.
 fn attempts(machine: &Machine, task: &TaskView) -> Vec<pb::AttemptSummary> {
-    let Some(attempt) = task.attempt else { return Vec::new() };
+    let Some(newest) = task.attempt else { return Vec::new() };
     let worker = machine.workers().find(|worker| Some(worker.id) == task.worker);
-    vec![pb::AttemptSummary {
-        attempt: Some(attempt.into()),
+    let mut attempts = vec![pb::AttemptSummary {
+        attempt: Some(newest.into()),
         state: show::state(task.state),
         worker: worker.map_or_else(String::new, |worker| worker.join.name),
         error: task.error.as_deref().cloned().map(Into::into),
         ..pb::AttemptSummary::default()
-    }]
+    }];
+    let mut last = newest.no.n;
+    for turn in machine.story(task.id).0.into_iter().rev() {
+        if turn.attempt == 0 || turn.attempt >= last || attempts.len() >= limits::TASK_ATTEMPTS {
+            continue; // Another turn of an attempt that is listed.
+        }
+        last = turn.attempt;
+        let no = AttemptNo { n: turn.attempt, ..newest.no };
+        attempts.push(ended(AttemptId { no, ..newest }, turn));
+    }
+    attempts
+}
+
+/// An attempt that the task has not been content with.
+fn ended(attempt: AttemptId, turn: Turn) -> pb::AttemptSummary {
+    let Turn { worker, to, cause, message, .. } = turn;
+    let cancelled = to == TaskState::Cancelled;
+    let error = pb::TaskError { reason: cause, message, ..pb::TaskError::default() };
+    pb::AttemptSummary {
+        attempt: Some(attempt.into()),
+        state: show::state(if cancelled { to } else { TaskState::Failed }),
+        worker,
+        error: Some(error),
+        ..pb::AttemptSummary::default()
+    }
 }
 
 fn explanation(explanation: Explanation) -> pb::ExplainTaskResponse {
     let Explanation { task, summary, workers, backoff, unrunnable, missing } = explanation;
-    let waits_for = missing.into_iter().map(|(key, state)| pb::TaskSummary {
+    let waits_for = missing.into_iter().map(|(task, key, state)| pb::TaskSummary {
+        task: Some(task.into()),
         key,
         state: show::state(state),
         ..pb::TaskSummary::default()
     });
-    let workers = workers.into_iter().filter_map(|(worker, name, reason)| {
-        let worker = Some(worker.into());
-        Some(pb::WorkerReason { worker, name, message: reason?, ..pb::WorkerReason::default() })
+    let workers = workers.into_iter().filter_map(|Obstacle { worker, name, reason, permanent }| {
+        let (worker, reason) = (Some(worker.into()), reason?);
+        Some(pb::WorkerReason { worker, name, message: reason, permanent, reason: String::new() })
     });
     pb::ExplainTaskResponse {
         state: show::state(task.state),

@@ -4,12 +4,12 @@ use tonic::{Request, Response, Status};
 
 use bireme_core::reason::{Reason, Refusal};
 use bireme_core::time::Span;
-use bireme_daemon::auth::{Access, Role, Roles, Token};
+use bireme_daemon::auth::{Access, Role, Roles};
 use bireme_proto::pb;
 use bireme_proto::status::status;
 
 use super::caller::Caller;
-use super::dismissal::{bounded, submission};
+use super::dismissal::submission;
 use crate::rpc::Door;
 
 impl Door {
@@ -26,18 +26,17 @@ impl Door {
         }
         let submission = submission(&submission_id)?;
         let roles = granted(&caller, &asked, sent.len())?;
-        let Access::Tokens(tokens) = &self.site.access else {
+        let Access::Tokens(_) = &self.site.access else {
             let message = "this scheduler asks nobody for a token: start it without --insecure";
             return Err(status(Refusal::new(Reason::Unsupported, message)));
         };
-        // The same submission makes the same token, of which only a hash is kept.
-        let token = Token::derived(&self.site.token_key, &submission.to_bytes());
         let ttl = (ttl_us > 0).then_some(Span(ttl_us));
-        let name = bounded(name)?;
-        tracing::info!(name, %roles, "token issued");
-        tokens
-            .issue(&token, &name, roles, ttl)
-            .map_err(|error| status(Refusal::new(Reason::Busy, error.to_string())))?;
+        let issued = self.site.issued.token(submission.0, || {
+            tracing::info!(name, %roles, "token issued");
+            self.site.token_key.issue(&name, roles, ttl)
+        });
+        let token = issued
+            .map_err(|error| status(Refusal::at(Reason::Malformed, "name", error.to_string())))?;
         let token = token.reveal().to_owned();
         Ok(Response::new(pb::IssueTokenResponse { token, expires_us: ttl_us }))
     }

@@ -21,9 +21,10 @@ impl Door {
         &self,
         request: Request<pb::OpenSessionRequest>,
     ) -> Answered<pb::OpenSessionResponse> {
+        let owner = Caller::owner(self, &request);
         let open = present(request.into_inner().open, "open")?;
         let open = Open::try_from(open).map_err(status)?;
-        let opened = self.mailbox.open(Open { known: Vec::new(), ..open }).await;
+        let opened = self.mailbox.open(Open { known: Vec::new(), owner, ..open }).await;
         Ok(Response::new(pb::OpenSessionResponse {
             opened: Some(opened.map_err(status)?.into()),
             cluster_id: self.site.cluster().to_bytes().to_vec().into(),

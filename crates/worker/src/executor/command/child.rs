@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::executor::Kill;
 use crate::executor::crew::{Bell as _, Seat};
 use crate::executor::payload::{Capture, Command};
+use crate::executor::scales::{Bloat, Scales};
 use crate::failure::failure;
 use crate::logs::Writer;
 
@@ -44,6 +45,10 @@ pub(super) struct Ran {
     pub(super) killed: Option<Kill>,
     /// Standard output passed the limit, and the process was killed.
     pub(super) too_long: bool,
+    /// It took more memory than it may, and was killed.
+    pub(super) bloat: Option<Bloat>,
+    /// No process is left that it has started, as far as pipes tell.
+    pub(super) is_alone: bool,
     pub(super) heard: Heard,
     pub(super) usage: Usage,
 }
@@ -53,6 +58,7 @@ pub(super) struct Ran {
 struct Ending {
     killed: Option<Kill>,
     too_long: bool,
+    bloat: Option<Bloat>,
     /// When it is over with its grace.
     deadline: Option<Time>,
 }
@@ -87,24 +93,30 @@ impl<'a> Child<'a> {
         Ok(Self { pid, ended, pipes })
     }
 
-    /// Feeds and reads the process until it has ended, by itself or because it was killed. Its group is gone then.
-    pub(super) fn run(mut self, seat: &Seat<Bell>, clock: Clock) -> Ran {
-        let ending = self.until_ended(seat, clock);
+    /// Feeds and reads the process until it has ended, by itself or because it was killed. Its group is gone then. It is killed
+    /// when it takes more memory than `memory_bytes`, if that is not 0.
+    pub(super) fn run(mut self, seat: &Seat<Bell>, clock: Clock, memory_bytes: u64) -> Ran {
+        let ending = self.until_ended(seat, clock, memory_bytes);
         // Whatever it left running in its group goes with it, and lets go of the pipes. The process itself is still to be
         // waited for, so that the group's number is nobody else's yet.
         self.signal(Signal::KILL);
         let (exit, usage) = exit(reap(self.pid));
         self.hear_the_rest(clock);
         let too_long = ending.too_long || self.pipes.is_too_long();
-        Ran { exit, killed: ending.killed, too_long, heard: self.pipes.close(), usage }
+        let Ending { killed, bloat, .. } = ending;
+        let is_alone = self.pipes.are_forsaken();
+        Ran { exit, killed, too_long, bloat, is_alone, heard: self.pipes.close(), usage }
     }
 
-    fn until_ended(&mut self, seat: &Seat<Bell>, clock: Clock) -> Ending {
+    fn until_ended(&mut self, seat: &Seat<Bell>, clock: Clock, memory_bytes: u64) -> Ending {
         let mut ending = Ending::default();
+        let mut scales =
+            Scales::new(self.pid.as_raw_nonzero().get().unsigned_abs(), memory_bytes, clock.now());
         loop {
             let look = self.ended.is_none().then_some(LOOK);
             let grace = ending.deadline.map(|deadline| deadline.since(clock.now()));
-            let timeout = look.into_iter().chain(grace).min();
+            let weigh = scales.as_ref().map(|scales| scales.wait(clock.now()));
+            let timeout = look.into_iter().chain(grace).chain(weigh).min();
             let others = [self.ended.as_ref().map(|fd| fd.as_fd()), Some(seat.bell().as_fd())];
             let [ended, rung] = self.pipes.turn(others, timeout);
             if ended || (self.ended.is_none() && self.has_ended()) {
@@ -118,6 +130,10 @@ impl<'a> Child<'a> {
             }
             if self.pipes.is_too_long() && !ending.too_long {
                 ending.too_long = true;
+                self.signal(Signal::KILL);
+            }
+            if let Some(bloat) = scales.as_mut().and_then(|scales| scales.weigh(clock.now())) {
+                ending.bloat = Some(bloat);
                 self.signal(Signal::KILL);
             }
             if ending.deadline.is_some_and(|deadline| deadline <= clock.now()) {

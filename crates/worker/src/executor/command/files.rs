@@ -12,6 +12,7 @@ use super::scratch::{Fresh, Scratch};
 use crate::executor::Job;
 use crate::executor::payload::{Command, Template};
 use crate::failure::failure;
+use crate::registry::{Arg, BadArg};
 
 /// Where a command runs.
 #[derive(Debug)]
@@ -45,6 +46,13 @@ impl<'a> Place<'a> {
         Ok(place)
     }
 
+    /// Nobody works in it any more, as far as can be told.
+    pub(super) fn leave(&mut self) {
+        if let Self::Own(directory) = self {
+            directory.leave();
+        }
+    }
+
     pub(super) fn path(&self) -> &Path {
         match self {
             Self::Given(path) => path,
@@ -53,12 +61,32 @@ impl<'a> Place<'a> {
     }
 }
 
-/// The bytes of an argument that a command takes as `what`.
+/// Whether the inputs of a command are small enough to be brought into memory.
+pub(super) fn check_inputs(job: &Job) -> Result<(), Box<TaskError>> {
+    let sizes = job.inputs.iter().map(|input| input.value.size);
+    let bytes = sizes.fold(0, u64::saturating_add);
+    if bytes <= limits::COMMAND_BYTES {
+        return Ok(());
+    }
+    let message = format!(
+        "the inputs have {bytes} bytes together, a command takes {}: split the work, or pass large files by path",
+        limits::COMMAND_BYTES
+    );
+    Err(failure(ErrorClass::Store, Reason::ValueTooLarge, message))
+}
+
+/// The bytes of an argument that a command takes as `what`: those of a list one after the other.
 pub(super) fn content(template: &Template, job: &Job, what: &str) -> Result<Bytes, Box<TaskError>> {
-    template.fill(job)?.bytes().map_err(|error| {
+    bytes(&template.fill(job)?).map_err(|error| {
         let message = format!("{what}: {error}");
         failure(ErrorClass::Deserialize, error.reason(), message)
     })
+}
+
+fn bytes(arg: &Arg) -> Result<Bytes, BadArg> {
+    let Arg::List(items) = arg else { return arg.bytes() };
+    let parts = items.iter().map(bytes).collect::<Result<Vec<_>, _>>()?;
+    Ok(parts.concat().into())
 }
 
 fn write(path: &Path, content: &[u8], executable: bool) -> io::Result<()> {
@@ -73,7 +101,7 @@ fn write(path: &Path, content: &[u8], executable: bool) -> io::Result<()> {
 
 /// Reads the files that `globs` name: glob by glob, sorted by path within each.
 pub(super) fn collect(directory: &Path, globs: &[String]) -> Result<Vec<Value>, Box<TaskError>> {
-    let mut values = Vec::new();
+    let (mut files, mut room) = (Vec::new(), limits::COMMAND_BYTES);
     for pattern in globs {
         let base = glob::Pattern::escape(&directory.to_string_lossy());
         let paths = glob::glob(&format!("{base}/{pattern}")).map_err(|error| {
@@ -81,19 +109,23 @@ pub(super) fn collect(directory: &Path, globs: &[String]) -> Result<Vec<Value>, 
             failure(ErrorClass::Malformed, Reason::Malformed, message)
         })?;
         for path in paths.filter_map(Result::ok).filter(|path| path.is_file()) {
-            if values.len() == usize::from(limits::TASK_OUTPUTS) {
+            if files.len() == usize::from(limits::TASK_OUTPUTS) {
                 let message = format!("more than {} files match {globs:?}", limits::TASK_OUTPUTS);
                 return Err(failure(ErrorClass::User, Reason::CommandFailed, message));
             }
-            values.push(read(&path)?);
+            room = weigh(&path, room)?;
+            files.push(path);
         }
     }
-    Ok(values)
+    files
+        .iter()
+        .map(|path| Ok(Value::raw(fs::read(path).map_err(|error| unread(path, &error))?)))
+        .collect()
 }
 
-fn read(path: &Path) -> Result<Value, Box<TaskError>> {
-    let failed = |error| failed(&format!("output file {} cannot be read", path.display()), &error);
-    let length = fs::metadata(path).map_err(failed)?.len();
+/// Judges how long an output file is, before any is read: how much room it leaves.
+fn weigh(path: &Path, room: u64) -> Result<u64, Box<TaskError>> {
+    let length = fs::metadata(path).map_err(|error| unread(path, &error))?.len();
     if length > limits::COMMAND_OUTPUT_BYTES {
         let message = format!(
             "output file {} has {length} bytes, the limit is {}",
@@ -102,7 +134,17 @@ fn read(path: &Path) -> Result<Value, Box<TaskError>> {
         );
         return Err(failure(ErrorClass::Store, Reason::ValueTooLarge, message));
     }
-    Ok(Value::raw(fs::read(path).map_err(failed)?))
+    room.checked_sub(length).ok_or_else(|| {
+        let message = format!(
+            "the output files have more than {} bytes together; write some elsewhere, or split the work",
+            limits::COMMAND_BYTES
+        );
+        failure(ErrorClass::Store, Reason::ValueTooLarge, message)
+    })
+}
+
+fn unread(path: &Path, error: &io::Error) -> Box<TaskError> {
+    failed(&format!("output file {} cannot be read", path.display()), error)
 }
 
 fn failed(what: &str, error: &io::Error) -> Box<TaskError> {

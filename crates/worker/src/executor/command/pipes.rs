@@ -23,6 +23,8 @@ pub(super) struct Pipes<'a> {
     stdin: Option<Feed>,
     stdout: Option<Source>,
     stderr: Option<Source>,
+    /// There has been something to read from.
+    is_heard: bool,
     heard: Heard,
     log: Option<&'a Writer>,
     buffer: &'a mut [u8],
@@ -77,7 +79,9 @@ impl<'a> Pipes<'a> {
             let sink = if capture == Capture::Value { Sink::Value } else { Sink::Log(stream) };
             Source { pipe, sink }
         };
+        let is_heard = out.is_some() || err.is_some();
         Self {
+            is_heard,
             stdin: input.zip(stdin).map(|(pipe, rest)| Feed::new(pipe.into(), rest)),
             stdout: out.map(|pipe| source(pipe.into(), command.stdout, Stream::Stdout)),
             stderr: err.map(|pipe| source(pipe.into(), command.stderr, Stream::Stderr)),
@@ -90,6 +94,11 @@ impl<'a> Pipes<'a> {
     /// Whether anything may still come.
     pub(super) fn are_open(&self) -> bool {
         self.stdout.is_some() || self.stderr.is_some()
+    }
+
+    /// Whether every process that has inherited a pipe is known to be gone.
+    pub(super) fn are_forsaken(&self) -> bool {
+        self.is_heard && !self.are_open() && !self.is_too_long()
     }
 
     /// Whether the output is longer than it may be.

@@ -1,13 +1,23 @@
 //! Directories of attempts.
+//!
+//! One that an attempt leaves as it was given to it serves the next: file systems take long over making and removing
+//! directories, longer than many a command takes.
 
 use std::fs::{self, File};
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, mkdirat, unlinkat};
+use bireme_core::limits;
+use rustix::fs::{
+    AtFlags, FlockOperation, Mode, OFlags, RawDir, flock, fstat, mkdirat, openat, unlinkat,
+};
 use rustix::io::Errno;
+
+use crate::sync::lock;
 
 /// Of the directories that are in use, or were left behind.
 const PREFIX: &str = "bireme-attempts-";
@@ -22,6 +32,8 @@ pub(crate) struct Scratch {
     /// Locked, for all to see that somebody uses it.
     directory: File,
     next: AtomicU64,
+    /// Names of directories that are as good as new; at most one for each command that runs at a time.
+    spare: Mutex<Vec<String>>,
 }
 
 /// A fresh directory.
@@ -30,6 +42,8 @@ pub(super) struct Fresh<'a> {
     scratch: &'a Scratch,
     name: String,
     path: PathBuf,
+    /// Nobody works in it any more.
+    is_left: bool,
 }
 
 impl Scratch {
@@ -53,15 +67,41 @@ impl Scratch {
         // It takes its name with its lock on: no sweep takes it for one that was left behind.
         fs::rename(new.path(), &path)?;
         let _ = new.keep();
-        Ok(Self { path, directory, next: AtomicU64::new(0) })
+        Ok(Self { path, directory, next: AtomicU64::new(0), spare: Mutex::default() })
     }
 
-    /// An empty directory that nobody had before.
+    /// An empty directory that nobody uses.
     pub(super) fn fresh(&self) -> io::Result<Fresh<'_>> {
+        let spare = lock(&self.spare).pop();
+        let name = match spare {
+            Some(name) => name,
+            None => self.another()?,
+        };
+        let path = self.path.join(&name);
+        Ok(Fresh { scratch: self, name, path, is_left: false })
+    }
+
+    fn another(&self) -> io::Result<String> {
         let name = self.next.fetch_add(1, Ordering::Relaxed).to_string();
         mkdirat(&self.directory, &name, Mode::RWXU)?;
-        let path = self.path.join(&name);
-        Ok(Fresh { scratch: self, name, path })
+        Ok(name)
+    }
+
+    /// Whether a directory is as it was made.
+    fn is_as_new(&self, name: &str) -> Result<bool, Errno> {
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = openat(&self.directory, name, flags, Mode::empty())?;
+        if Mode::from_raw_mode(fstat(&directory)?.st_mode) != Mode::RWXU {
+            return Ok(false);
+        }
+        let mut buffer = [MaybeUninit::uninit(); 512];
+        let mut entries = RawDir::new(&directory, &mut buffer);
+        while let Some(entry) = entries.next() {
+            if ![&b"."[..], b".."].contains(&entry?.file_name().to_bytes()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -77,11 +117,31 @@ impl Fresh<'_> {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Nobody works in it any more, as far as can be told: another attempt may have it.
+    pub(super) fn leave(&mut self) {
+        self.is_left = true;
+    }
+
+    /// Keeps it for another attempt if nothing tells it from a new one; whether it did.
+    fn recycle(&mut self) -> bool {
+        if !self.is_left || self.scratch.is_as_new(&self.name) != Ok(true) {
+            return false;
+        }
+        let mut spare = lock(&self.scratch.spare);
+        let has_room = spare.len() < limits::COMMANDS;
+        if has_room {
+            spare.push(std::mem::take(&mut self.name));
+        }
+        has_room
+    }
 }
 
 impl Drop for Fresh<'_> {
-    /// Removes the directory: most are empty.
     fn drop(&mut self) {
+        if self.recycle() {
+            return;
+        }
         let removed = match unlinkat(&self.scratch.directory, &self.name, AtFlags::REMOVEDIR) {
             Err(Errno::NOTEMPTY | Errno::EXIST) => fs::remove_dir_all(&self.path),
             // The command may well have done so itself.
@@ -123,6 +183,8 @@ fn unused(path: &Path) -> io::Result<Option<File>> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn names(path: &Path) -> usize {
@@ -141,6 +203,33 @@ mod tests {
         assert_eq!(names(&scratch.path), 0);
         drop(scratch);
         assert_eq!(names(base.path()), 0);
+    }
+
+    #[test]
+    fn a_directory_serves_again_only_if_nothing_tells_it_from_a_new_one() {
+        let base = tempfile::tempdir().unwrap();
+        let scratch = Scratch::create(base.path()).unwrap();
+        let used = |spoil: fn(&Path), leave: bool| {
+            let mut directory = scratch.fresh().unwrap();
+            let path = directory.path().to_owned();
+            spoil(&path);
+            if leave {
+                directory.leave();
+            }
+            drop(directory);
+            path.exists()
+        };
+        assert!(used(|_| (), true));
+        assert_eq!(names(&scratch.path), 1);
+        assert!(!used(|_| (), false), "somebody may still work in it");
+        assert!(!used(|path| fs::write(path.join("file"), "").unwrap(), true));
+        assert!(!used(|path| fs::create_dir(path.join("directory")).unwrap(), true));
+        assert!(!used(|path| fs::remove_dir(path).unwrap(), true));
+        let open = |path: &Path| {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+        };
+        assert!(!used(open, true));
+        assert_eq!(names(&scratch.path), 0);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Real processes.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bireme_core::id::{AttemptNo, Epoch, GraphId, TaskId};
@@ -121,6 +122,9 @@ async fn input_goes_in_and_output_comes_out() {
     let bench = Bench::new();
     let cat = pb::Command { stdin: Some(make::input(0)), ..sh("cat; echo talk >&2") };
     assert_eq!(bench.run(cat).await.unwrap(), "from an input");
+    let several = make::list([make::input(0), make::value(Value::text(", and more"))]);
+    let cat = pb::Command { stdin: Some(several), ..sh("cat") };
+    assert_eq!(bench.run(cat).await.unwrap(), "from an input, and more");
     let unread =
         pb::Command { stdin: Some(make::value(Value::raw(vec![0; 1 << 20]))), ..sh("true") };
     assert_eq!(bench.run(unread).await.unwrap(), "");
@@ -238,6 +242,43 @@ async fn closing_leaves_no_process() {
 }
 
 #[tokio::test]
+async fn more_input_than_memory_is_meant_to_hold_is_refused_before_it_is_read() {
+    let bench = Bench::new();
+    let mut job = job(sh("true"), 1);
+    let large = Value { size: limits::COMMAND_BYTES, ..Value::text("x") };
+    job.inputs.push(Stored::of(large));
+    bench.commands.start(job);
+    let error = bench.end().await.unwrap_err();
+    assert_eq!((error.class, error.reason.as_str()), (ErrorClass::Store, "VALUE_TOO_LARGE"));
+    assert!(error.message.contains("1073741837 bytes together"), "{}", error.message);
+}
+
+#[tokio::test]
+async fn more_output_files_than_memory_is_meant_to_hold_are_refused() {
+    // Files without blocks: they are long and take no room.
+    let files = pb::Command {
+        output_globs: vec!["*".to_owned()],
+        ..sh("for n in 1 2 3 4 5; do truncate -s 256M $n; done")
+    };
+    let bench = Bench::new();
+    bench.start(files, 5);
+    let error = bench.end().await.unwrap_err();
+    assert_eq!((error.class, error.reason.as_str()), (ErrorClass::Store, "VALUE_TOO_LARGE"));
+}
+
+#[tokio::test]
+async fn more_memory_than_was_stated_ends_a_command_and_all_that_it_started() {
+    let bench = Bench::new();
+    // Not the shell itself but what it has started takes the memory, and would go on for ever.
+    let mut job = job(sh("sh -c 'x=x; while :; do x=$x$x; done'; true"), 1);
+    job.execution.resources = Resources::new(10_000, 16 << 20);
+    bench.commands.start(job);
+    let error = bench.end().await.unwrap_err();
+    assert_eq!((error.class, error.reason.as_str()), (ErrorClass::OutOfMemory, "OUT_OF_MEMORY"));
+    assert!(error.message.contains("the attempt stated 16777216"), "{}", error.message);
+}
+
+#[tokio::test]
 async fn endless_output_is_bounded() {
     let error = Bench::new().run(sh("exec cat /dev/zero")).await.unwrap_err();
     assert_eq!((error.class, error.reason.as_str()), (ErrorClass::Store, "VALUE_TOO_LARGE"));
@@ -292,7 +333,10 @@ async fn a_silent_command_leaves_no_trace() {
     let attempts = std::fs::read_dir(bench.directory.path().join("attempts")).unwrap();
     let scratch: Vec<_> = attempts.map(|entry| entry.unwrap().path()).collect();
     assert_eq!(scratch.len(), 1);
-    assert_eq!(std::fs::read_dir(&scratch[0]).unwrap().count(), 0);
+    let files = |path: &Path| std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    // Its directory is kept for the next.
+    let kept: Vec<_> = files(&scratch[0]).collect();
+    assert_eq!(kept.iter().map(|path| files(path).count()).collect::<Vec<_>>(), [0]);
     drop(bench.commands);
 }
 

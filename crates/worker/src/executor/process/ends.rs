@@ -8,7 +8,6 @@ use bireme_core::{AttemptId, ErrorClass, Exit, Reason, TaskError};
 use bireme_executor::Reached;
 use rustix::process::Signal;
 
-use super::memory::Bloat;
 use super::seat::{Running, Sent};
 use super::{Crew, Shared, no_process};
 use crate::executor::relay::End;
@@ -199,7 +198,8 @@ impl Shared {
             }
         }
         if let Some(sent) = blamed {
-            let bloat = || sent.bloat.map_or_else(|| died(&death), Bloat::error);
+            let bloat =
+                || sent.bloat.map_or_else(|| died(&death), |bloat| bloat.error("the process"));
             let mut error = sent.killed.map_or_else(bloat, Kill::error);
             error.exit = death.exit.as_ref().ok().copied();
             error.last_lines = death.last_lines;
@@ -213,16 +213,20 @@ impl Shared {
         self.left.notify_one();
     }
 
-    /// The attempt that a process was running when it printed something, and where that is kept.
-    pub(super) fn printed(&self, number: u64, reached: Reached, keep: impl FnOnce(&Writer)) {
-        let mut crew = lock(&self.crew);
-        let Some(seat) = crew.seats.get_mut(&number) else { return };
-        let Some(attempt) = seat.numbered(reached.started) else { return };
-        let running = seat.jobs.iter().find(|sent| sent.attempt() == attempt);
+    /// Where is kept what an attempt prints that a process was given under this number; none if it was forgotten since.
+    pub(super) fn writer_of(&self, number: u64, given: u64) -> Option<Arc<Writer>> {
+        let attempt = lock(&self.crew).seats.get(&number)?.numbered(given)?;
+        Some(self.writer(number, attempt))
+    }
+
+    /// Where is kept what an attempt of a process prints.
+    pub(super) fn writer(&self, number: u64, attempt: AttemptId) -> Arc<Writer> {
+        let crew = lock(&self.crew);
+        let mut jobs = crew.seats.get(&number).into_iter().flat_map(|seat| &seat.jobs);
+        let running = jobs.find(|sent| sent.attempt() == attempt);
         let writer = running.and_then(|sent| Some(Arc::clone(&sent.running.as_ref()?.writer)));
         drop(crew);
-        let writer = writer.unwrap_or_else(|| Arc::new(self.setup.logs.open(attempt)));
-        keep(&writer);
+        writer.unwrap_or_else(|| Arc::new(self.setup.logs.open(attempt)))
     }
 }
 

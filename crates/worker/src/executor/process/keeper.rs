@@ -6,14 +6,14 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
 use bireme_core::{Exit, limits};
-use bireme_executor::{Mark, variables};
+use bireme_executor::{Mark, Seal, variables};
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, timeout};
 
 use super::Shared;
+use super::ear::Ear;
 use super::ends::Death;
 use crate::executor::command::tail::Tail;
 use crate::executor::environment::Environment;
@@ -37,7 +37,8 @@ pub(super) struct Post {
 struct Kept {
     child: Child,
     group: Option<Pid>,
-    mark: Arc<Mark>,
+    mark: Mark,
+    seal: Seal,
 }
 
 /// All of a process's life.
@@ -51,7 +52,7 @@ pub(super) async fn keep(shared: Arc<Shared>, mut post: Post) {
 
 fn start(shared: &Arc<Shared>, post: &Post) -> io::Result<Kept> {
     let number = post.number;
-    let mark = Arc::new(shared.place.admit(number, &post.token)?);
+    let (mark, seal) = shared.place.admit(number, &post.token)?;
     let child = Command::new(&shared.setup.program)
         .arg0(Personality::Executor.name())
         .env_clear()
@@ -69,15 +70,18 @@ fn start(shared: &Arc<Shared>, post: &Post) -> io::Result<Kept> {
         .spawn()?;
     shared.started(number, child.id());
     let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-    Ok(Kept { child, group, mark })
+    Ok(Kept { child, group, mark, seal })
 }
 
 impl Kept {
     async fn look_after(mut self, shared: &Arc<Shared>, post: &mut Post) -> Death {
         let tails = [Mutex::new(Tail::default()), Mutex::new(Tail::default())];
         let [out_tail, err_tail] = &tails;
-        let (out, err) = (self.child.stdout.take(), self.child.stderr.take());
-        let ear = |stream| Ear { shared, number: post.number, mark: &self.mark, stream };
+        let none = || Err(io::ErrorKind::NotFound.into());
+        let out = self.child.stdout.take().map_or_else(none, ChildStdout::into_owned_fd);
+        let err = self.child.stderr.take().map_or_else(none, ChildStderr::into_owned_fd);
+        let (mark, seal, number) = (&self.mark, self.seal, post.number);
+        let ear = |stream| Ear { shared, number, mark, seal, stream };
         let (out_ear, err_ear) = (ear(Stream::Stdout), ear(Stream::Stderr));
         let status = {
             let listening = async {
@@ -143,37 +147,4 @@ fn signal(group: Option<Pid>, signal: Signal) {
 
 fn exit(status: ExitStatus) -> Exit {
     Exit { code: status.code().unwrap_or(0), signal: status.signal().unwrap_or(0) }
-}
-
-/// Hears what a process prints.
-struct Ear<'a> {
-    shared: &'a Arc<Shared>,
-    number: u64,
-    mark: &'a Arc<Mark>,
-    stream: Stream,
-}
-
-impl Ear<'_> {
-    /// Reads to the end, keeps all of it, and the last lines in `tail`.
-    async fn listen(&self, pipe: Option<impl AsyncRead + Unpin>, tail: &Mutex<Tail>) {
-        const READ: usize = 8 << 10;
-        let Some(mut pipe) = pipe else { return };
-        let mut buffer = Vec::with_capacity(READ);
-        while let Ok(1..) = pipe.read_buf(&mut buffer).await {
-            lock(tail).push(&buffer);
-            let printed = std::mem::replace(&mut buffer, Vec::with_capacity(READ));
-            self.keep(printed).await;
-        }
-    }
-
-    /// Keeps what was printed with the attempt that runs: the disk may take its time.
-    async fn keep(&self, printed: Vec<u8>) {
-        let Ok(reached) = self.mark.get() else { return };
-        let (shared, number, stream) = (Arc::clone(self.shared), self.number, self.stream);
-        let keep = move || {
-            shared.printed(number, reached, |writer| writer.write(stream, &printed));
-        };
-        // It panics only with a bug, and says so itself.
-        let _ = tokio::task::spawn_blocking(keep).await;
-    }
 }

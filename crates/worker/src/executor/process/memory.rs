@@ -1,38 +1,16 @@
-//! How much memory attempts take, where they said how much they will.
-//!
-//! What counts is memory of the process itself: inputs and results in shared memory are in the account of the store.
+//! Whether attempts in processes take more memory than they said they would.
 
 use std::sync::{Arc, Weak};
 
-use bireme_core::{ErrorClass, Reason, TaskError, limits};
+use bireme_core::limits;
 use rustix::process::Signal;
 use tokio::time::sleep;
 
 use super::Shared;
 use super::seat::Seat;
-use crate::failure::failure;
+use crate::executor::scales::Bloat;
 use crate::host;
 use crate::sync::lock;
-
-/// More memory than an attempt may take.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Bloat {
-    /// What it took, in bytes.
-    taken: u64,
-    /// What it stated, in bytes.
-    limit: u64,
-}
-
-impl Bloat {
-    /// What the attempt fails with.
-    pub(super) fn error(self) -> Box<TaskError> {
-        let Self { taken, limit } = self;
-        let message = format!(
-            "the process took {taken} bytes of memory, the attempt stated {limit}: state more, or split the work"
-        );
-        failure(ErrorClass::OutOfMemory, Reason::OutOfMemory, message)
-    }
-}
 
 impl Shared {
     /// Has somebody look after the memory of what a process runs, if that has a limit.

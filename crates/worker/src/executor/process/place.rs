@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use bireme_executor::Mark;
+use bireme_executor::{Mark, Seal};
 use tempfile::TempDir;
 
 /// A directory that only this user can enter, with a socket and two files for each process.
@@ -30,12 +30,15 @@ impl Place {
         self.0.path().join(format!("{number}.mark"))
     }
 
-    /// Lays out the files of a process.
-    pub(super) fn admit(&self, number: u64, token: &str) -> io::Result<Mark> {
+    /// Lays out the files of a process. Also returns what the ends of what its attempts print are known by.
+    pub(super) fn admit(&self, number: u64, token: &str) -> io::Result<(Mark, Seal)> {
         let mut options = OpenOptions::new();
         let mut file = options.write(true).create_new(true).mode(0o600).open(self.token(number))?;
         file.write_all(token.as_bytes())?;
-        Mark::create(&self.mark(number))
+        let mut drawn = [0; Seal::BYTES];
+        getrandom::fill(&mut drawn).map_err(io::Error::other)?;
+        let seal = Seal::new(drawn);
+        Ok((Mark::create(&self.mark(number), seal)?, seal))
     }
 
     /// Removes them.

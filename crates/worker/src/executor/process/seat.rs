@@ -9,9 +9,9 @@ use rustix::process::Signal;
 use smallvec::SmallVec;
 use tokio::sync::{Notify, mpsc};
 
-use super::memory::Bloat;
 use super::pace::Pace;
 use crate::blackbox;
+use crate::executor::scales::Bloat;
 use crate::executor::{Job, Kill};
 use crate::logs::Writer;
 use crate::rpc::executor::Orders;

@@ -171,6 +171,70 @@ fn an_idle_worker_leaves_at_once() {
 }
 
 #[test]
+fn one_that_leaves_by_itself_stays_until_its_values_are_copied() {
+    check(
+        "up | start 1 | leave 5 | end 1 | told | drain",
+        expect![[r"
+            up                       ->
+            start 1                  -> wake, run 1
+            leave 5                  ->
+            end 1                    ->
+            told                     -> wants to leave, finished 1 after 0 us
+            drain                    -> leave
+        "]],
+    );
+    check(
+        "up | stored 1 | leave | told | release 1",
+        expect![[r"
+            up                       ->
+            stored 1                 -> wake
+            leave                    ->
+            told                     -> replica 1 of 8, wants to leave
+            release 1                -> drop 1, leave
+        "]],
+    );
+}
+
+#[test]
+fn it_does_not_stay_for_a_scheduler_that_is_gone_or_silent() {
+    check(
+        "up | stored 1 | leave | down",
+        expect![[r"
+        up                       ->
+        stored 1                 -> wake
+        leave                    ->
+        down                     -> leave
+    "]],
+    );
+    check(
+        "stored 1 | leave",
+        expect![[r"
+        stored 1                 ->
+        leave                    -> leave
+    "]],
+    );
+    check(
+        "up | stored 1 | leave 5 | at 5",
+        expect![[r"
+        up                       ->
+        stored 1                 -> wake
+        leave 5                  ->
+        at 5                     -> leave
+    "]],
+    );
+    check(
+        "up | stored 1 | leave | at 59999 | at 60000",
+        expect![[r"
+        up                       ->
+        stored 1                 -> wake
+        leave                    ->
+        at 59999                 ->
+        at 60000                 -> leave
+    "]],
+    );
+}
+
+#[test]
 fn a_deadline_ends_what_drains() {
     check(
         "up | start 1 | drain 5 | at 4 | at 5 | end 1 failed | told",

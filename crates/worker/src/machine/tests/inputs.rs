@@ -271,7 +271,7 @@ fn fetches_are_bounded() {
         value: None,
         made_by: None,
     };
-    let count = limits::FETCHES + 2;
+    let count = limits::FETCHING + 2;
     let order = bireme_core::protocol::Start {
         inputs: (1..=count).map(input).collect(),
         ..start(attempt("99"))
@@ -280,7 +280,7 @@ fn fetches_are_bounded() {
     let fetches = |effects: &[Effect]| {
         effects.iter().filter(|effect| matches!(effect, Effect::Fetch { .. })).count()
     };
-    assert_eq!(fetches(&effects), limits::FETCHES);
+    assert_eq!(fetches(&effects), limits::FETCHING);
     effects.clear();
     worker.handle(Time(0), Event::Fetched { object: input(1).object, size: 1 }, &mut effects);
     assert_eq!(fetches(&effects), 1);

@@ -324,7 +324,7 @@ impl World {
             let kind = match report {
                 Report::Failed { .. } => "failed",
                 Report::Finished { .. } => "finished",
-                Report::Draining
+                Report::Draining { .. }
                 | Report::InputMissing { .. }
                 | Report::ReplicaAdded { .. }
                 | Report::ReplicaLost(_)

@@ -99,7 +99,10 @@ fn event(command: &str, words: &[&str]) -> Event {
             let Input { object, holders: asked, .. } = input(first);
             return Event::FetchFailed { object, asked };
         }
-        "leave" => return Event::DrainAsked,
+        "leave" => {
+            let deadline = words.first().map(|text| millis(text));
+            return Event::DrainAsked { deadline };
+        }
         "lose" => return Event::Lost(object(first)),
         "pause" => return Event::Paused(true),
         "places" => Order::Places(words.iter().map(|text| input(text)).collect()),
@@ -205,7 +208,8 @@ fn effect(effect: &Effect) -> String {
 
 fn report(report: &Report) -> String {
     match report {
-        Report::Draining => "draining".to_owned(),
+        Report::Draining { waits: false } => "draining".to_owned(),
+        Report::Draining { waits: true } => "wants to leave".to_owned(),
         Report::Failed { attempt, error, .. } => {
             format!("failed {} {:?} {}", id(*attempt), error.class, error.reason)
         }

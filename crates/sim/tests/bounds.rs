@@ -1,0 +1,429 @@
+//! The scheduler at its limits. They are far beyond what a random load reaches, so each is walked up to here, on a machine
+//! alone: the last thing that fits is taken in, and the next meets what `bireme_core::limits` says.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use bireme_core::graph::{Dep, GraphChunk, GraphOptions, Rows, TaskArray, TaskClass, TaskSpec};
+use bireme_core::id::{
+    AttemptId, AttemptNo, Epoch, GraphId, HolderId, SessionId, SessionToken, SubmissionId, TaskId,
+    WorkerId, WorkerLife, WorkerUid,
+};
+use bireme_core::protocol::{Announce, Join, Order, Output, Report, Timing};
+use bireme_core::resources::UNITS;
+use bireme_core::session::{Command, Notice, Open, Owner};
+use bireme_core::{ObjectId, Reason, Resources, Span, Time, limits};
+use bireme_scheduler::machine::{Config, ConnId, Effect, Event, Machine};
+
+const SESSION: SessionId = SessionId(1);
+const WORKER: WorkerId = WorkerId(1);
+
+/// A machine with one session.
+struct Run {
+    machine: Machine,
+    conns: u64,
+    submissions: u128,
+}
+
+impl Run {
+    fn new() -> Self {
+        let config = Config { epoch: Epoch(1), seed: 1, first_session: 1, small_bytes: 0 };
+        let mut run = Self { machine: Machine::new(config), conns: 0, submissions: 0 };
+        run.open(1);
+        run
+    }
+
+    fn handle(&mut self, event: Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.machine.handle(Time(1), event, &mut effects);
+        effects
+    }
+
+    /// Opens a session. Returns why not.
+    fn open(&mut self, token: u128) -> Option<Reason> {
+        self.conns += 1;
+        let open = Open {
+            token: SessionToken(token),
+            name: String::new(),
+            by_name: false,
+            owner: Owner::default(),
+            ttl: None,
+            weight_percent: 100,
+            known: Vec::new(),
+        };
+        cut(&self.handle(Event::SessionOpened { conn: Some(ConnId(self.conns)), open }))
+    }
+
+    /// Has a worker join. Returns why not.
+    fn join(&mut self, n: u32, cpus: u64) -> Option<Reason> {
+        self.conns += 1;
+        let join = Join {
+            uid: WorkerUid(n.into()),
+            life: WorkerLife(1),
+            name: format!("w{n}"),
+            resources: Resources::new(cpus * UNITS, 0),
+            labels: Vec::new(),
+            addresses: Vec::new(),
+            machine: String::new(),
+            pid: 1,
+            functions: Vec::new(),
+            runtimes: Vec::new(),
+            previous: None,
+        };
+        let joined = cut(&self.handle(Event::WorkerJoined { conn: ConnId(self.conns), join }));
+        let announce = Announce { last: true, ..Announce::default() };
+        self.handle(Event::WorkerAnnounced { worker: WorkerId(n), announce });
+        joined
+    }
+
+    /// Submits tasks as a graph of their own. Returns why not.
+    fn submit(&mut self, tasks: Vec<TaskSpec>, class: TaskClass) -> Option<Reason> {
+        let chunk = GraphChunk { tasks, classes: vec![class], ..self.chunk() };
+        self.command(Command::Chunk(Box::new(chunk)))
+    }
+
+    fn chunk(&mut self) -> GraphChunk {
+        GraphChunk {
+            submission: self.submission(),
+            graph: None,
+            first_index: 0,
+            tasks: Vec::new(),
+            arrays: Vec::new(),
+            classes: Vec::new(),
+            externals: Vec::new(),
+            outputs: Vec::new(),
+            options: Some(GraphOptions::default()),
+            last: false,
+        }
+    }
+
+    fn submission(&mut self) -> SubmissionId {
+        self.submissions += 1;
+        SubmissionId(self.submissions)
+    }
+
+    /// Returns why it was refused.
+    fn command(&mut self, command: Command) -> Option<Reason> {
+        let effects = self.handle(Event::Commanded { session: SESSION, command });
+        self.read();
+        refused(&effects)
+    }
+
+    /// The session reads what there is to read.
+    fn read(&mut self) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        while self.machine.take_notices(SESSION, limits::BATCH_BYTES, &mut notices) {}
+        notices
+    }
+
+    fn orders(&mut self) -> Vec<Order> {
+        let mut orders = Vec::new();
+        while self.machine.take_orders(WORKER, limits::BATCH_BYTES, &mut orders) {}
+        orders
+    }
+
+    /// Attempts that the worker is sent.
+    fn started(&mut self) -> Vec<AttemptId> {
+        let start = |order| match order {
+            Order::Start(start) => Some(start.attempt),
+            _ => None,
+        };
+        self.orders().into_iter().filter_map(start).collect()
+    }
+
+    fn report(&mut self, report: Report) -> Vec<Effect> {
+        self.handle(Event::WorkerReported { worker: WORKER, report })
+    }
+
+    fn finish(&mut self, attempt: AttemptId, ran: Span) -> Vec<Effect> {
+        let outputs = std::iter::once(Output { size: 8, value: None }).collect();
+        let timing = Timing { run: ran, ..Timing::default() };
+        self.report(Report::Finished { attempt, outputs, timing })
+    }
+}
+
+fn cut(effects: &[Effect]) -> Option<Reason> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Disconnect { refusal, .. } => Some(refusal.reason),
+        _ => None,
+    })
+}
+
+fn refused(effects: &[Effect]) -> Option<Reason> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Answered { outcome, .. } => outcome.as_ref().err().map(|refusal| refusal.reason),
+        _ => None,
+    })
+}
+
+fn tasks(count: usize) -> Vec<TaskSpec> {
+    vec![TaskSpec::default(); count]
+}
+
+/// A task that takes an output of each of the first `count` tasks.
+fn taker(count: u32) -> TaskSpec {
+    let deps = (0..count).map(|task| Dep { task, output: 0 }).collect();
+    TaskSpec { deps, ..TaskSpec::default() }
+}
+
+#[test]
+fn sessions() {
+    let mut run = Run::new();
+    let refusals: Vec<_> = (2..=limits::SESSIONS as u128).filter_map(|n| run.open(n)).collect();
+    assert_eq!(refusals, []);
+    assert_eq!(run.open(u128::MAX), Some(Reason::Busy));
+    assert_eq!(run.open(1), Some(Reason::Superseded), "the older stream of one that is there");
+}
+
+#[test]
+fn session_ttl_max() {
+    let mut run = Run::new();
+    let open = Open {
+        token: SessionToken(2),
+        name: String::new(),
+        by_name: false,
+        owner: Owner::default(),
+        ttl: Some(Span(u64::MAX)),
+        weight_percent: 100,
+        known: Vec::new(),
+    };
+    let effects = run.handle(Event::SessionOpened { conn: Some(ConnId(2)), open });
+    let ttl = effects.iter().find_map(|effect| match effect {
+        Effect::SessionOpened { opened, .. } => Some(opened.ttl),
+        _ => None,
+    });
+    assert_eq!(ttl, Some(limits::SESSION_TTL_MAX));
+}
+
+#[test]
+fn workers() {
+    let mut run = Run::new();
+    let last = u32::try_from(limits::WORKERS).expect("it fits");
+    let refusals: Vec<_> = (1..=last).filter_map(|n| run.join(n, 1)).collect();
+    assert_eq!(refusals, []);
+    assert_eq!(run.join(last + 1, 1), Some(Reason::Busy));
+}
+
+#[test]
+fn session_graphs() {
+    let mut run = Run::new();
+    let submitted =
+        (0..limits::SESSION_GRAPHS).filter_map(|_| run.submit(Vec::new(), TaskClass::default()));
+    assert_eq!(submitted.collect::<Vec<_>>(), []);
+    assert_eq!(run.submit(Vec::new(), TaskClass::default()), Some(Reason::Busy));
+    let (submission, graph) = (run.submission(), GraphId::new(SESSION, 1));
+    assert_eq!(run.command(Command::Forget { submission, graph }), None);
+    assert_eq!(run.submit(Vec::new(), TaskClass::default()), None, "there is room again");
+}
+
+#[test]
+fn tasks_and_graph_tasks() {
+    let mut run = Run::new();
+    let array = |count| TaskArray {
+        key_prefix: "row".to_owned(),
+        count,
+        class: 0,
+        payload: bytes::Bytes::new(),
+        rows: Rows::Range { start: 0, step: 1 },
+        inputs: Vec::new(),
+        priority: 0,
+        order: 0,
+    };
+    let mut submit = |count| {
+        let (arrays, classes) = (vec![array(count)], vec![TaskClass::default()]);
+        let chunk = GraphChunk { arrays, classes, ..run.chunk() };
+        run.command(Command::Chunk(Box::new(chunk)))
+    };
+    assert_eq!(submit(limits::GRAPH_TASKS + 1), Some(Reason::GraphTooLarge));
+    assert_eq!(submit(u32::try_from(limits::TASKS).expect("it fits")), None);
+    assert_eq!(submit(1), Some(Reason::TooManyTasks));
+}
+
+#[test]
+fn answers() {
+    let mut run = Run::new();
+    let mut ping = |n| {
+        let command = Command::Ping(n);
+        cut(&run.handle(Event::Commanded { session: SESSION, command }))
+    };
+    let cuts: Vec<_> = (0..=limits::ANSWERS as u64).filter_map(&mut ping).collect();
+    assert_eq!(cuts, []);
+    assert_eq!(ping(u64::MAX), Some(Reason::Busy));
+    assert_eq!(run.open(1), None, "it can come back");
+}
+
+#[test]
+fn submissions() {
+    let mut run = Run::new();
+    let first = GraphChunk { last: true, graph: Some(GraphId::new(SESSION, 1)), ..run.chunk() };
+    let again = |run: &mut Run| run.command(Command::Chunk(Box::new(first.clone())));
+    assert_eq!(again(&mut run), None);
+    for n in 1..limits::SUBMISSIONS {
+        let (submission, objects) = (run.submission(), Vec::new());
+        assert_eq!(run.command(Command::Put { submission, objects }), None, "command {n}");
+    }
+    assert_eq!(again(&mut run), None, "it is remembered");
+    let (submission, objects) = (run.submission(), Vec::new());
+    run.command(Command::Put { submission, objects });
+    assert_eq!(again(&mut run), Some(Reason::GraphClosed), "it was forgotten");
+}
+
+#[test]
+fn worker_owed() {
+    let mut run = Run::new();
+    run.join(1, 1);
+    let mut report = |n| {
+        let task = TaskId { graph: GraphId::new(SESSION, 9), index: n };
+        let attempt = AttemptId { task, no: AttemptNo { epoch: Epoch(1), n: 1 } };
+        let outputs = std::iter::empty().collect();
+        cut(&run.report(Report::Finished { attempt, outputs, timing: Timing::default() }))
+    };
+    let last = u32::try_from(limits::WORKER_OWED).expect("it fits");
+    assert_eq!((0..last).filter_map(&mut report).collect::<Vec<_>>(), []);
+    assert_eq!(report(last), Some(Reason::Busy));
+}
+
+#[test]
+fn untold_values() {
+    let mut run = Run::new();
+    run.join(1, 1);
+    for n in 0..=limits::UNTOLD_VALUES as u64 {
+        let object = ObjectId::Held { holder: HolderId::from(SESSION), n };
+        run.report(Report::ReplicaAdded { object, size: 1 });
+    }
+    let n = limits::UNTOLD_VALUES as u64;
+    let last = ObjectId::Held { holder: HolderId::from(SESSION), n };
+    assert_eq!(run.orders(), [Order::Release(last)]);
+}
+
+#[test]
+fn worker_sent() {
+    let mut run = Run::new();
+    run.join(1, 1);
+    let resources = Resources::new(0, 0);
+    let class = TaskClass { resources, ..TaskClass::default() };
+    assert_eq!(run.submit(tasks(limits::WORKER_SENT + 9), class), None);
+    assert_eq!(run.started().len(), limits::WORKER_SENT);
+}
+
+#[test]
+fn prefill_max() {
+    let mut run = Run::new();
+    run.join(1, 1);
+    assert_eq!(run.submit(tasks(4_000), TaskClass::default()), None);
+    let unknown = run.started();
+    let prefill = limits::PREFILL_UNKNOWN as usize;
+    assert_eq!(unknown.len(), 1 + prefill, "nothing is known of how long they take");
+    let mut held = unknown;
+    for _ in 0..200 {
+        let attempt = held.remove(0);
+        run.finish(attempt, Span(1));
+        held.extend(run.started());
+    }
+    assert_eq!(held.len(), 1 + limits::PREFILL_MAX as usize);
+}
+
+#[test]
+fn ahead_max_and_ahead_inputs() {
+    let mut run = Run::new();
+    run.join(1, 1);
+    let followers = vec![taker(1); limits::AHEAD_MAX as usize + 9];
+    let chain: Vec<TaskSpec> = tasks(1).into_iter().chain(followers).collect();
+    assert_eq!(run.submit(chain, TaskClass::default()), None);
+    assert_eq!(run.started().len(), 1 + limits::AHEAD_MAX as usize);
+
+    let sent_of = |inputs: u32| {
+        let mut run = Run::new();
+        run.join(1, 64);
+        let mut all = tasks(inputs as usize);
+        all.push(taker(inputs));
+        assert_eq!(run.submit(all, TaskClass::default()), None);
+        run.started().len()
+    };
+    let most = limits::AHEAD_INPUTS;
+    assert_eq!(sent_of(most), most as usize + 1, "the taker is sent ahead");
+    assert_eq!(sent_of(most + 1), most as usize + 1, "the taker waits");
+}
+
+/// Limits that the machines enforce and that this file walks up to.
+const REACHED: &[&str] = &[
+    "AHEAD_INPUTS",
+    "AHEAD_MAX",
+    "ANSWERS",
+    "GRAPH_TASKS",
+    "PREFILL_MAX",
+    "PREFILL_ROUND_TRIP",
+    "PREFILL_UNKNOWN",
+    "SESSIONS",
+    "SESSION_GRAPHS",
+    "SESSION_TTL_MAX",
+    "SUBMISSIONS",
+    "TASKS",
+    "UNTOLD_VALUES",
+    "WORKERS",
+    "WORKER_OWED",
+    "WORKER_SENT",
+];
+
+/// Limits that they name and that are not, and why.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("ANNOUNCED", "what reaches it takes half a gigabyte"),
+    ("BATCH_BYTES", "the size of a message; random seeds send far shorter and full ones"),
+    ("COPY_AGAIN", "a pause: random seeds with workers that leave outlast it"),
+    ("DRAIN_COPIES", "not walked up to yet: a random load makes fewer values"),
+    ("DRAIN_LOOK", "a pause: random seeds with workers that leave outlast it"),
+    ("DRAIN_WAIT", "a pause: random seeds with workers that leave"),
+    ("FETCHES", "the tests of the worker's machine"),
+    ("FETCHING", "the tests of the worker's machine"),
+    ("FETCHING_BYTES", "the tests of the worker's machine"),
+    ("FOLLOWERS", "a default that the load of each seed replaces"),
+    ("GRAPH_UPDATE", "a pause: random seeds outlast it"),
+    ("KEY_BYTES", "the door's: the machine only relies on it"),
+    ("PASSES", "the tests of the worker's machine"),
+    ("PAYLOAD_BYTES", "the door's: the machine only relies on it"),
+    ("SESSION_TTL", "a pause: random seeds with clients that never come back outlast their own"),
+    ("SMALL_VALUES_BYTES", "random seeds have room for 0, 40 or 400 bytes"),
+    ("STORY_MESSAGE_BYTES", "cuts a text; nothing depends on it"),
+    ("STORY_TURNS", "drops what is shown to people; nothing depends on it"),
+    ("TASK_INPUTS", "the door's: the machine only relies on it"),
+    ("TASK_NEIGHBOURS", "how many are shown to people; nothing depends on it"),
+    ("TASK_OUTPUTS", "the door's: the machine only relies on it"),
+    ("TIMEOUT_GRACE", "a pause: random seeds with tasks that hang outlast it"),
+    ("VALUE_BYTES", "the door's: the machine trusts no size beyond it"),
+    ("WORKER_GRACE", "a pause: random seeds with workers that stay away outlast it"),
+    ("WORKER_LOST", "a pause: random seeds with workers that fall silent outlast it"),
+];
+
+#[test]
+fn every_limit_that_a_machine_names_is_reached_or_said_why_not() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut named = BTreeSet::new();
+    for daemon in ["scheduler", "worker"] {
+        let machine = crates.join(daemon).join("src/machine");
+        collect_limits(&machine.with_extension("rs"), &mut named);
+        for entry in fs::read_dir(&machine).expect("a directory") {
+            collect_limits(&entry.expect("an entry").path(), &mut named);
+        }
+    }
+    let elsewhere = ELSEWHERE.iter().map(|(name, _)| *name);
+    let listed: BTreeSet<String> =
+        REACHED.iter().copied().chain(elsewhere).map(str::to_owned).collect();
+    assert_eq!(named.difference(&listed).collect::<Vec<_>>(), Vec::<&String>::new(), "unlisted");
+    assert_eq!(listed.difference(&named).collect::<Vec<_>>(), Vec::<&String>::new(), "not named");
+}
+
+/// The limits that a source file names.
+fn collect_limits(path: &Path, named: &mut BTreeSet<String>) {
+    if path.extension().is_none_or(|extension| extension != "rs") || path.ends_with("tests.rs") {
+        return;
+    }
+    let text = fs::read_to_string(path).expect("a source file");
+    for rest in text.split("limits::").skip(1) {
+        let is_part = |letter: &char| letter.is_ascii_uppercase() || *letter == '_';
+        let name: String = rest.chars().take_while(is_part).collect();
+        if !name.is_empty() {
+            named.insert(name);
+        }
+    }
+}
