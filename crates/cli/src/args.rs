@@ -5,6 +5,7 @@ mod cluster;
 mod graph;
 mod param;
 mod selector;
+mod session;
 mod submit;
 mod task;
 
@@ -20,6 +21,7 @@ pub(crate) use cluster::{Shutdown, Token, Worker, Workers};
 pub(crate) use graph::{Graph, GraphCancel, GraphWait};
 pub(crate) use param::Param;
 pub(crate) use selector::{TaskArg, WorkerArg};
+pub(crate) use session::{OfSession, Session, SessionAttach};
 pub(crate) use submit::{Needs, RowsArgs, Setting, Submit};
 pub(crate) use task::{ResultGet, Results, Task, TaskLogs, Tasks};
 
@@ -96,6 +98,9 @@ pub(crate) enum Command {
     /// Run a job on the cluster, and print its results
     #[command(after_help = "Example: bireme run wordcount.toml --param files='docs/*.md'")]
     Run(Run),
+    /// List sessions, and come back to those that were given a name
+    #[command(subcommand)]
+    Session(Session),
     /// End the scheduler, and the workers if asked
     #[command(after_help = "Example: bireme shutdown --workers")]
     Shutdown(Shutdown),
@@ -169,6 +174,8 @@ pub(crate) struct Run {
     /// Print the number of the graph and come back at once; the job goes on without this command
     #[arg(long)]
     pub(crate) detach: bool,
+    #[command(flatten, next_help_heading = "Session")]
+    pub(crate) session: OfSession,
 }
 
 /// A job to be run, and the cluster to run it on.

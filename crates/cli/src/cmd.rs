@@ -8,6 +8,7 @@ mod local;
 mod progress;
 mod result;
 mod run;
+mod session;
 mod shutdown;
 mod status;
 mod submit;
@@ -40,6 +41,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Local(args) => Box::pin(local::run(&global, args)).await,
         Command::Result(command) => result::run(&global, command).await,
         Command::Run(args) => run::run(&global, args).await,
+        Command::Session(command) => session::run(&global, command).await,
         Command::Shutdown(args) => shutdown::run(&global, args).await,
         Command::Status => status::run(&global).await,
         Command::Submit(args) => submit::run(&global, *args).await,

@@ -12,6 +12,8 @@ mod jobs;
 mod local;
 #[path = "commands/results.rs"]
 mod results;
+#[path = "commands/sessions.rs"]
+mod sessions;
 #[path = "commands/submit.rs"]
 mod submit;
 #[path = "commands/support.rs"]

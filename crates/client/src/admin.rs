@@ -22,6 +22,7 @@ use tonic::transport::Channel;
 pub use self::daemon::{IssuedToken, LoopStats, Step, TokenGrant, Use};
 pub use self::graphs::{GraphDetails, GraphStatus, GraphWait, Group};
 pub use self::logs::{LogPiece, LogQuery, TaskLogs};
+pub(crate) use self::results::found;
 pub use self::results::{Found, Location};
 pub use self::sessions::SessionStatus;
 pub use self::tasks::{
@@ -105,6 +106,11 @@ impl Admin {
     #[must_use]
     pub fn in_session(self, token: SessionToken) -> Self {
         Self { session: Some(token), ..self }
+    }
+
+    /// Address of the scheduler.
+    pub fn address(&self) -> &str {
+        self.target.address()
     }
 
     /// How the cluster is.

@@ -13,15 +13,16 @@ use bireme_core::{ObjectId, Value};
 use bireme_proto::pb;
 use bytes::Bytes;
 use pb::session_command::Command;
-use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 
-use crate::connect::{Attached, ConnectOptions, Target, attach};
+use crate::backlog::Answer;
+use crate::connect::{Attached, ConnectOptions, Opening, Target, attach};
 use crate::error::{CommandError, ConnectError, Lost, PutError};
 use crate::graph::{Cell, Graph};
 use crate::object::Object;
-use crate::outgoing::Outbound;
 use crate::peers::Peers;
 use crate::put;
+use crate::redial::Redial;
 use crate::session::Session;
 use crate::slots::Slots;
 
@@ -29,6 +30,9 @@ use crate::slots::Slots;
 ///
 /// Clones are handles of the same session. When the last one and the last [`Graph`] are gone, the stream ends, and with it,
 /// after its time to live, the session and what it submitted.
+///
+/// A stream that is lost on the way is replaced for as long as the session lives without one: nobody who waits notices. If
+/// the scheduler does not come back within that time, or without the session, every wait ends with [`Lost`].
 #[derive(Clone, Debug)]
 pub struct Client {
     pub(crate) inner: Arc<Inner>,
@@ -41,7 +45,6 @@ pub(crate) struct Inner {
     pub(crate) graphs: AtomicU32,
     /// How many values were numbered; whose turn it is to take the next follows from it.
     pub(crate) values: AtomicU64,
-    commands: mpsc::Sender<Outbound>,
     session: Arc<Session>,
     peers: Peers,
 }
@@ -50,23 +53,25 @@ impl Client {
     /// Opens a session on the caller's runtime, or comes back to one by its name ([`ConnectOptions::by_name`]).
     pub async fn connect(options: ConnectOptions) -> Result<Self, ConnectError> {
         let target = Target::find(&options)?;
-        let attached = attach(&target, &options, None).await?;
-        Ok(Self::of(attached, &target))
+        let session = Arc::new(Session::new());
+        let opening = Opening::new(&options);
+        let attached = attach(&target, opening.clone(), session.backlog()).await?;
+        Ok(Self::of(session, attached, Redial::new(options, target, opening)))
     }
 
     /// The handle of a session whose stream is up.
-    pub(crate) fn of(attached: Attached, target: &Target) -> Self {
-        let session = Arc::new(Session::new());
-        tokio::spawn(Arc::clone(&session).listen(attached.reports, attached.first));
+    pub(crate) fn of(session: Arc<Session>, attached: Attached, mut redial: Redial) -> Self {
+        redial.attached(&attached);
+        let Attached { opened, life: _, channel, reports, first } = attached;
         let inner = Inner {
-            number: attached.session,
-            token: attached.token,
-            graphs: AtomicU32::new(attached.graphs),
-            values: AtomicU64::new(attached.values),
-            commands: attached.commands,
-            session,
-            peers: Peers::new(attached.channel, target),
+            number: opened.session,
+            token: redial.token(),
+            graphs: AtomicU32::new(opened.last_graph),
+            values: AtomicU64::new(opened.last_value),
+            session: Arc::clone(&session),
+            peers: Peers::new(channel, redial.target()),
         };
+        tokio::spawn(session.keep(redial, reports, first));
         Self { inner: Arc::new(inner) }
     }
 
@@ -75,8 +80,8 @@ impl Client {
         self.inner.number
     }
 
-    /// Submits a graph. Returns when its last chunk is on its way: the stream's room is waited for, the scheduler's
-    /// answers are not. A refusal is the error of [`Graph::wait`] and of every result.
+    /// Submits a graph. Returns when its last chunk is on its way: room for it is waited for, the scheduler's answer is
+    /// not. A refusal is the error of [`Graph::wait`] and of every result.
     pub async fn submit(&self, graph: GraphBuilder) -> Result<Graph, Lost> {
         let n = self.inner.graphs.fetch_add(1, Ordering::Relaxed) + 1;
         let id = GraphId::new(self.inner.number, n);
@@ -87,8 +92,8 @@ impl Client {
             if cell.failure().is_some() {
                 break;
             }
-            self.inner.session.expect_chunk(chunk.submission, id);
-            self.inner.send(Command::Chunk(chunk.into())).await?;
+            let answer = (chunk.submission, Answer::Chunk(id));
+            self.inner.send(Command::Chunk(chunk.into()), Some(answer)).await?;
         }
         Ok(submitted)
     }
@@ -104,6 +109,7 @@ impl Client {
     pub async fn close(&self) -> Result<(), CommandError> {
         let submission = fresh_id();
         let close = pb::CloseSession { submission_id: wire(submission) };
+        self.inner.session.leave();
         let answer = self.inner.ask(submission, Command::Close(close));
         let closed = match tokio::time::timeout(limits::HELLO_WAIT.to_std(), answer).await {
             // The stream may end before the answer is read: that is an answer too.
@@ -143,6 +149,7 @@ impl Inner {
             graph: graph.0,
             tasks: ranges(tasks),
             grace_us: grace.0,
+            reason: String::new(),
         };
         self.ask(submission, Command::Cancel(cancel)).await
     }
@@ -196,7 +203,7 @@ impl Inner {
 
     pub(crate) async fn want(&self, graph: GraphId, tasks: Vec<IndexRange>) -> Result<(), Lost> {
         let want = pb::Want { graph: graph.0, tasks: ranges(tasks), values: true };
-        self.send(Command::Want(want)).await
+        self.send(Command::Want(want), None).await
     }
 
     /// Sends a command and waits for its answer.
@@ -205,25 +212,29 @@ impl Inner {
         submission: SubmissionId,
         command: Command,
     ) -> Result<(), CommandError> {
-        let answer = self.session.expect_answer(submission);
-        self.send(command).await?;
+        let (caller, answer) = oneshot::channel();
+        self.send(command, Some((submission, Answer::Caller(caller)))).await?;
         match answer.await {
             Ok(answer) => Ok(answer?),
-            Err(_) => Err(self.session.lost().unwrap_or_else(Lost::closed).into()),
+            Err(_) => Err(self.session.why_lost().into()),
         }
     }
 
     /// Sends a command as soon as there is room.
-    async fn send(&self, command: Command) -> Result<(), Lost> {
-        let outbound = Outbound::new(command);
-        tokio::select! {
-            biased;
-            sent = self.commands.send(outbound) => match sent {
-                Ok(()) => Ok(()),
-                Err(_) => Err(self.session.until_lost().await),
-            },
-            lost = self.session.until_lost() => Err(lost),
-        }
+    async fn send(
+        &self,
+        command: Command,
+        answer: Option<(SubmissionId, Answer)>,
+    ) -> Result<(), Lost> {
+        let sent = self.session.backlog().add(command, answer).await;
+        sent.map_err(|_| self.session.why_lost())
+    }
+}
+
+impl Drop for Inner {
+    /// What was submitted still goes; then the stream ends.
+    fn drop(&mut self) {
+        self.session.backlog().drain();
     }
 }
 

@@ -4,24 +4,26 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bireme_core::Reason;
-use bireme_core::id::{ClusterId, Epoch, SessionId, SessionToken};
+use bireme_core::id::{ClusterId, Epoch, SessionToken};
 use bireme_core::limits;
 use bireme_core::link::{Hello, greet};
 use bireme_core::reason::Refusal;
-use bireme_core::session::Opened;
+use bireme_core::session::{Known, Opened};
 use bireme_core::time::Span;
 use bireme_proto::access::{self, Access, AccessError};
 use bireme_proto::convert::common::Greeting;
 use bireme_proto::pb;
-use bireme_proto::pb::session_client::SessionClient;
-use tokio::sync::mpsc;
-use tonic::Streaming;
+use bytes::Bytes;
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::Channel;
+use tonic::{Status, Streaming};
 
+use crate::backlog::Backlog;
 use crate::client::random;
 use crate::error::{ConnectError, Refused};
-use crate::outgoing::{Outbound, Outgoing};
+use crate::outgoing::{Encoded, Outgoing};
 use crate::peers::{authorized, endpoint};
 
 /// Where to connect, and as whom. What is not given is looked for: the address in `BIREME_SCHEDULER`, then in the access
@@ -58,21 +60,67 @@ pub(crate) struct Target {
     address: String,
     cluster: Option<ClusterId>,
     bearer: Option<AsciiMetadataValue>,
+    /// A scheduler that was restarted may have written another token where this one is from.
+    rereads_token: bool,
+}
+
+/// With what a session's stream begins.
+#[derive(Clone, Debug)]
+pub(crate) struct Opening {
+    /// 16 bytes: whoever shows them is the session.
+    pub(crate) token: Bytes,
+    /// Take over the session of this name, under this token.
+    pub(crate) by_name: bool,
+    /// The life of the scheduler that has the session.
+    pub(crate) hello: Hello,
+    /// What the client knows already.
+    pub(crate) known: Vec<Known>,
+    name: String,
+    ttl: Option<Span>,
+    weight_percent: u32,
+}
+
+impl Opening {
+    /// Of a new session, or of the one that the options name.
+    pub(crate) fn new(options: &ConnectOptions) -> Self {
+        Self {
+            token: Bytes::copy_from_slice(&random().to_be_bytes()),
+            by_name: options.by_name,
+            hello: Hello::new(None, Epoch::default()),
+            known: Vec::new(),
+            name: options.name.clone(),
+            ttl: options.ttl,
+            weight_percent: options.weight_percent,
+        }
+    }
+
+    /// Of the session with this token.
+    pub(crate) fn of(token: SessionToken, options: &ConnectOptions) -> Self {
+        let token = Bytes::copy_from_slice(&token.to_bytes());
+        Self { token, by_name: false, ..Self::new(options) }
+    }
+
+    /// The first message.
+    fn message(self) -> pb::SessionUp {
+        let open = pb::OpenSession {
+            token: self.token,
+            name: self.name,
+            ttl_us: self.ttl.map_or(0, |ttl| ttl.0),
+            weight_percent: self.weight_percent,
+            known: self.known.into_iter().map(Into::into).collect(),
+            by_name: self.by_name,
+        };
+        let hello = Some(Greeting::new(self.hello).into());
+        pb::SessionUp { hello, open: Some(open), commands: Vec::new() }
+    }
 }
 
 /// An open session.
 pub(crate) struct Attached {
-    pub(crate) session: SessionId,
-    /// It was there before.
-    pub(crate) resumed: bool,
-    /// Graphs that it has numbered.
-    pub(crate) graphs: u32,
-    /// Values that it has numbered.
-    pub(crate) values: u64,
-    /// Whoever shows it is the session.
-    pub(crate) token: bytes::Bytes,
+    pub(crate) opened: Opened,
+    /// The scheduler's cluster, and which of its lives it is.
+    pub(crate) life: (Option<ClusterId>, Epoch),
     pub(crate) channel: Channel,
-    pub(crate) commands: mpsc::Sender<Outbound>,
     pub(crate) reports: Streaming<pb::SessionDown>,
     /// The first message, without what belongs to its opening.
     pub(crate) first: pb::SessionDown,
@@ -89,14 +137,12 @@ impl Target {
         // The token of one cluster is never shown to another, unless the file was named for it.
         let file = file
             .filter(|file| options.access_file.is_some() || is_same_place(&file.address, &address));
-        let token = options
-            .token
-            .clone()
-            .or_else(|| variable("BIREME_TOKEN"))
-            .or_else(|| file.as_ref().map(|file| file.token.clone()));
+        let given = options.token.clone().or_else(|| variable("BIREME_TOKEN"));
+        let rereads_token = given.is_none();
+        let token = given.or_else(|| file.as_ref().map(|file| file.token.clone()));
         let cluster = file.map(|file| file.cluster);
         let bearer = token.map(|token| bearer(&token, &address)).transpose()?;
-        Ok(Self { address, cluster, bearer })
+        Ok(Self { address, cluster, bearer, rereads_token })
     }
 
     pub(crate) fn address(&self) -> &str {
@@ -105,6 +151,10 @@ impl Target {
 
     pub(crate) fn bearer(&self) -> Option<&AsciiMetadataValue> {
         self.bearer.as_ref()
+    }
+
+    pub(crate) fn rereads_token(&self) -> bool {
+        self.rereads_token
     }
 
     /// A connection to the scheduler.
@@ -177,37 +227,26 @@ fn innermost(error: &dyn std::error::Error) -> String {
     error.to_string()
 }
 
-/// Opens a session's stream, of a new session or of the one with this token: says hello, and hears who it is.
+/// Opens a session's stream: says hello, and hears who it is. The stream goes on with what `backlog` has.
 pub(crate) async fn attach(
     target: &Target,
-    options: &ConnectOptions,
-    token: Option<SessionToken>,
+    opening: Opening,
+    backlog: &Arc<Backlog>,
 ) -> Result<Attached, ConnectError> {
+    const ATTACH: &str = "/bireme.v1.Session/Attach";
     let channel = target.connect().await?;
-    let ours = Hello::new(target.cluster, Epoch(0));
-    let by_name = options.by_name && token.is_none();
-    let token = token.unwrap_or_else(|| SessionToken(random()));
-    let token = bytes::Bytes::from(token.to_bytes().to_vec());
-    let first = pb::SessionUp {
-        hello: Some(Greeting::new(ours.clone()).into()),
-        open: Some(pb::OpenSession {
-            token: token.clone(),
-            name: options.name.clone(),
-            ttl_us: options.ttl.map_or(0, |ttl| ttl.0),
-            weight_percent: options.weight_percent,
-            known: Vec::new(),
-            by_name,
-        }),
-        commands: Vec::new(),
-    };
-    let (commands, outgoing) = Outgoing::new(first);
-    let mut session = SessionClient::new(channel.clone())
+    let mut ours = opening.hello.clone();
+    ours.cluster = ours.cluster.or(target.cluster);
+    let first = Opening { hello: ours.clone(), ..opening }.message();
+    let request = authorized(Outgoing::new(&first, Arc::clone(backlog)), target.bearer());
+    let mut session = Grpc::new(channel.clone())
         .max_decoding_message_size(limits::MESSAGE_BYTES)
         .max_encoding_message_size(limits::MESSAGE_BYTES);
     let opening = async {
-        let request = authorized(outgoing, target.bearer());
-        let mut reports =
-            session.attach(request).await.map_err(|status| target.refused(status))?.into_inner();
+        let ready = session.ready().await;
+        ready.map_err(|error| target.refused(Status::unavailable(innermost(&error))))?;
+        let attached = session.streaming(request, PathAndQuery::from_static(ATTACH), Encoded);
+        let mut reports = attached.await.map_err(|status| target.refused(status))?.into_inner();
         let first = reports.message().await.map_err(|status| target.refused(status))?;
         Ok((reports, first.unwrap_or_default()))
     };
@@ -215,25 +254,30 @@ pub(crate) async fn attach(
         tokio::time::timeout(limits::HELLO_WAIT.to_std(), opening).await.map_err(|_| {
             ConnectError::Silent { address: target.address.clone(), wait: limits::HELLO_WAIT }
         })??;
-    let opened = judge(&ours, &mut first).map_err(|refusal| target.refused(refusal))?;
-    let Opened { session, resumed, ttl: _, last_graph: graphs, last_value: values } = opened;
-    Ok(Attached { session, resumed, graphs, values, token, channel, commands, reports, first })
+    let (life, opened) = judge(&ours, &mut first).map_err(|refusal| target.refused(refusal))?;
+    Ok(Attached { opened, life, channel, reports, first })
 }
 
 /// Reads what the scheduler answered to the opening.
-fn judge(ours: &Hello, first: &mut pb::SessionDown) -> Result<Opened, Refusal> {
+fn judge(
+    ours: &Hello,
+    first: &mut pb::SessionDown,
+) -> Result<((Option<ClusterId>, Epoch), Opened), Refusal> {
     let missing = |field: &str| {
         let message = format!("the scheduler's first message has no `{field}`");
         Refusal::at(Reason::HelloExpected, field, message)
     };
     let hello = first.hello.take().ok_or_else(|| missing("hello"))?;
-    greet(ours, &Greeting::try_from(hello)?.hello)?;
+    let hello = Greeting::try_from(hello)?.hello;
+    greet(ours, &hello)?;
     let opened = first.opened.take().ok_or_else(|| missing("opened"))?;
-    Opened::try_from(opened)
+    Ok(((hello.cluster, hello.epoch), Opened::try_from(opened)?))
 }
 
 #[cfg(test)]
 mod tests {
+    use bireme_core::id::SessionId;
+
     use super::*;
 
     fn answer() -> pb::SessionDown {
@@ -249,7 +293,7 @@ mod tests {
     #[test]
     fn the_answer_of_the_right_cluster_opens_the_session() {
         let judged = |cluster| {
-            judge(&Hello::new(cluster, Epoch(0)), &mut answer()).map(|opened| opened.session)
+            judge(&Hello::new(cluster, Epoch(0)), &mut answer()).map(|(_, opened)| opened.session)
         };
         assert_eq!(judged(None), Ok(SessionId(7)));
         assert_eq!(judged(Some(ClusterId(1))), Ok(SessionId(7)));

@@ -11,10 +11,11 @@ use bireme_core::reason::Refusal;
 use bireme_proto::pb;
 
 use crate::client::{Client, fresh_id};
-use crate::connect::{ConnectOptions, Target, attach};
+use crate::connect::{ConnectOptions, Opening, Target, attach};
 use crate::error::{CommandError, ConnectError, GraphError, Lost, Refused};
 use crate::graph::{Cell, Graph};
-use crate::session::{counts, task_error};
+use crate::redial::Redial;
+use crate::session::{Session, counts, task_error};
 use crate::slots::Slots;
 
 /// What is needed to come back to a session: whoever has it is the session. It is shown and read as one word.
@@ -79,7 +80,7 @@ impl Client {
             objects: Vec::new(),
         };
         self.inner.ask(submission, pb::session_command::Command::Put(nothing)).await?;
-        let token = SessionToken::from_slice(&self.inner.token).expect("made with 16 bytes");
+        let token = SessionToken::from_slice(&self.inner.token()).expect("made with 16 bytes");
         let ticket = Ticket {
             session: self.session(),
             token,
@@ -93,13 +94,16 @@ impl Client {
     /// Comes back to a session. Whoever had its stream before loses it.
     pub async fn attach(options: ConnectOptions, ticket: &Ticket) -> Result<Self, ConnectError> {
         let target = Target::find(&options)?;
-        let attached = attach(&target, &options, Some(ticket.token)).await?;
+        let session = Arc::new(Session::new());
+        let opening = Opening::of(ticket.token, &options);
+        let attached = attach(&target, opening.clone(), session.backlog()).await?;
         // A session of the token with another number was opened by an attempt to come back that found none.
-        if !attached.resumed || attached.session != ticket.session {
+        if !attached.opened.resumed || attached.opened.session != ticket.session {
+            session.lose(Lost::closed());
             let message = "there is no such session, or its time ran out: open a new one";
             return Err(target.refused(Refusal::new(Reason::SessionUnknown, message)));
         }
-        let client = Self::of(attached, &target);
+        let client = Self::of(session, attached, Redial::new(options, target, opening));
         // What the ticket counts may not have reached the scheduler.
         client.inner.graphs.fetch_max(ticket.graphs, Ordering::Relaxed);
         client.inner.values.fetch_max(ticket.values, Ordering::Relaxed);

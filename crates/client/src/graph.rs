@@ -1,19 +1,24 @@
 //! A submitted graph, as whoever submitted it sees it.
 
+mod parts;
+
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use bireme_core::graph::{GraphCounts, TaskState};
 use bireme_core::id::{GraphId, TaskId};
 use bireme_core::limits;
-use bireme_core::session::IndexRange;
+use bireme_core::session::{IndexRange, Known};
 use bireme_core::time::Span;
 use bireme_core::{ObjectId, TaskError, Value};
 use tokio::sync::{Notify, watch};
 
 use crate::client::Inner;
+use crate::ends::Log;
 use crate::error::{CommandError, GraphError, Refused, ResultError};
 use crate::fetch::{self, Wanted};
+use crate::relocate;
 use crate::session::lock;
 use crate::slots::{Look, Slots};
 
@@ -61,6 +66,10 @@ pub(crate) struct Cell {
     /// Told after every change of the slots.
     changed: Notify,
     progress: watch::Sender<Progress>,
+    /// How many tasks the scheduler has taken in.
+    accepted: AtomicU32,
+    /// Who is told that there is news, and of what.
+    follower: OnceLock<(Arc<Log>, Weak<Self>)>,
 }
 
 impl Graph {
@@ -103,7 +112,22 @@ impl Graph {
             Found::Value(value) => Ok(value),
             Found::Placed(wanted) => {
                 let fetched = fetch::value(&self.handle.client, wanted).await;
-                fetched.map_err(|problem| ResultError::Fetch { task: self.task(task), problem })
+                self.or_again(fetched, task, output).await
+            }
+        }
+    }
+
+    /// A value that was fetched, or else the one that its task makes in its place.
+    async fn or_again(
+        &self,
+        fetched: Result<Value, String>,
+        task: u32,
+        output: u16,
+    ) -> Result<Value, ResultError> {
+        match fetched {
+            Ok(value) => Ok(value),
+            Err(problem) => {
+                relocate::output(&self.handle.client, self.task(task), output, problem).await
             }
         }
     }
@@ -153,8 +177,7 @@ impl Graph {
         let all = wanted.iter().map(|(.., one)| one.clone()).collect();
         let fetched = fetch::values(&self.handle.client, all).await;
         for ((at, task, _), value) in wanted.into_iter().zip(fetched) {
-            let task = self.task(task);
-            let value = value.map_err(|problem| ResultError::Fetch { task, problem })?;
+            let value = self.or_again(value, task, 0).await?;
             if let Some(place) = values.get_mut(at) {
                 *place = value;
             }
@@ -247,6 +270,23 @@ impl Cell {
             slots: Mutex::new(slots),
             changed: Notify::new(),
             progress: watch::Sender::new(progress),
+            accepted: AtomicU32::new(0),
+            follower: OnceLock::new(),
+        }
+    }
+
+    /// Has ends of tasks written down, and `log` told that some are.
+    pub(crate) fn follow(self: &Arc<Self>, log: &Arc<Log>) {
+        if self.follower.set((Arc::clone(log), Arc::downgrade(self))).is_ok() {
+            lock(&self.slots).follow();
+        }
+    }
+
+    /// Wakes whoever waits for a change.
+    fn tell(&self) {
+        self.changed.notify_waiters();
+        if let Some((log, graph)) = self.follower.get() {
+            log.mark(self.id, graph);
         }
     }
 
@@ -254,10 +294,31 @@ impl Cell {
         self.id
     }
 
+    /// Notes how many tasks the scheduler has taken in.
+    pub(crate) fn accept(&self, tasks: u32) {
+        self.accepted.fetch_max(tasks, Ordering::Relaxed);
+    }
+
+    /// What need not be told again.
+    pub(crate) fn known(&self) -> Known {
+        let accepted_tasks = self.accepted.load(Ordering::Relaxed);
+        Known { graph: self.id, accepted_tasks, seen: lock(&self.slots).ended() }
+    }
+
+    /// Tasks that have not ended and whose ends were asked for.
+    pub(crate) fn asked(&self) -> Vec<IndexRange> {
+        lock(&self.slots).asked()
+    }
+
+    /// The graph is done, or will never be.
+    pub(crate) fn is_over(&self) -> bool {
+        self.progress.borrow().is_over()
+    }
+
     /// Changes slots, then wakes whoever waits for one.
     pub(crate) fn update(&self, change: impl FnOnce(&mut Slots)) {
         change(&mut lock(&self.slots));
-        self.changed.notify_waiters();
+        self.tell();
     }
 
     /// Notes how the graph stands.
@@ -269,7 +330,7 @@ impl Cell {
                 progress.error = error;
             }
         });
-        self.changed.notify_waiters();
+        self.tell();
     }
 
     /// Notes that the graph came to nothing. The first reason stays; what is done stays done.
@@ -281,7 +342,7 @@ impl Cell {
             }
             is_news
         });
-        self.changed.notify_waiters();
+        self.tell();
     }
 
     /// Keeps a warning, up to a limit.

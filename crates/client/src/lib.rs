@@ -4,17 +4,21 @@
 //! [`GraphBuilder`](bireme_core::graph::GraphBuilder) made and gives a [`Graph`] to wait for and to read results from.
 //! [`Payload`] says what a task is to do. [`Admin`] looks at a cluster and runs it, without a session.
 //!
-//! A session is one stream. Commands are pulled from `outgoing` by the connection itself; one task listens to the
-//! scheduler and writes down what it says in `session`; a graph of a million tasks is a million slots of eight bytes in
-//! `slots`. Values too large for the stream are fetched from the workers that hold them, in `fetch`; values for tasks that
-//! are to come are put into the stores of workers, in `put`.
+//! A session is one stream at a time. Commands are kept in `backlog` until they are answered and pulled through `outgoing` by
+//! the connection itself; one task listens to the scheduler and writes down what it says in `session`, and has `redial` bring
+//! the stream back when it is lost; a graph of a million tasks is a million slots of eight bytes in `slots`. Values too large
+//! for the stream are fetched from the workers that hold them, in `fetch`, and looked for again in `relocate`; values for
+//! tasks that are to come are put into the stores of workers, in `put`.
 //!
 //! What this crate never does: start daemons, know how they work inside, or let a generated type out.
 
 mod admin;
+mod backlog;
+mod blob;
 mod client;
 mod connect;
 mod detach;
+mod ends;
 mod error;
 mod fetch;
 mod graph;
@@ -23,6 +27,8 @@ mod outgoing;
 mod payload;
 mod peers;
 mod put;
+mod redial;
+mod relocate;
 mod session;
 mod slots;
 
@@ -37,7 +43,8 @@ pub use bireme_proto::role::Role;
 pub use client::Client;
 pub use connect::ConnectOptions;
 pub use detach::{NotATicket, Ticket};
+pub use ends::Ends;
 pub use error::{CommandError, ConnectError, GraphError, Lost, PutError, Refused, ResultError};
 pub use graph::{Graph, Progress, Summary};
 pub use object::{FetchError, Object};
-pub use payload::{Arg, CommandPayload, NativePayload, Payload};
+pub use payload::{Arg, CommandPayload, ExternalPayload, NativePayload, Payload};

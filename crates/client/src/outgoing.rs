@@ -1,124 +1,87 @@
 //! The session's way up: commands become messages when the stream asks for one.
 //!
 //! The connection pulls from here, so no task of ours stands between a caller and the socket. Whatever waits when the
-//! stream has room goes in one message, up to the size of a batch.
+//! stream has room goes in one message, up to the size of a batch. Messages come encoded, so their codec only copies.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bireme_core::limits;
 use bireme_proto::pb;
+use bytes::{Buf as _, BufMut as _};
 use prost::Message as _;
-use tokio::sync::mpsc;
 use tokio_stream::Stream;
+use tonic::Status;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-/// A command on its way, with its encoded length.
-#[derive(Debug)]
-pub(crate) struct Outbound {
-    command: pb::SessionCommand,
-    bytes: usize,
-}
+use crate::backlog::{Backlog, Batch};
 
-/// The stream of messages to the scheduler. It ends when every sender is gone.
+/// The messages of one stream to the scheduler. It ends when another stream begins, or with the session.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    first: Option<pb::SessionUp>,
-    commands: mpsc::Receiver<Outbound>,
-    /// What did not fit into the message before.
-    held: Option<Outbound>,
-}
-
-impl Outbound {
-    pub(crate) fn new(command: pb::session_command::Command) -> Self {
-        let command = pb::SessionCommand { command: Some(command) };
-        Self { bytes: command.encoded_len(), command }
-    }
+    first: Option<Batch>,
+    backlog: Arc<Backlog>,
+    stream: u64,
 }
 
 impl Outgoing {
-    /// A stream that begins with `first`, and the way to add to it.
-    pub(crate) fn new(first: pb::SessionUp) -> (mpsc::Sender<Outbound>, Self) {
-        let (sender, commands) = mpsc::channel(limits::SESSION_COMMANDS);
-        (sender, Self { first: Some(first), commands, held: None })
+    /// A stream that begins with `first`, then goes on with what is not answered.
+    pub(crate) fn new(first: &pb::SessionUp, backlog: Arc<Backlog>) -> Self {
+        let stream = backlog.begin();
+        Self { first: Some(vec![first.encode_to_vec().into()]), backlog, stream }
     }
 }
 
 impl Stream for Outgoing {
-    type Item = pb::SessionUp;
+    type Item = Batch;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<pb::SessionUp>> {
-        if let Some(first) = self.first.take() {
-            return Poll::Ready(Some(first));
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Batch>> {
+        match self.first.take() {
+            Some(first) => Poll::Ready(Some(first)),
+            None => self.backlog.poll_batch(self.stream, cx),
         }
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        if let Some(held) = self.held.take() {
-            bytes += held.bytes;
-            batch.push(held.command);
-        }
-        loop {
-            match self.commands.poll_recv(cx) {
-                Poll::Ready(Some(next))
-                    if !batch.is_empty() && bytes + next.bytes > limits::BATCH_BYTES =>
-                {
-                    self.held = Some(next);
-                    break;
-                }
-                Poll::Ready(Some(next)) => {
-                    bytes += next.bytes;
-                    batch.push(next.command);
-                }
-                Poll::Ready(None) if batch.is_empty() => return Poll::Ready(None),
-                Poll::Pending if batch.is_empty() => return Poll::Pending,
-                Poll::Ready(None) | Poll::Pending => break,
-            }
-        }
-        Poll::Ready(Some(pb::SessionUp { commands: batch, ..pb::SessionUp::default() }))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use tokio_stream::StreamExt as _;
+/// Encoded messages up, messages down.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Encoded;
 
-    use super::*;
+impl Codec for Encoded {
+    type Encode = Batch;
+    type Decode = pb::SessionDown;
+    type Encoder = Self;
+    type Decoder = Self;
 
-    fn ping(n: u64) -> Outbound {
-        Outbound::new(pb::session_command::Command::Ping(n))
+    fn encoder(&mut self) -> Self {
+        Self
     }
 
-    fn large() -> Outbound {
-        let chunk = pb::GraphChunk {
-            submission_id: vec![0; limits::BATCH_BYTES - 100].into(),
-            ..pb::GraphChunk::default()
-        };
-        Outbound::new(pb::session_command::Command::Chunk(chunk))
+    fn decoder(&mut self) -> Self {
+        Self
     }
+}
 
-    #[tokio::test]
-    async fn what_waits_goes_in_one_message() {
-        let (sender, mut outgoing) = Outgoing::new(pb::SessionUp::default());
-        for n in 0..5 {
-            sender.send(ping(n)).await.unwrap();
+impl Encoder for Encoded {
+    type Item = Batch;
+    type Error = Status;
+
+    fn encode(&mut self, batch: Batch, to: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        to.reserve(batch.iter().map(bytes::Bytes::len).sum());
+        for part in batch {
+            to.put(part);
         }
-        assert_eq!(outgoing.next().await.unwrap().commands.len(), 0, "the hello is alone");
-        assert_eq!(outgoing.next().await.unwrap().commands.len(), 5);
-        drop(sender);
-        assert_eq!(outgoing.next().await, None);
+        Ok(())
     }
+}
 
-    #[tokio::test]
-    async fn a_message_closes_before_it_is_too_long_and_keeps_the_order() {
-        let (sender, mut outgoing) = Outgoing::new(pb::SessionUp::default());
-        for outbound in [ping(1), large(), large(), ping(2)] {
-            sender.send(outbound).await.unwrap();
-        }
-        drop(sender);
-        let mut lengths = Vec::new();
-        while let Some(message) = outgoing.next().await {
-            assert!(message.encoded_len() <= limits::MESSAGE_BYTES);
-            lengths.push(message.commands.len());
-        }
-        assert_eq!(lengths, [0, 2, 2]);
+impl Decoder for Encoded {
+    type Item = pb::SessionDown;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<pb::SessionDown>, Status> {
+        let message = pb::SessionDown::decode(&mut *from);
+        debug_assert!(message.is_err() || !from.has_remaining(), "a message is read whole");
+        message.map(Some).map_err(|error| Status::internal(error.to_string()))
     }
 }

@@ -9,11 +9,15 @@
 //! # assert!(!echo.is_empty() && !sort.is_empty());
 //! ```
 
+mod external;
+
 use bireme_core::Value;
 use bireme_core::graph::Runtime;
 use bireme_proto::pb;
 use bytes::Bytes;
 use prost::Message as _;
+
+pub use external::ExternalPayload;
 
 /// Where payloads begin.
 #[derive(Clone, Copy, Debug)]

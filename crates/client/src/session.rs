@@ -1,53 +1,71 @@
 //! What a session knows, and the one task that listens to the scheduler and writes it down.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use bireme_core::graph::GraphCounts;
 use bireme_core::id::{GraphId, SubmissionId, WorkerId};
 use bireme_core::protocol::Address;
-use bireme_core::{ErrorClass, TaskError, Value};
+use bireme_core::session::Known;
+use bireme_core::time::Span;
+use bireme_core::{ErrorClass, Reason, TaskError, Value, limits};
 use bireme_proto::pb;
 use smallvec::SmallVec;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tonic::Streaming;
 
+use crate::backlog::{Answer, Backlog};
+use crate::client::ranges;
+use crate::ends::Log;
 use crate::error::{GraphError, Lost, Refused};
 use crate::graph::Cell;
+use crate::redial::{End, Redial};
 use crate::slots::{Entry, Place};
 
 /// What all handles of a session share.
 #[derive(Debug)]
 pub(crate) struct Session {
     graphs: Mutex<BTreeMap<GraphId, Weak<Cell>>>,
-    /// Commands that are not answered. Bounded by what callers and unacknowledged chunks there are.
-    answers: Mutex<BTreeMap<SubmissionId, Answer>>,
+    /// Commands that are not answered.
+    backlog: Arc<Backlog>,
     /// The addresses of workers, and their machines.
     places: Mutex<BTreeMap<WorkerId, (Vec<Address>, String)>>,
+    /// This side ends the session: a stream that ends is not missed.
+    leaving: AtomicBool,
+    /// Told of the ends of tasks, once somebody follows them.
+    follower: OnceLock<Arc<Log>>,
     lost: watch::Sender<Option<Lost>>,
-}
-
-/// Who waits for the answer to a command.
-#[derive(Debug)]
-enum Answer {
-    Caller(oneshot::Sender<Result<(), Refused>>),
-    Chunk(GraphId),
 }
 
 impl Session {
     pub(crate) fn new() -> Self {
         Self {
             graphs: Mutex::default(),
-            answers: Mutex::default(),
+            backlog: Arc::new(Backlog::new()),
             places: Mutex::default(),
+            leaving: AtomicBool::new(false),
+            follower: OnceLock::new(),
             lost: watch::Sender::new(None),
         }
     }
 
+    pub(crate) fn backlog(&self) -> &Arc<Backlog> {
+        &self.backlog
+    }
+
+    /// Has graphs that are registered from now on followed.
+    pub(crate) fn follow(&self) -> &Arc<Log> {
+        self.follower.get_or_init(Arc::default)
+    }
+
     /// Has the graph told of what is heard. Fails if nothing more will be.
     pub(crate) fn register(&self, graph: &Arc<Cell>) -> Result<(), Lost> {
+        if let Some(log) = self.follower.get() {
+            graph.follow(log);
+        }
         lock(&self.graphs).insert(graph.id(), Arc::downgrade(graph));
-        // After the insertion: whoever loses the stream says so first and looks for graphs then.
+        // After the insertion: whoever loses the session says so first and looks for graphs then.
         self.lost().map_or(Ok(()), Err)
     }
 
@@ -56,22 +74,30 @@ impl Session {
         lock(&self.graphs).remove(&graph);
     }
 
-    /// A refusal of this chunk is the graph's.
-    pub(crate) fn expect_chunk(&self, submission: SubmissionId, graph: GraphId) {
-        lock(&self.answers).insert(submission, Answer::Chunk(graph));
+    /// The graphs that somebody holds.
+    fn live_graphs(&self) -> Vec<Arc<Cell>> {
+        lock(&self.graphs).values().filter_map(Weak::upgrade).collect()
     }
 
-    /// The answer to this command; it ends without one if the stream does.
-    pub(crate) fn expect_answer(
-        &self,
-        submission: SubmissionId,
-    ) -> oneshot::Receiver<Result<(), Refused>> {
-        let (sender, receiver) = oneshot::channel();
-        lock(&self.answers).insert(submission, Answer::Caller(sender));
-        if self.lost().is_some() {
-            lock(&self.answers).remove(&submission);
+    /// How many of the graphs that somebody holds are not done.
+    pub(crate) fn open_graphs(&self) -> usize {
+        self.live_graphs().iter().filter(|graph| !graph.is_over()).count()
+    }
+
+    /// What a scheduler need not tell when the stream comes back.
+    pub(crate) fn known(&self) -> Vec<Known> {
+        self.live_graphs().iter().map(|graph| graph.known()).collect()
+    }
+
+    /// Asks again for the ends that were asked for: the question may have been lost with its stream.
+    fn ask_again(&self) {
+        for graph in self.live_graphs() {
+            for tasks in graph.asked().chunks(limits::KNOWN_RANGES) {
+                let tasks = ranges(tasks.to_vec());
+                let want = pb::Want { graph: graph.id().0, tasks, values: true };
+                self.backlog.add_at_once(pb::session_command::Command::Want(want));
+            }
         }
-        receiver
     }
 
     /// Where a worker listens, as far as the scheduler told.
@@ -88,12 +114,26 @@ impl Session {
             .collect()
     }
 
-    /// Why the stream ended, if it has.
+    /// Why nothing more is heard, if that is so.
     pub(crate) fn lost(&self) -> Option<Lost> {
         self.lost.borrow().clone()
     }
 
-    /// Waits until the stream has ended.
+    /// Why nothing more is heard, when that is so.
+    pub(crate) fn why_lost(&self) -> Lost {
+        self.lost().unwrap_or_else(Lost::closed)
+    }
+
+    /// This side is about to end the session: its stream is not to come back.
+    pub(crate) fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed) || self.backlog.is_ending()
+    }
+
+    /// Waits until nothing more is heard.
     pub(crate) async fn until_lost(&self) -> Lost {
         let mut lost = self.lost.subscribe();
         match lost.wait_for(Option::is_some).await.as_deref() {
@@ -102,31 +142,53 @@ impl Session {
         }
     }
 
-    /// Listens until the stream ends, then ends every wait.
-    pub(crate) async fn listen(
+    /// Listens, and has the stream replaced whenever it is lost, until that is no use. Then every wait ends.
+    pub(crate) async fn keep(
         self: Arc<Self>,
+        mut redial: Redial,
         mut reports: Streaming<pb::SessionDown>,
-        first: pb::SessionDown,
+        mut first: pb::SessionDown,
     ) {
-        let mut next = first;
         let lost = loop {
-            if let Some(lost) = self.on_batch(next) {
-                break lost;
-            }
-            let message = tokio::select! {
+            let again = async {
+                let end = self.hear(reports, first).await;
+                if self.is_leaving() { Err(end.why) } else { redial.again(&self, end).await }
+            };
+            let attached = tokio::select! {
                 biased;
                 // This program has had enough: the stream ends with this task.
                 lost = self.until_lost() => break lost,
-                message = reports.message() => message,
+                attached = again => attached,
             };
-            next = match message {
-                Ok(Some(batch)) => batch,
-                Ok(None) => break Lost::from_end(None),
-                Err(status) => break Lost::from_end(Some(status)),
-            };
+            match attached {
+                Ok(attached) => (reports, first) = (attached.reports, attached.first),
+                Err(lost) => break lost,
+            }
+            self.ask_again();
         };
-        tracing::debug!(reason = lost.reason, message = lost.message, "session stream ended");
+        tracing::debug!(reason = lost.reason, message = lost.message, "session ended");
         self.lose(lost);
+    }
+
+    /// Listens until the stream ends.
+    async fn hear(&self, mut reports: Streaming<pb::SessionDown>, first: pb::SessionDown) -> End {
+        let mut closing = self.on_batch(first);
+        let mut was_heard = false;
+        loop {
+            if let Some((why, retry_after)) = closing {
+                return End { why, retry_after: Some(retry_after), was_heard };
+            }
+            let end = match reports.message().await {
+                Ok(Some(batch)) => {
+                    was_heard = true;
+                    closing = self.on_batch(batch);
+                    continue;
+                }
+                Ok(None) => None,
+                Err(status) => Some(status),
+            };
+            return End { why: Lost::from_end(end), retry_after: None, was_heard };
+        }
     }
 
     /// Writes down that nothing more will be heard.
@@ -136,15 +198,15 @@ impl Session {
             known.get_or_insert_with(|| lost.clone());
             is_news
         });
-        lock(&self.answers).clear();
+        self.backlog.close();
         let graphs = std::mem::take(&mut *lock(&self.graphs));
         for graph in graphs.values().filter_map(Weak::upgrade) {
             graph.give_up(GraphError::Lost(lost.clone()));
         }
     }
 
-    /// Takes in a batch. Returns the scheduler's word that it is the last.
-    fn on_batch(&self, batch: pb::SessionDown) -> Option<Lost> {
+    /// Takes in a batch. Returns the scheduler's word that it is the last, and when to come again.
+    fn on_batch(&self, batch: pb::SessionDown) -> Option<(Lost, Span)> {
         use pb::session_report::Report;
         for report in batch.reports {
             // What a newer scheduler reports and this client does not know is passed over.
@@ -152,15 +214,20 @@ impl Session {
             match report {
                 Report::Tasks(updates) => self.on_tasks(updates),
                 Report::Graph(update) => self.on_graph(update),
-                Report::Accepted(accepted) => self.on_answer(&accepted.submission_id, Ok(())),
+                Report::Accepted(pb::Accepted { submission_id, graph, tasks }) => {
+                    if let Some(graph) = self.graph(graph) {
+                        graph.accept(tasks);
+                    }
+                    self.on_answer(&submission_id, Ok(()));
+                }
                 Report::Refused(refused) => {
                     let pb::Refused { submission_id, reason, field, message } = refused;
                     self.on_answer(&submission_id, Err(Refused { reason, field, message }));
                 }
                 Report::Workers(places) => self.on_workers(places),
                 Report::Warning(warning) => self.on_warning(&warning),
-                Report::Closing(pb::Closing { reason, message, .. }) => {
-                    return Some(Lost { reason, message });
+                Report::Closing(pb::Closing { reason, message, retry_after_us }) => {
+                    return Some((Lost { reason, message }, Span(retry_after_us)));
                 }
                 Report::Places(_) | Report::Pong(_) => {}
             }
@@ -181,6 +248,9 @@ impl Session {
                         let outputs = update.outputs.into_iter().map(entry).collect();
                         slots.finish(update.index, outputs);
                     }
+                    pb::TaskState::Cancelled if update.error.is_none() => {
+                        slots.fail(update.index, Box::new(cancelled()));
+                    }
                     pb::TaskState::Failed | pb::TaskState::Cancelled => {
                         slots.fail(update.index, Box::new(task_error(update.error)));
                     }
@@ -199,7 +269,7 @@ impl Session {
 
     fn on_answer(&self, submission: &[u8], answer: Result<(), Refused>) {
         let Some(submission) = SubmissionId::from_slice(submission) else { return };
-        match lock(&self.answers).remove(&submission) {
+        match self.backlog.answered(submission) {
             // A caller that gave up waiting is no concern of ours.
             Some(Answer::Caller(caller)) => drop(caller.send(answer)),
             Some(Answer::Chunk(graph)) => {
@@ -251,6 +321,12 @@ fn entry(output: pb::OutputPlace) -> Entry {
             Entry::Failed(Box::new(TaskError::new(ErrorClass::Malformed, reason, message)))
         }
     }
+}
+
+/// What a task came to that somebody cancelled, of which there is no more to say.
+fn cancelled() -> TaskError {
+    let reason = Reason::Cancelled.name();
+    TaskError::new(ErrorClass::Cancelled, reason, "the task was cancelled")
 }
 
 /// A failure is one even where its description cannot be read.

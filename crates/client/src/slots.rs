@@ -3,18 +3,23 @@
 //! A graph of a million tasks has a million slots of four bytes; only what must be remembered of an ended task beyond its
 //! state has an entry in a side table. Nobody waits on a slot: waiters are woken by graph and look again.
 
+mod ends;
+
 use bireme_core::graph::{GraphBuilder, Outputs, Watch};
 use bireme_core::id::WorkerId;
 use bireme_core::session::IndexRange;
-use bireme_core::{Codec, ErrorClass, TaskError, Value};
+use bireme_core::{Codec, ErrorClass, TaskError, Value, limits};
 use bytes::Bytes;
 use smallvec::SmallVec;
+
+use self::ends::News;
 
 /// The slots of one graph.
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
-    slots: Vec<Slot>,
+    tasks: Vec<Slot>,
     entries: Vec<Entry>,
+    news: News,
 }
 
 /// What is known of a task: one of these states, or the place in `entries` of how it ended.
@@ -30,10 +35,16 @@ impl Slot {
     const NOTHING: Self = Self(u32::MAX - 2);
     /// Finished; its outputs are not kept.
     const UNKEPT: Self = Self(u32::MAX - 3);
+    /// Not ended; the scheduler was asked to tell of its end.
+    const ASKED: Self = Self(u32::MAX - 4);
 
     /// Where the entry of an ended task is. There are never so many that a place could be taken for a state.
     fn place(self) -> Option<usize> {
-        (self.0 < Self::UNKEPT.0).then_some(self.0 as usize)
+        (self.0 < Self::ASKED.0).then_some(self.0 as usize)
+    }
+
+    fn has_ended(self) -> bool {
+        !matches!(self, Self::EXPECTED | Self::UNASKED | Self::ASKED)
     }
 }
 
@@ -89,7 +100,7 @@ impl Slots {
         let told = options.watch != Watch::Graph;
         let expected = told && matches!(options.outputs, Outputs::All | Outputs::Sinks);
         let slot = if expected { Slot::EXPECTED } else { Slot::UNASKED };
-        let mut slots = Self { slots: vec![slot; graph.len() as usize], entries: Vec::new() };
+        let mut slots = Self { tasks: vec![slot; graph.len() as usize], ..Self::default() };
         match options.outputs {
             Outputs::Listed if told => {
                 graph.kept().iter().for_each(|&task| slots.set(task, Slot::EXPECTED));
@@ -102,25 +113,50 @@ impl Slots {
 
     /// The slots of a graph that is there already: the ends of its tasks are told when asked for.
     pub(crate) fn unasked(tasks: u32) -> Self {
-        Self { slots: vec![Slot::UNASKED; tasks as usize], entries: Vec::new() }
+        Self { tasks: vec![Slot::UNASKED; tasks as usize], ..Self::default() }
     }
 
     /// How many tasks there are.
     pub(crate) fn len(&self) -> u32 {
-        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.tasks.len()).unwrap_or(u32::MAX)
     }
 
     /// Notes that the end of a task was asked for. Returns whether it was not, and has not come.
     pub(crate) fn expect(&mut self, task: u32) -> bool {
-        let unasked = self.slots.get(task as usize) == Some(&Slot::UNASKED);
+        let unasked = self.tasks.get(task as usize) == Some(&Slot::UNASKED);
         if unasked {
-            self.set(task, Slot::EXPECTED);
+            self.set(task, Slot::ASKED);
         }
         unasked
     }
 
+    /// Tasks that have not ended and whose ends were asked for.
+    pub(crate) fn asked(&self) -> Vec<IndexRange> {
+        self.ranges(|slot| slot == Slot::ASKED)
+    }
+
+    /// Tasks that have ended: the longest ranges of them, as many as may be named.
+    pub(crate) fn ended(&self) -> Vec<IndexRange> {
+        let mut ended = self.ranges(Slot::has_ended);
+        ended.sort_by_key(|range| std::cmp::Reverse(range.count));
+        ended.truncate(limits::KNOWN_RANGES);
+        ended
+    }
+
+    fn ranges(&self, is_in: impl Fn(Slot) -> bool) -> Vec<IndexRange> {
+        let mut ranges: Vec<IndexRange> = Vec::new();
+        for (index, _) in (0..).zip(&self.tasks).filter(|(_, slot)| is_in(**slot)) {
+            match ranges.last_mut() {
+                Some(range) if range.first + range.count == index => range.count += 1,
+                _ => ranges.push(IndexRange { first: index, count: 1 }),
+            }
+        }
+        ranges
+    }
+
     /// Notes that a task finished with these outputs; none if they are not kept.
     pub(crate) fn finish(&mut self, task: u32, mut outputs: SmallVec<[Entry; 1]>) {
+        self.news.add(task);
         match outputs.len() {
             0 => self.set(task, Slot::UNKEPT),
             1 => match outputs.pop() {
@@ -134,12 +170,13 @@ impl Slots {
 
     /// Notes that a task failed or was cancelled.
     pub(crate) fn fail(&mut self, task: u32, error: Box<TaskError>) {
+        self.news.add(task);
         self.end(task, Entry::Failed(error));
     }
 
     /// Every failure that does not merely follow from another, in order of tasks.
     pub(crate) fn failures(&self) -> impl Iterator<Item = (u32, TaskError)> {
-        (0..).zip(&self.slots).filter_map(|(task, slot)| match self.entries.get(slot.place()?)? {
+        (0..).zip(&self.tasks).filter_map(|(task, slot)| match self.entries.get(slot.place()?)? {
             Entry::Failed(error) if error.class != ErrorClass::Dependency => {
                 Some((task, (**error).clone()))
             }
@@ -155,7 +192,7 @@ impl Slots {
     }
 
     fn release_one(&mut self, task: u32) {
-        let Some(slot) = self.slots.get_mut(task as usize) else { return };
+        let Some(slot) = self.tasks.get_mut(task as usize) else { return };
         if *slot == Slot::NOTHING {
             *slot = Slot::UNKEPT;
         }
@@ -170,9 +207,9 @@ impl Slots {
 
     /// What is known of an output of a task.
     pub(crate) fn look(&self, task: u32, output: u16) -> Look {
-        let Some(slot) = self.slots.get(task as usize) else { return Look::NoTask };
+        let Some(slot) = self.tasks.get(task as usize) else { return Look::NoTask };
         match *slot {
-            Slot::EXPECTED => Look::Pending { expected: true },
+            Slot::EXPECTED | Slot::ASKED => Look::Pending { expected: true },
             Slot::UNASKED => Look::Pending { expected: false },
             Slot::NOTHING if output == 0 => Look::Value(Value::none()),
             Slot::NOTHING | Slot::UNKEPT => Look::NotKept,
@@ -187,7 +224,7 @@ impl Slots {
     }
 
     fn set(&mut self, task: u32, state: Slot) {
-        if let Some(slot) = self.slots.get_mut(task as usize) {
+        if let Some(slot) = self.tasks.get_mut(task as usize) {
             *slot = state;
         }
     }
@@ -195,7 +232,7 @@ impl Slots {
     /// A task that ends again, because it was retried or its result was lost, takes its old entry.
     fn end(&mut self, task: u32, entry: Entry) {
         let next = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
-        let Some(slot) = self.slots.get_mut(task as usize) else { return };
+        let Some(slot) = self.tasks.get_mut(task as usize) else { return };
         let old = slot.place().and_then(|place| self.entries.get_mut(place));
         if let Some(old) = old {
             *old = entry;

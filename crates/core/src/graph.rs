@@ -166,7 +166,8 @@ pub struct TaskClass {
     pub runtime: Runtime,
     /// Names of the workers that may run it; empty is any.
     pub workers: Vec<String>,
-    /// `workers` is a preference.
+    /// `workers` is a preference: others run it where none of the named has room, or where it may wait there for long and
+    /// another is idle.
     pub allow_other_workers: bool,
     /// Labels the worker must carry.
     pub labels: Vec<(String, String)>,

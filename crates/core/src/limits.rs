@@ -100,8 +100,16 @@ pub const PASSES: u32 = 64;
 /// How long code that ran over its time may go on after it was told to end.
 pub const TIMEOUT_GRACE: Span = Span::secs(1);
 
-/// Commands of a client waiting for room in its stream before further ones wait for them; each may be a batch.
-pub const SESSION_COMMANDS: usize = 8;
+/// Commands of a client that are not answered, at most; a further one waits. A new stream begins with them, so they are fewer
+/// than the scheduler remembers ([`SUBMISSIONS`]).
+pub const UNANSWERED: usize = 512;
+/// The same in bytes: more than the windows of a connection, so that no stream waits for answers.
+pub const UNANSWERED_BYTES: usize = 16 << 20;
+/// Ranges of tasks in one command, or in what a client says it knows when it comes back; what is not in them is told again.
+pub const KNOWN_RANGES: usize = 64;
+/// How often a result whose holders do not give it is asked for again. With pauses of up to [`RECONNECT_MAX`] that is longer
+/// than it takes to notice that a worker is lost ([`WORKER_LOST`]).
+pub const RESULT_TRIES: u32 = 16;
 /// Reports waiting in a stream's outgoing channel before the sender waits for room, in messages.
 pub const OUTBOX_MESSAGES: usize = 4;
 /// Messages waiting for a daemon's machine before their senders wait, in batches.
@@ -160,8 +168,21 @@ pub const GRAPH_UPDATE: Span = Span::millis(100);
 
 /// Threads of a worker's in-process pool. Attempts granted beyond it wait for a thread.
 pub const POOL_THREADS: usize = 1_024;
-/// Executor processes of one worker. Attempts granted beyond them wait for one.
+/// Executor processes that one worker has for each of its runtimes. Attempts granted beyond them wait for one.
 pub const EXECUTORS: usize = 256;
+/// Language runtimes of one worker.
+pub const RUNTIMES: usize = 64;
+/// How long an executor process of a language may take from its start until it comes back to its worker.
+pub const EXECUTOR_START: Span = Span::secs(60);
+/// After an executor process could not be started, no other is for so long, and attempts that need one fail at once; twice
+/// as long each further time.
+pub const EXECUTOR_PAUSE: Span = Span::millis(250);
+/// The longest such pause.
+pub const EXECUTOR_PAUSE_MAX: Span = Span::secs(30);
+/// An attempt is to blame when so many executor processes died that were about to run it, though none said that it ran.
+pub const EXECUTOR_DEATHS: u32 = 3;
+/// Bytes of blobs that an executor process is to keep, besides those that its attempts need. The least recently used ones go.
+pub const EXECUTOR_BLOBS_BYTES: u64 = 64 << 20;
 /// Attempts given to an executor process beyond the one that runs, so that the next starts without a hand-over.
 pub const EXECUTOR_AHEAD: usize = 32;
 /// They are together no more than so much work, by what the attempts before them took.
@@ -227,7 +248,7 @@ pub const PUT_TICKETS: usize = 256;
 pub const FETCH_WAIT: Span = Span::secs(10);
 /// Room made for an object's bytes before they have come, at most, in bytes: a peer's word is not trusted beyond it.
 pub const FETCH_ROOM_BYTES: u64 = 16 << 20;
-/// Longest pause between a worker's attempts to reach its scheduler; the first is a hundredth of it.
+/// Longest pause between the attempts of a worker or client to reach its scheduler; the first is a hundredth of it.
 pub const RECONNECT_MAX: Span = Span::secs(2);
 /// Pause before a worker's daemon that died is started again; twice as long each time that it dies soon.
 pub const RESTART_PAUSE: Span = Span::millis(100);
@@ -285,6 +306,10 @@ pub const SPILL_TO_PERCENT: u64 = 55;
 pub const ALLOCATE_NOW_BYTES: u64 = 1 << 20;
 /// Objects and blobs that one call may ask about.
 pub const STAT_OBJECTS: usize = 1_000;
+/// Blobs that a worker fetches from its scheduler at a time.
+pub const BLOB_FETCHES: usize = 8;
+/// How often a worker asks for a blob that does not come, before the attempts that need it are sent elsewhere.
+pub const BLOB_TRIES: u32 = 5;
 /// Bytes of blobs that a worker keeps. Beyond them the least recently used ones go.
 pub const BLOBS_BYTES: u64 = 1 << 30;
 /// Bytes of blobs that the scheduler keeps in its memory. Beyond them the least recently used ones go.

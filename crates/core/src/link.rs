@@ -7,8 +7,11 @@
 
 use std::collections::VecDeque;
 
+use crate::hash::Seeded;
 use crate::id::{ClusterId, Epoch};
+use crate::limits;
 use crate::reason::{Reason, Refusal};
+use crate::time::Span;
 
 /// Lowest protocol version this software speaks.
 pub const PROTOCOL_MIN: u32 = 1;
@@ -72,6 +75,16 @@ pub fn greet(ours: &Hello, theirs: &Hello) -> Result<u32, Refusal> {
         }
     }
     Ok(version)
+}
+
+/// How long to wait before a lost stream is dialled again: twice as long after each failure, up to
+/// [`limits::RECONNECT_MAX`], and cut by up to a half so that peers which lost their scheduler together do not come back
+/// together.
+pub fn pause(failures: u32, jitter: &Seeded) -> Span {
+    let first = Span(limits::RECONNECT_MAX.0 / 100);
+    let most = (0..failures.min(16)).fold(first, |span, _| span.doubled(limits::RECONNECT_MAX));
+    let cut = jitter.hash(&failures) % (most.0 / 2);
+    Span(most.0 - cut)
 }
 
 /// What a peer has still to be told, in order, while its stream is up.
@@ -143,6 +156,16 @@ mod tests {
 
     fn hello() -> Hello {
         Hello::new(Some(ClusterId(1)), Epoch(1))
+    }
+
+    #[test]
+    fn pauses_grow_to_the_limit_and_differ_between_peers() {
+        let (one, other) = (Seeded::new(1), Seeded::new(2));
+        let pauses: Vec<_> = (0..12).map(|failures| pause(failures, &one)).collect();
+        assert!(pauses[0] <= Span::millis(20) && pauses[0] >= Span::millis(10));
+        assert!(pauses[11] <= limits::RECONNECT_MAX && pauses[11].0 >= limits::RECONNECT_MAX.0 / 2);
+        assert_ne!(pauses, (0..12).map(|failures| pause(failures, &other)).collect::<Vec<_>>());
+        assert!(pause(u32::MAX, &one) <= limits::RECONNECT_MAX);
     }
 
     #[test]

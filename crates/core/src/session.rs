@@ -101,6 +101,8 @@ pub enum Command {
         tasks: Vec<IndexRange>,
         /// How long running code may go on.
         grace: Span,
+        /// Why, for people; may be empty.
+        reason: String,
     },
     /// Take in a part of a graph.
     Chunk(Box<GraphChunk>),
@@ -177,7 +179,7 @@ pub struct Put {
     pub size: u64,
     /// Who has it.
     pub worker: WorkerId,
-    /// How many machines shall have it.
+    /// How many machines shall have it; more than one is refused.
     pub copies: u32,
 }
 

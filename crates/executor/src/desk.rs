@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bireme_core::AttemptId;
 use bireme_proto::pb::executor_order::answer::Answer;
-use bireme_proto::pb::executor_report::Report;
+use bireme_proto::pb::executor_report::{Leaving, Report};
 use bireme_proto::pb::{ExecutorReport, executor_report};
 
 use crate::batches::Batches;
@@ -144,10 +144,13 @@ impl Desk {
         self.changed.notify_all();
     }
 
-    /// Takes no more attempts on; those that are here are run.
-    pub(crate) fn drain(&self) {
-        lock(&self.state).draining = true;
-        self.changed.notify_all();
+    /// Takes no more attempts on, and tells the worker so once; those that are here are run.
+    pub(crate) fn leave_when_done(&self, reason: String) {
+        let drained = std::mem::replace(&mut lock(&self.state).draining, true);
+        if !drained {
+            self.report(Report::Leaving(Leaving { reason }));
+            self.changed.notify_all();
+        }
     }
 
     /// Drops what waits, and asks what runs to return.

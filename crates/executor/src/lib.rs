@@ -5,12 +5,14 @@
 //! it takes orders, sends what has ended in batches, and tells how the process is, however long user code runs.
 //!
 //! Read [`serve`] first, then `desk`, where the two threads meet. Inputs that lie in files of the worker's pool are mapped
-//! for reading, and large outputs are written into files that the worker gives.
+//! for reading, and large outputs are written into files that the worker gives. [`Blobs`] that a payload names, such as its
+//! function, come with the first attempt that needs them and stay for the next.
 //!
 //! What this crate never does: know the worker that it serves, decode a payload, or keep anything that outlives its process.
 //! What it cannot carry out (actors, profiles, stack dumps) it refuses as `UNSUPPORTED`, in one place: `stream::refuse`.
 
 pub mod batches;
+mod blobs;
 mod desk;
 mod launch;
 mod mark;
@@ -25,6 +27,7 @@ mod sync;
 mod usage;
 mod work;
 
+pub use blobs::Blobs;
 pub use launch::{BadLaunch, Launch, features, variables};
 pub use mark::{Mark, Pen, Reached};
 pub use printed::{Pipes, Seal};

@@ -35,6 +35,8 @@ pub struct Reached {
 
 /// Where the seal is, in bytes.
 const SEAL_AT: u64 = NUMBER_BYTES as u64;
+/// The number while its process has said nothing.
+const UNSAID: u64 = u64::MAX;
 /// Length of the number before it.
 const NUMBER_BYTES: usize = 8;
 
@@ -43,17 +45,23 @@ impl Mark {
     pub fn create(path: &Path, seal: Seal) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all_at(&[0; NUMBER_BYTES], 0)?;
+        file.write_all_at(&UNSAID.to_le_bytes(), 0)?;
         file.write_all_at(&seal.0, SEAL_AT)?;
         Ok(Self(file))
     }
 
-    /// Reads how far the process came.
-    pub fn get(&self) -> io::Result<Reached> {
+    /// Opens a file that there is.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        File::open(path).map(Self)
+    }
+
+    /// Reads how far the process came; `None` where it marks nothing, which executors may leave be.
+    pub fn get(&self) -> io::Result<Option<Reached>> {
         let mut bytes = [0; NUMBER_BYTES];
         self.0.read_exact_at(&mut bytes, 0)?;
         let number = u64::from_le_bytes(bytes);
-        Ok(Reached { started: number >> 1, runs: number & 1 == 1 })
+        let reached = Reached { started: number >> 1, runs: number & 1 == 1 };
+        Ok((number != UNSAID).then_some(reached))
     }
 }
 
@@ -63,7 +71,9 @@ impl Pen {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         let mut seal = [0; Seal::BYTES];
         file.read_exact_at(&mut seal, SEAL_AT)?;
-        Ok(Self { number: Cell::map(&file)?, seal: Seal(seal) })
+        let pen = Self { number: Cell::map(&file)?, seal: Seal(seal) };
+        pen.set(Reached::default());
+        Ok(pen)
     }
 
     /// Says how far the process has come.
@@ -87,12 +97,13 @@ mod tests {
         let path = dir.path().join("mark");
         let seal = Seal::new([7; Seal::BYTES]);
         let ours = Mark::create(&path, seal).unwrap();
+        assert_eq!(ours.get().unwrap(), None);
         let theirs = Pen::open(&path).unwrap();
-        assert_eq!(ours.get().unwrap(), Reached::default());
+        assert_eq!(ours.get().unwrap(), Some(Reached::default()));
         assert_eq!(theirs.seal(), seal);
         let reached = Reached { started: 7, runs: true };
         theirs.set(reached);
-        assert_eq!(ours.get().unwrap(), reached);
+        assert_eq!(ours.get().unwrap(), Some(reached));
         assert!(Mark::create(&path, seal).is_err(), "another process's");
     }
 }

@@ -1,5 +1,6 @@
 //! Orders off the wire.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use bireme_core::reason::{Reason, Refusal};
@@ -7,6 +8,7 @@ use bireme_core::{AttemptId, Span, Value};
 use bireme_proto::pb;
 use bireme_proto::pb::executor_order::Run;
 
+use crate::blobs::Blobs;
 use crate::runtime::{Attempt, Held, HeldResource};
 
 /// Reads which attempt an order is about.
@@ -15,8 +17,14 @@ pub(crate) fn attempt_id(attempt: Option<pb::AttemptId>) -> Result<AttemptId, Re
     attempt.ok_or_else(missing)?.try_into()
 }
 
-/// Reads an attempt that is to be run. What the worker gives by reference is not brought here yet.
-pub(crate) fn attempt(id: AttemptId, run: Run) -> Result<Attempt, Refusal> {
+/// Reads an attempt that is to be run, and keeps the blobs that come with it. Inputs that the worker gives by reference are
+/// not brought here yet; `pool` is where blobs are read from.
+pub(crate) fn attempt(
+    id: AttemptId,
+    run: Run,
+    kept: &Blobs,
+    pool: &Path,
+) -> Result<Attempt, Refusal> {
     let Run {
         attempt: _,
         key,
@@ -29,7 +37,7 @@ pub(crate) fn attempt(id: AttemptId, run: Run) -> Result<Attempt, Refusal> {
         environment,
         labels,
         traceparent,
-        blobs: _,
+        blobs,
         details: _,
         directory,
         output_names: _,
@@ -37,6 +45,7 @@ pub(crate) fn attempt(id: AttemptId, run: Run) -> Result<Attempt, Refusal> {
         gang_rank: _,
         annotations: _,
     } = run;
+    blobs.into_iter().try_for_each(|blob| kept.take(pool, blob))?;
     let outputs = u16::try_from(outputs.max(1))
         .map_err(|_| Refusal::at(Reason::Malformed, "outputs", "outputs is above 65535"))?;
     let inputs = inputs.into_iter().map(|input| Value::try_from(input).map(Arc::new));
@@ -47,6 +56,7 @@ pub(crate) fn attempt(id: AttemptId, run: Run) -> Result<Attempt, Refusal> {
         payload,
         row,
         inputs: inputs.collect::<Result<_, _>>()?,
+        blobs: kept.clone(),
         outputs,
         held: held.map(self::held).unwrap_or_default(),
         deadline: (deadline_us > 0).then_some(Span(deadline_us)),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bireme_core::{AttemptId, Codec, Span, TaskError, Value};
 use bytes::Bytes;
 
+use crate::blobs::Blobs;
 use crate::stop::Stop;
 
 /// What an attempt made, in the order of its outputs, or why it failed.
@@ -18,6 +19,12 @@ pub trait Runtime: Sync {
 
     /// Runs an attempt to its end. A panic here ends the process.
     fn run(&self, attempt: &Attempt) -> Outcome;
+
+    /// Asked after each attempt: why this process had better leave, if it had. It is given no more attempts then; those that
+    /// wait in it go to others, which the worker starts as they are needed.
+    fn leaves(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What a runtime is and can do.
@@ -50,6 +57,8 @@ pub struct Attempt {
     pub row: Bytes,
     /// Values of the task's inputs, in their order. Every byte is here; large ones are mapped.
     pub inputs: Vec<Arc<Value>>,
+    /// The blobs that its payload names, among others that this process keeps.
+    pub blobs: Blobs,
     /// How many outputs are awaited.
     pub outputs: u16,
     /// What it holds while it runs.

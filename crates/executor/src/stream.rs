@@ -1,6 +1,6 @@
 //! The stream to the worker: says who this is, takes orders, sends reports.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
@@ -12,13 +12,14 @@ use bireme_proto::convert::common::Greeting;
 use bireme_proto::pb;
 use bireme_proto::pb::executor_client::ExecutorClient;
 use bireme_proto::pb::executor_order::{self, Order, Run};
-use bireme_proto::pb::executor_report::{Leaving, OrderRefused, Report};
+use bireme_proto::pb::executor_report::{OrderRefused, Report};
 use bireme_proto::status::refusal;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_stream::{StreamExt as _, iter};
 use tonic::Streaming;
 use tonic::transport::Endpoint;
 
+use crate::blobs::Blobs;
 use crate::desk::{Desk, Found, Given};
 use crate::launch::{Launch, features};
 use crate::orders::{attempt, attempt_id};
@@ -36,6 +37,10 @@ struct Link {
     given: u64,
     /// When a heartbeat is due.
     beat: Interval,
+    /// What payloads name by digest.
+    blobs: Blobs,
+    /// Directory of the worker's pool.
+    pool: PathBuf,
 }
 
 /// Connects, hands over what the worker's welcome says about its pool, and holds the stream until the desk's reports end or
@@ -56,12 +61,13 @@ pub(crate) async fn hold(
     greet(&ours(), &greeting.hello)?;
     let welcome = welcome.ok_or_else(|| expected("welcome"))?;
     let pb::Welcome { pool_directory, inline_bytes, heartbeat_us, .. } = welcome;
+    let pool = PathBuf::from(pool_directory);
     // Whoever does not wait for it any more leaves anyway.
-    let _ = welcomed.send(Pool { directory: pool_directory.into(), inline_bytes });
+    let _ = welcomed.send(Pool { directory: pool.clone(), inline_bytes });
     let every = Span(heartbeat_us).max(limits::FLUSH).to_std();
     let mut beat = interval(every);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut link = Link { desk, incoming, given: 0, beat };
+    let mut link = Link { desk, incoming, given: 0, beat, blobs: Blobs::default(), pool };
     link.take(orders);
     link.serve().await
 }
@@ -141,12 +147,11 @@ impl Link {
                 }
                 Some(Order::Ping(number)) => self.desk.report(Report::Pong(number)),
                 Some(Order::Drain(executor_order::DrainExecutor { reason })) => {
-                    self.desk.report(Report::Leaving(Leaving { reason }));
-                    self.desk.drain();
+                    self.desk.leave_when_done(reason);
                 }
                 Some(Order::Shutdown(_)) => self.desk.close(),
                 // Nothing is kept mapped that code does not use.
-                Some(Order::ReleaseObjects(_)) => {}
+                Some(Order::ReleaseObjects(released)) => self.blobs.drop(released.blobs),
                 other => self.desk.report(Report::Refused(refuse(other))),
             }
         }
@@ -162,7 +167,7 @@ impl Link {
         let failed = |class, reason: Reason, message: String| {
             self.desk.report(never_ran(id, TaskError::new(class, reason.name(), message)));
         };
-        match attempt(id, run) {
+        match attempt(id, run, &self.blobs, &self.pool) {
             Ok(attempt) => {
                 if self.desk.give(Given { number, attempt }).is_err() {
                     let message = "the executor is about to leave".to_owned();

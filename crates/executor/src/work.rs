@@ -62,6 +62,10 @@ impl<R: Runtime> Slot<'_, R> {
         if let Some(pipes) = self.tracks.printed {
             pipes.end(id);
         }
+        if let Some(reason) = self.runtime.leaves() {
+            // Told before the end, so that the worker gives nothing in return for it.
+            self.desk.leave_when_done(reason);
+        }
         self.desk.report_end(end(id, outcome, taken));
     }
 

@@ -3,10 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use bireme_core::id::{AttemptNo, Epoch, GraphId, TaskId};
+use bireme_core::id::{AttemptNo, Digest, Epoch, GraphId, TaskId};
 use bireme_core::{AttemptId, Codec, ErrorClass, TaskError, Value};
 use bireme_executor::{
     Attempt, Description, Launch, Mark, Outcome, Pen, Reached, Runtime, Seal, ServeError, serve,
@@ -24,7 +25,7 @@ use tonic::{Request, Response, Status, Streaming};
 const GUARD: Duration = Duration::from_mins(1);
 
 /// What the played runtime does with an attempt is written in its key.
-struct Played;
+struct Played(AtomicBool);
 
 impl Runtime for Played {
     fn describe(&self) -> Description {
@@ -38,13 +39,26 @@ impl Runtime for Played {
         }
     }
 
+    fn leaves(&self) -> Option<String> {
+        self.0.load(Ordering::Relaxed).then(|| "it was the last".to_owned())
+    }
+
     fn run(&self, attempt: &Attempt) -> Outcome {
         match attempt.key.as_str() {
+            "last" => {
+                assert!(attempt.stop.wait(GUARD), "nobody asked it to return");
+                self.0.store(true, Ordering::Relaxed);
+                Ok(vec![])
+            }
             "echo" => Ok(attempt.inputs.iter().map(|input| (**input).clone()).collect()),
             "wait" => {
                 assert!(attempt.stop.wait(GUARD), "nobody asked it to return");
                 Err(Box::new(TaskError::new(ErrorClass::Cancelled, "CANCELLED", "stopped")))
             }
+            "blob" => match attempt.blobs.get(Digest([5; 32])) {
+                Some(bytes) => Ok(vec![Value::raw(bytes)]),
+                None => Err(Box::new(TaskError::new(ErrorClass::User, "USER_ERROR", "no blob"))),
+            },
             "large" => Ok(vec![Value::raw(vec![7; 100_000])]),
             other => Err(Box::new(TaskError::new(ErrorClass::User, "USER_ERROR", other))),
         }
@@ -93,7 +107,7 @@ impl Stage {
         let theirs = Some(Pen::open(&dir.path().join("mark")).unwrap());
         let token = "secret".to_owned();
         let launch = Launch { socket, token, started_as: 7, mark: theirs, printed: None };
-        let executor = thread::spawn(move || serve(launch, &Played));
+        let executor = thread::spawn(move || serve(launch, &Played(AtomicBool::new(false))));
         let mut said = guarded(stream.recv()).await.unwrap();
         let first = guarded(said.message()).await.unwrap().unwrap();
         let hello = pb::Hello { protocol_min: 1, protocol_max: 1, ..pb::Hello::default() };
@@ -139,7 +153,7 @@ impl Stage {
     /// Waits until an attempt runs.
     async fn started(&mut self, n: u32) {
         let mut up = 0;
-        while self.mark.get().unwrap() != (Reached { started: n.into(), runs: true }) {
+        while self.mark.get().unwrap() != Some(Reached { started: n.into(), runs: true }) {
             up += 1;
             self.order([Order::Ping(up)]).await;
             assert_eq!(self.report().await, Report::Pong(up));
@@ -232,6 +246,55 @@ async fn large_values_pass_through_files() {
 }
 
 #[tokio::test]
+async fn blobs_stay_until_they_are_released() {
+    let mut stage = Stage::open().await;
+    let digest = pb::Digest::from(Digest([5; 32]));
+    let with = |n, place| {
+        let bytes = Some(pb::Buffer { place: Some(place) });
+        let blob = pb::executor_order::Blob { digest: Some(digest.clone()), bytes };
+        let Order::Run(run) = run(n, "blob", vec![]) else { unreachable!("it is a run") };
+        Order::Run(pb::executor_order::Run { blobs: vec![blob], ..run })
+    };
+    let release = || {
+        let blobs = vec![digest.clone()];
+        Order::ReleaseObjects(pb::executor_order::ReleaseObjects { blobs, ..Default::default() })
+    };
+    let inline = pb::buffer::Place::Inline("code".into());
+    stage.order([with(1, inline), run(2, "blob", vec![])]).await;
+    assert_eq!(finished(stage.report().await), [Value::raw("code")]);
+    assert_eq!(finished(stage.report().await), [Value::raw("code")]);
+    stage.order([release(), run(3, "blob", vec![])]).await;
+    assert_eq!(failed(stage.report().await), (3, "USER_ERROR".to_owned()));
+    std::fs::write(stage.dir.path().join("pooled"), "-pooled").unwrap();
+    let file = |length| {
+        let name = "pooled".to_owned();
+        let file = pb::buffer::PoolFile { name, offset: 1, length, generation: 1 };
+        pb::buffer::Place::PoolFile(file)
+    };
+    stage.order([with(4, file(7))]).await;
+    assert_eq!(failed(stage.report().await), (4, "INPUT_LOST".to_owned()), "it is shorter");
+    stage.order([with(5, file(6))]).await;
+    assert_eq!(finished(stage.report().await), [Value::raw("pooled")]);
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_process_that_leaves_says_so_before_the_end_of_its_last_attempt() {
+    let mut stage = Stage::open().await;
+    stage.order([run(1, "last", vec![]), run(2, "echo", vec![])]).await;
+    stage.started(1).await;
+    stage.order([cancel(1, pb::ErrorClass::Cancelled)]).await;
+    let Report::Leaving(leaving) = stage.report().await else { panic!("it does not leave") };
+    assert_eq!(leaving.reason, "it was the last");
+    assert!(finished(stage.report().await).is_empty());
+    assert!(finished(stage.report().await).is_empty(), "what was here before is run");
+    assert!(guarded(stage.said.message()).await.unwrap().is_none(), "it says no more");
+    drop(stage.down);
+    let joined = tokio::task::spawn_blocking(|| stage.executor.join());
+    guarded(joined).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn what_waits_is_taken_back_and_what_runs_goes_on() {
     let mut stage = Stage::open().await;
     stage.order([run(1, "wait", vec![]), run(2, "echo", vec![]), run(3, "echo", vec![])]).await;
@@ -240,7 +303,7 @@ async fn what_waits_is_taken_back_and_what_runs_goes_on() {
     stage.order([cancel(1, back), cancel(2, back), cancel(3, pb::ErrorClass::Cancelled)]).await;
     assert_eq!(failed(stage.report().await), (2, "BUSY".to_owned()));
     assert_eq!(failed(stage.report().await), (3, "CANCELLED".to_owned()));
-    assert_eq!(stage.mark.get().unwrap(), Reached { started: 1, runs: true });
+    assert_eq!(stage.mark.get().unwrap(), Some(Reached { started: 1, runs: true }));
     stage.order([cancel(1, pb::ErrorClass::Cancelled)]).await;
     assert_eq!(failed(stage.report().await), (1, "CANCELLED".to_owned()));
     // Numbers go on behind what was taken back.

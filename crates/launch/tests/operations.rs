@@ -195,3 +195,24 @@ fn nothing_is_made_again_when_a_worker_is_drained() {
         client.close().await.expect("the session closes");
     });
 }
+
+#[test]
+fn a_result_whose_holder_has_gone_is_made_again_while_it_is_waited_for() {
+    with_cluster(async |options| {
+        let client = Client::connect(options.clone()).await.expect("a session");
+        let admin = Admin::connect(&options).await.expect("a connection");
+        let large = Payload::native("builtin/echo").arg(Value::raw(vec![7; 20_000])).encode();
+        let class = TaskClass::default();
+        let graph = submit(&client, GraphOptions::default(), class, &vec![large; 8]).await;
+        assert!(graph.wait().await.unwrap().is_ok());
+        let worker = admin.workers().await.unwrap().remove(0).worker;
+        let (request, at_once) = (Admin::fresh_submission(), Some(Span::ZERO));
+        let drain = admin.drain_worker(worker, request, at_once, limits::MAX_WAIT, "a test").await;
+        assert!(!drain.unwrap().pending);
+        assert_eq!(graph.results(0..8).await.unwrap().len(), 8);
+        for task in 0..8 {
+            assert_eq!(graph.result(task).await.unwrap().size, 20_000);
+        }
+        client.close().await.expect("the session closes");
+    });
+}

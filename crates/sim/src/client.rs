@@ -8,14 +8,14 @@ mod rude;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bireme_core::graph::{GraphCounts, TaskState};
-use bireme_core::id::{Epoch, GraphId, SessionId, SubmissionId, WorkerId};
+use bireme_core::id::{Epoch, GraphId, SessionId, SessionToken, SubmissionId, WorkerId};
 use bireme_core::session::{Command, IndexRange, Known, Notice, Open, Owner, TaskUpdate};
-use bireme_core::{ObjectId, Reason, TaskId, Time};
+use bireme_core::{ObjectId, Reason, Span, TaskId, Time};
 use bireme_scheduler::machine::ConnId;
 
 use self::put::Deposit;
 use crate::coverage::Moment;
-use crate::load::{Deed, External};
+use crate::load::{Deed, External, GraphPlan};
 use crate::world::{Item, LifeId, Side, Up, World};
 
 /// A client.
@@ -38,6 +38,10 @@ pub(crate) struct Client {
     /// How many of them it had numbered when everything began anew.
     old_values: u64,
     pub(crate) graphs: Vec<Graph>,
+    /// It comes back by the name of its session, and
+    by_name: bool,
+    /// has done so that often: each time it brings another token.
+    takeovers: u32,
     workers: BTreeMap<WorkerId, LifeId>,
     /// Which graph a chunk is part of.
     chunks: BTreeMap<SubmissionId, usize>,
@@ -62,6 +66,8 @@ enum Ticket {
 enum Stage {
     /// It has graphs to see through.
     Working,
+    /// It has left, and is to come back by its session's name.
+    Away,
     /// It has asked for the end of its session.
     Closing,
     /// It has left.
@@ -84,6 +90,8 @@ pub(crate) struct Graph {
     pub(crate) accepted: u32,
     all_accepted: bool,
     done: bool,
+    /// Since when it was heard to be done.
+    ended: Option<Time>,
     counts: GraphCounts,
     pub(crate) error: Option<String>,
     pub(crate) updates: BTreeMap<u32, TaskUpdate>,
@@ -92,6 +100,8 @@ pub(crate) struct Graph {
     /// Outputs that were given up.
     released: BTreeSet<u32>,
     pub(crate) collected: BTreeMap<ObjectId, u64>,
+    /// Outputs that were dropped before they could be had.
+    pub(crate) expired: BTreeSet<ObjectId>,
     /// Outputs that somebody was asked for.
     asked: BTreeSet<ObjectId>,
     stage: GraphStage,
@@ -121,6 +131,8 @@ impl Client {
             values: 0,
             old_values: 0,
             graphs: (0..graphs).map(|_| Graph::default()).collect(),
+            by_name: false,
+            takeovers: 0,
             workers: BTreeMap::new(),
             chunks: BTreeMap::new(),
             early: Vec::new(),
@@ -144,9 +156,9 @@ impl Client {
         self.conn = Some(conn);
         let plan = world.load.session(self.place);
         let open = Open {
-            token: plan.token,
+            token: SessionToken(plan.token.0 ^ u128::from(self.takeovers) << 64),
             name: format!("session-{}", self.place),
-            by_name: false,
+            by_name: self.by_name,
             owner: Owner::default(),
             ttl: Some(plan.ttl),
             weight_percent: plan.weight_percent,
@@ -259,7 +271,9 @@ impl Client {
             Deed::Cancel { first, count, grace } => {
                 let tasks = if count == 0 { Vec::new() } else { tasks(first, count) };
                 self.graph_mut(graph).cut_short |= count == 0;
-                self.ask(world, ticket, Command::Cancel { submission, graph: id, tasks, grace });
+                let reason = String::new();
+                let cancel = Command::Cancel { submission, graph: id, tasks, grace, reason };
+                self.ask(world, ticket, cancel);
             }
             Deed::Forget => self.forget(world, graph),
             Deed::Locate { task } => {
@@ -322,11 +336,49 @@ impl Client {
         if self.stage == Stage::Gone {
             return;
         }
+        match world.load.session(self.place).leaves {
+            Some(away) => self.leave(world, away),
+            None => self.end(world, |plan| plan.forget || plan.options.detached),
+        }
+    }
 
+    /// Leaves without an end: another will come, who knows the session's name.
+    fn leave(&mut self, world: &mut World, away: Span) {
+        if let Some(conn) = self.conn.take() {
+            world.send_up(conn, Up::End);
+        }
+        (self.stage, self.opened, self.away) = (Stage::Away, false, world.now() + away);
+        self.come_by_name();
+        world.agenda.at(self.away, Item::Connect(Side::Client(self.place)));
+    }
+
+    /// From now on it knows its session by name only.
+    pub(crate) fn come_by_name(&mut self) {
+        self.by_name = true;
+        self.takeovers += 1;
+    }
+
+    /// No session has the name by which it came.
+    fn on_session_unknown(&mut self, world: &mut World) {
+        self.by_name = false;
+        if self.stage != Stage::Away {
+            return; // It begins anew.
+        }
+        self.stage = Stage::Gone;
+        let lives_on = |place: usize, graph: &Graph| {
+            world.load.graph(self.place, place).options.detached
+                && graph.stage == GraphStage::Complete
+        };
+        if self.graphs.iter().enumerate().any(|(place, graph)| lives_on(place, graph)) {
+            world.fail(format!("session {} has gone with a detached graph", self.place));
+        }
+    }
+
+    /// Forgets the graphs that are to be, and ends the session.
+    fn end(&mut self, world: &mut World, is_forgotten: fn(&GraphPlan) -> bool) {
         for graph in 0..self.graphs.len() {
-            if world.load.graph(self.place, graph).forget
-                && self.graph(graph).stage == GraphStage::Complete
-            {
+            let plan = world.load.graph(self.place, graph);
+            if is_forgotten(plan) && self.graph(graph).stage == GraphStage::Complete {
                 self.forget(world, graph);
             }
         }
@@ -354,6 +406,8 @@ impl Client {
             (graph.done, graph.wanted, graph.error) = (false, false, None);
             graph.updates.clear();
             graph.collected.clear();
+            graph.expired.clear();
+            graph.ended = None;
             graph.asked.clear();
             if graph.stage == GraphStage::Complete {
                 graph.stage = GraphStage::Running;
@@ -364,9 +418,9 @@ impl Client {
     /// The scheduler does not know the session any more, nor anything it had: everything begins anew.
     fn begin_anew(&mut self) {
         let graphs = self.graphs.len();
-        let Self { place, conn, session, tickets, values, .. } = *self;
-        *self =
-            Self { conn, session, tickets, values, old_values: values, ..Self::new(place, graphs) };
+        let Self { place, conn, session, tickets, values, takeovers, .. } = *self;
+        let new = Self::new(place, graphs);
+        *self = Self { conn, session, tickets, values, old_values: values, takeovers, ..new };
     }
 
     /// Sends a command and keeps it until it is answered.

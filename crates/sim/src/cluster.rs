@@ -14,11 +14,13 @@ use crate::load::Load;
 use crate::network::{Network, Way};
 use crate::reference::Reference;
 use crate::report::{Detail, Trace};
-use crate::rng::Rng;
+use crate::rng::{Rng, mix};
 use crate::scheduler::Scheduler;
 use crate::worker::Worker;
 use crate::world::{Fetch, Item, LifeId, Parcel, Side, World};
 
+/// Sets the numbers for what is added to a load apart from those of the load.
+const EXTRAS: u64 = 1;
 /// More steps than any run takes that gets anywhere.
 const STEPS_MAX: u64 = 2_000_000;
 /// More virtual time than any run takes that gets anywhere.
@@ -29,7 +31,7 @@ const TIME_MAX: Time = Time(600_000_000);
 pub(crate) struct Cluster {
     pub(crate) world: World,
     pub(crate) steps: u64,
-    seed: u64,
+    pub(crate) seed: u64,
     reference: Reference,
     scheduler: Scheduler,
     /// The present life of each worker, if there is one.
@@ -39,7 +41,7 @@ pub(crate) struct Cluster {
     /// How many lives each worker has had.
     lives: Vec<u32>,
     clients: Vec<Client>,
-    faults: Vec<(Time, Fault)>,
+    pub(crate) faults: Vec<(Time, Fault)>,
     stage: Stage,
 }
 
@@ -57,10 +59,21 @@ enum Stage {
 impl Cluster {
     pub(crate) fn new(seed: u64, with_faults: bool, detail: Detail) -> Self {
         let mut rng = Rng::new(seed);
-        let load = Load::new(&mut rng);
+        let mut load = Load::new(&mut rng);
         let small_bytes = *rng.pick(&[0, 40, 400, limits::SMALL_VALUES_BYTES]);
         let mut chance = rng.fork();
-        let faults = if with_faults { faults::plan(&mut chance, &load) } else { Vec::new() };
+        let mut faults = if with_faults { faults::plan(&mut chance, &load) } else { Vec::new() };
+        load.add_extras(&mut Rng::new(mix(seed, EXTRAS)), &mut faults);
+        let mut cluster = Self::of(seed, load, faults, detail);
+        cluster.world.rng = rng.fork();
+        cluster.scheduler = Scheduler::new(seed, small_bytes);
+        cluster.world.flaky_percent = if with_faults && chance.chance(30) { 15 } else { 0 };
+        cluster.world.repeated_percent = if with_faults && chance.chance(30) { 20 } else { 0 };
+        cluster
+    }
+
+    /// A cluster with work and faults that are made already.
+    pub(crate) fn of(seed: u64, load: Load, faults: Vec<(Time, Fault)>, detail: Detail) -> Self {
         let reference = Reference::new(&load);
         let clients = load.sessions.iter().enumerate();
         let clients =
@@ -70,16 +83,17 @@ impl Cluster {
             load,
             agenda: Agenda::default(),
             network: Network::default(),
-            rng: rng.fork(),
+            rng: Rng::new(seed),
             trace: Trace::new(detail),
             coverage: Coverage::default(),
             executions: std::collections::BTreeMap::new(),
             failures: std::collections::BTreeMap::new(),
             accepted: std::collections::BTreeMap::new(),
             isolated: std::collections::BTreeMap::new(),
-            flaky_percent: if with_faults && chance.chance(30) { 15 } else { 0 },
-            repeated_percent: if with_faults && chance.chance(30) { 20 } else { 0 },
+            flaky_percent: 0,
+            repeated_percent: 0,
             has_lost: false,
+            has_been_full: false,
             failure: None,
         };
         Self {
@@ -87,7 +101,7 @@ impl Cluster {
             steps: 0,
             seed,
             reference,
-            scheduler: Scheduler::new(seed, small_bytes),
+            scheduler: Scheduler::new(seed, limits::SMALL_VALUES_BYTES),
             workers: (0..count).map(|_| None).collect(),
             previous: vec![None; count],
             lives: vec![0; count],
@@ -181,6 +195,7 @@ impl Cluster {
             }
             Item::Connect(Side::Worker(life)) => self.with(life, Worker::connect),
             Item::Resume(life) => self.with(life, Worker::resume),
+            Item::Relieved(life) => self.with(life, Worker::on_relieved),
             Item::WorkerFlush(life) => self.with(life, Worker::on_flush),
             Item::WorkerTimer(life, set) => {
                 self.with(life, |worker, world| worker.on_timer(world, set));
@@ -191,8 +206,13 @@ impl Cluster {
 
     /// A fetch reaches a holder, if it can.
     fn on_asked(&mut self, fetch: Fetch) {
-        let target = fetch.target.filter(|target| self.is_reached(*target));
-        let value = target.and_then(|target| self.life(target)?.store.get(&fetch.object)).copied();
+        let (target, object) =
+            (fetch.target.filter(|target| self.is_reached(*target)), fetch.object);
+        let is_cut = |life: LifeId| self.life(life).is_some_and(|life| life.store.is_cut(object));
+        if let Some(target) = target.filter(|target| is_cut(*target)) {
+            self.with(target, |worker, world| worker.find_cut(world, object));
+        }
+        let value = target.and_then(|target| self.life(target)?.store.get(object));
         let size = value.map_or(0, |stored| stored.size);
         self.world.soon(20, 1_000 + size / 1_000, Item::Answer { fetch, value });
     }

@@ -2,14 +2,18 @@
 //!
 //! A kind that no seed reaches is not tested: the test over the fixed seeds fails and names it, unless [`NOT_YET`] says why.
 
+mod reasons;
+
 use std::collections::BTreeMap;
 
+use bireme_core::TaskError;
 use bireme_core::protocol::{Order, Report};
 use bireme_core::reason::Reason;
 use bireme_core::session::{Command, Notice};
 use bireme_scheduler::machine::{Effect as SchedulerEffect, Event as SchedulerEvent};
 use bireme_worker::machine::{Effect as WorkerEffect, Event as WorkerEvent};
 
+pub use self::reasons::{FAILURES, REFUSALS};
 use crate::executor::Hold;
 use crate::faults::Fault;
 
@@ -31,20 +35,30 @@ pub(crate) enum Moment {
     ArrayRow,
     /// A worker's supervisor told what was running when the daemon died.
     BlackBox,
+    /// A client came back to its session by the session's name.
+    ByName,
+    /// The outputs of a graph were dropped because their time was over.
+    Expired,
     /// An attempt that finished while its worker was away was taken for finished when it came back.
     FinishedUnheard,
+    /// So many values are in use that memory is full.
+    MemoryFull,
     /// A digest spared an announcement.
     NoNews,
     /// A worker that comes to a restarted scheduler still has an attempt of the life before.
     OldEpoch,
     /// An attempt waits at a worker that has no room for it yet.
     Prefilled,
+    /// An attempt took an input that had moved to disk.
+    ReadBack,
     /// A command came twice.
     Repeated,
     /// A worker was set apart for a task that may have killed another.
     SetApart,
     /// A task made more than one value.
     SeveralOutputs,
+    /// Values moved to disk.
+    Spilled,
 }
 
 macro_rules! kinds {
@@ -77,36 +91,16 @@ kinds! {
     Report { Draining Failed Finished InputMissing ReplicaAdded ReplicaLost Retracted Started }
     Command { Cancel Chunk Close Forget Locate Ping Put Release ReleaseValues Retry Want }
     Moment {
-        Ahead ArrayRow BlackBox FinishedUnheard NoNews OldEpoch Prefilled Repeated SetApart SeveralOutputs
+        Ahead ArrayRow BlackBox ByName Expired FinishedUnheard MemoryFull NoNews OldEpoch Prefilled ReadBack Repeated
+        SetApart SeveralOutputs Spilled
     }
     Notice { Accepted Closing Graph Places Pong Refused Task Warning Workers }
     Hold { Share Whole }
     Fault {
-        Abandon Crash CrashSession CutSession CutWorker Dismiss Drain Impostor Isolate Lose Pause Restart StallSession
-        StallWorker Stop
+        Abandon Crash CrashSession Cut CutSession CutWorker Dismiss Drain Fill Impostor Isolate Lose Pause Restart
+        StallSession StallWorker Stop TakeOver
     }
 }
-
-/// Reasons with which something must have been refused.
-const REFUSALS: &[Reason] = &[
-    Reason::ChunkOrder,
-    Reason::ClassUnknown,
-    Reason::DependencySelf,
-    Reason::DependencyUnknown,
-    Reason::GraphClosed,
-    Reason::GraphCycle,
-    Reason::GraphNumber,
-    Reason::GraphUnknown,
-    Reason::KeyDuplicate,
-    Reason::KeyInvalid,
-    Reason::Malformed,
-    Reason::NoWorker,
-    Reason::ObjectUnknown,
-    Reason::OutputUnknown,
-    Reason::Superseded,
-    Reason::WorkerLost,
-    Reason::WorkerNameTaken,
-];
 
 /// What cannot be seen yet, and why.
 const NOT_YET: &[(&str, &str)] = &[
@@ -122,6 +116,7 @@ const NOT_YET: &[(&str, &str)] = &[
 pub struct Coverage {
     seen: BTreeMap<&'static str, u64>,
     refusals: BTreeMap<Reason, u64>,
+    failures: BTreeMap<Reason, u64>,
 }
 
 impl Coverage {
@@ -133,6 +128,12 @@ impl Coverage {
         *self.refusals.entry(reason).or_default() += 1;
     }
 
+    pub(crate) fn saw_error(&mut self, error: &TaskError) {
+        for reason in reasons::of(error) {
+            *self.failures.entry(reason).or_default() += 1;
+        }
+    }
+
     /// Adds what another run has seen.
     pub fn add(&mut self, other: &Self) {
         for (kind, count) in &other.seen {
@@ -140,6 +141,9 @@ impl Coverage {
         }
         for (reason, count) in &other.refusals {
             *self.refusals.entry(*reason).or_default() += count;
+        }
+        for (reason, count) in &other.failures {
+            *self.failures.entry(*reason).or_default() += count;
         }
     }
 
@@ -152,15 +156,22 @@ impl Coverage {
             .flatten()
             .filter(|kind| !is_excused(kind) && !self.seen.contains_key(**kind));
         let refusals = REFUSALS.iter().filter(|reason| !self.refusals.contains_key(reason));
+        let failures = FAILURES.iter().filter(|reason| !self.failures.contains_key(reason));
         kinds
             .map(|kind| (*kind).to_owned())
             .chain(refusals.map(|reason| format!("refusal {reason}")))
+            .chain(failures.map(|reason| format!("failure {reason}")))
             .collect()
     }
 
     /// Kinds that were seen although it is said that they cannot be.
     pub fn surprises(&self) -> Vec<&'static str> {
         NOT_YET.iter().map(|(kind, _)| *kind).filter(|kind| self.seen.contains_key(kind)).collect()
+    }
+
+    /// How often this kind was seen, named as in [`Self::counts`].
+    pub fn count(&self, kind: &str) -> u64 {
+        self.counts().find(|(other, _)| other == kind).map_or(0, |(_, count)| count)
     }
 
     /// Each kind and how often it was seen.
@@ -170,8 +181,10 @@ impl Coverage {
             .copied()
             .flatten()
             .map(|kind| ((*kind).to_owned(), self.seen.get(kind).copied().unwrap_or(0)));
-        kinds.chain(
-            self.refusals.iter().map(|(reason, count)| (format!("refusal {reason}"), *count)),
-        )
+        let refusals = self.refusals.iter();
+        let failures = self.failures.iter();
+        kinds
+            .chain(refusals.map(|(reason, count)| (format!("refusal {reason}"), *count)))
+            .chain(failures.map(|(reason, count)| (format!("failure {reason}"), *count)))
     }
 }

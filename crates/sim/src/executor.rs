@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use crate::coverage::Moment;
 use crate::load::{Act, Job, Size};
+use crate::store::Store;
 use crate::world::{Item, LifeId, Stored, World};
 
 /// The executors of one life of a worker.
@@ -29,12 +30,20 @@ pub(crate) enum Hold {
     Whole,
 }
 
+/// What an attempt is given.
+#[derive(Debug)]
+pub(crate) struct Inputs {
+    pub(crate) values: Vec<u64>,
+    /// How long it takes to read them back from disk.
+    pub(crate) reading: Span,
+}
+
 /// An attempt that was handed over.
 #[derive(Debug)]
 struct Run {
     execution: Box<Execution>,
     job: Job,
-    inputs: Vec<u64>,
+    inputs: Inputs,
     started: Time,
     /// It was told to end; with what.
     killed: Option<ErrorClass>,
@@ -61,7 +70,7 @@ impl Executor {
         &mut self,
         world: &mut World,
         execution: Box<Execution>,
-        inputs: Vec<u64>,
+        inputs: Inputs,
         follow: bool,
     ) {
         let Some(job) = Job::decode(&execution.payload) else {
@@ -92,7 +101,10 @@ impl Executor {
         }
         self.last_run += 1;
         if run.job.act != Act::Hang {
-            world.agenda.after(run.job.run, Item::CodeEnds(self.whose, self.last_run));
+            world.agenda.after(
+                Span(run.inputs.reading.0 + run.job.run.0),
+                Item::CodeEnds(self.whose, self.last_run),
+            );
         }
         self.running.insert(self.last_run, run);
         self.check_pieces(world);
@@ -113,6 +125,12 @@ impl Executor {
             let used = show_units(units);
             world.fail(format!("piece {number} of {name} is handed out {used} times"));
         }
+    }
+
+    /// What is used by attempts that were handed over.
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = ObjectId> {
+        let runs = self.running.values().chain(&self.followers);
+        runs.flat_map(|run| run.execution.inputs.iter().copied())
     }
 
     /// Runs a follower at once, unless it runs already.
@@ -161,13 +179,21 @@ impl Executor {
         &mut self,
         world: &mut World,
         number: u64,
-        store: &mut BTreeMap<ObjectId, Stored>,
+        store: &mut Store,
+        has_room: bool,
     ) -> Option<Event> {
         let run = self.running.remove(&number)?;
         let attempt = run.execution.attempt;
         let verdict = match run.killed {
             Some(class) => Err(class),
             None => run.job.verdict(attempt.no.n),
+        };
+        let verdict = match (verdict, run.job.size) {
+            (Ok(()), Size::Large(_)) if !has_room && run.execution.outputs > 0 => {
+                world.has_been_full = true;
+                Err(ErrorClass::Store)
+            }
+            (verdict, _) => verdict,
         };
         if verdict == Err(ErrorClass::User) {
             let (failed, _) =
@@ -198,9 +224,9 @@ impl Executor {
 }
 
 /// Stores what an attempt made, and returns what is told of it.
-fn keep(run: &Run, store: &mut BTreeMap<ObjectId, Stored>) -> SmallVec<[Output; 1]> {
+fn keep(run: &Run, store: &mut Store) -> SmallVec<[Output; 1]> {
     let outputs = (0..run.execution.outputs).map(|n| {
-        let value = run.job.output(n, &run.inputs);
+        let value = run.job.output(n, &run.inputs.values);
         let (told, size) = match run.job.size {
             Size::Large(bytes) => (None, u64::from(bytes)),
             Size::Nothing => (Some(Value::none()), 0),
@@ -212,6 +238,12 @@ fn keep(run: &Run, store: &mut BTreeMap<ObjectId, Stored>) -> SmallVec<[Output; 
         Output { size, value: told.map(Box::new) }
     });
     outputs.collect()
+}
+
+/// An attempt that cannot run: one of its inputs was cut.
+pub(crate) fn refused(attempt: AttemptId) -> Event {
+    let outcome = Err(Box::new(error(ErrorClass::InputLost, attempt)));
+    Event::Ended { attempt, outcome, timing: Timing::default(), next: None }
 }
 
 /// What a value that travelled in a message says; `None` if it is none of ours.
@@ -228,6 +260,8 @@ fn error(class: ErrorClass, attempt: AttemptId) -> TaskError {
         ErrorClass::Cancelled => Reason::Cancelled,
         ErrorClass::Timeout => Reason::TimedOut,
         ErrorClass::ProcessDied => Reason::ProcessDied,
+        ErrorClass::Store => Reason::StoreFull,
+        ErrorClass::InputLost => Reason::InputLost,
         _ => Reason::UserError,
     };
     TaskError::new(class, reason.name(), format!("attempt {attempt} was to fail"))

@@ -14,6 +14,8 @@ pub(crate) enum Fault {
     CrashSession { session: usize, away: Span },
     /// A session's client never comes back.
     Abandon { session: usize },
+    /// Files of a worker's values are cut, and it finds that out when they are read.
+    Cut { worker: usize },
     /// The stream of a worker breaks, and the worker stays away for a while.
     CutWorker { worker: usize, away: Span },
     /// The same for a session.
@@ -22,6 +24,8 @@ pub(crate) enum Fault {
     Dismiss { worker: usize, deadline: Option<Span> },
     /// Somebody on its machine asks a worker to leave; its next life starts after a while.
     Drain { worker: usize, back: Span },
+    /// A worker has no room for large values for a while, neither in memory nor on disk.
+    Fill { worker: usize, span: Span },
     /// Another worker comes with the name of one that may be there.
     Impostor { worker: usize },
     /// Nobody can fetch anything from a worker for a while.
@@ -32,8 +36,10 @@ pub(crate) enum Fault {
     Restart { away: Span },
     /// Somebody has the scheduler send a worker away at once; its next life starts after a while.
     Stop { worker: usize, grace: Span },
-    /// A worker's memory is full for a while.
+    /// Something else than values fills a worker's memory for a while.
     Pause { worker: usize, span: Span },
+    /// A session's client dies with all it has heard; another comes, and knows only the session's name.
+    TakeOver { session: usize, away: Span },
     /// Nothing gets through a worker's stream for a while, and then everything does.
     StallWorker { worker: usize, span: Span },
     /// The same for a session.

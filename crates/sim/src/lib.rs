@@ -10,6 +10,7 @@
 //! The same seed is the same run, so a seed that fails is a test.
 
 mod agenda;
+mod ahead;
 mod brief;
 mod client;
 mod cluster;
@@ -23,12 +24,14 @@ mod report;
 mod rng;
 mod scheduler;
 mod shares;
+mod store;
 mod worker;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-pub use coverage::Coverage;
+pub use ahead::Chains;
+pub use coverage::{Coverage, FAILURES, REFUSALS};
 pub use report::{Detail, Failure, Outcome};
 pub use shares::shares;
 
@@ -44,26 +47,38 @@ pub fn run(seed: u64, faults: bool, detail: Detail) -> Result<Outcome, Failure> 
 }
 
 fn run_once(seed: u64, faults: bool, detail: Detail) -> Result<Outcome, Failure> {
-    let mut cluster = Cluster::new(seed, faults, detail);
-    let result = catch_unwind(AssertUnwindSafe(|| cluster.run()));
-    let what = match result {
-        Ok(Ok(())) => {
-            return Ok(Outcome {
-                digest: cluster.world.trace.digest(),
-                steps: cluster.steps,
-                took: cluster.took(),
-                tasks: cluster.tasks(),
-                lines: cluster.world.trace.take_lines(),
-                coverage: cluster.world.coverage,
-            });
-        }
-        Ok(Err(what)) => what,
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            format!("panic: {}", text.unwrap_or("without a message"))
-        }
-    };
-    let lines = cluster.world.trace.take_lines();
-    Err(Failure { seed, faults, step: cluster.steps, what, lines })
+    Cluster::new(seed, faults, detail).finish()
+}
+
+impl Cluster {
+    /// Runs to the end and says how it went.
+    fn finish(mut self) -> Result<Outcome, Failure> {
+        let result = catch_unwind(AssertUnwindSafe(|| self.run()));
+        let what = match result {
+            Ok(Ok(())) => {
+                return Ok(Outcome {
+                    digest: self.world.trace.digest(),
+                    steps: self.steps,
+                    took: self.took(),
+                    tasks: self.tasks(),
+                    lines: self.world.trace.take_lines(),
+                    coverage: self.world.coverage,
+                });
+            }
+            Ok(Err(what)) => what,
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+                format!("panic: {}", text.unwrap_or("without a message"))
+            }
+        };
+        let lines = self.world.trace.take_lines();
+        Err(Failure {
+            seed: self.seed,
+            faults: !self.faults.is_empty(),
+            step: self.steps,
+            what,
+            lines,
+        })
+    }
 }

@@ -1,6 +1,7 @@
 //! The work of a run: who the workers and sessions are and what is submitted, all from the seed and before anything runs.
 
 mod arrays;
+mod extras;
 mod fleet;
 mod graphs;
 mod job;
@@ -33,6 +34,8 @@ pub(crate) struct WorkerPlan {
     pub(crate) labels: Vec<(String, String)>,
     /// As [`bireme_worker::machine::Config::followers`].
     pub(crate) followers: usize,
+    /// Memory for values; 0 is without end.
+    pub(crate) store_bytes: u64,
     /// When its first life starts.
     pub(crate) joins: Time,
 }
@@ -44,6 +47,8 @@ pub(crate) struct SessionPlan {
     pub(crate) weight_percent: u32,
     pub(crate) ttl: Span,
     pub(crate) opens: Time,
+    /// When all is done its client leaves, and comes back by its name after so long.
+    pub(crate) leaves: Option<Span>,
     /// The client names the numbers of its graphs, and need not wait for the answer to the first chunk.
     pub(crate) numbers_graphs: bool,
     pub(crate) graphs: Vec<GraphPlan>,

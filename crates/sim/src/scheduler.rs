@@ -119,6 +119,11 @@ impl Scheduler {
                 if reports.iter().any(|report| report.ended().is_some()) {
                     self.timed.insert(worker);
                 }
+                for report in &reports {
+                    if let Report::Failed { error, .. } = report {
+                        world.coverage.saw_error(error);
+                    }
+                }
                 let open = self.open_tasks_of_old_attempts(&reports);
                 let events =
                     reports.into_iter().map(|report| Event::WorkerReported { worker, report });
@@ -314,7 +319,7 @@ impl Scheduler {
                 Effect::Disconnect { conn, refusal } => {
                     world.coverage.saw_refusal(refusal.reason);
                     self.unbind(conn);
-                    world.send_down(conn, Down::End);
+                    world.send_down(conn, Down::Cut(refusal.reason));
                 }
                 Effect::SessionGone(session) => {
                     if let Some(conn) = self.by_peer.get(&Peer::Session(session)).copied() {

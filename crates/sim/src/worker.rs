@@ -1,5 +1,7 @@
 //! A worker's driver: one life of a daemon with its machine, executors and store.
 
+mod memory;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use bireme_core::error::Exit;
@@ -7,13 +9,14 @@ use bireme_core::id::{Epoch, WorkerId, WorkerLife};
 use bireme_core::protocol::{Address, Announce, Join, Order, Peer, PreviousLife};
 use bireme_core::{ObjectId, Span, Time, limits};
 use bireme_scheduler::machine::ConnId;
-use bireme_worker::machine::{Config, Effect, Event, Machine};
+use bireme_worker::machine::{Config, Effect, Event, Execution, Machine};
 use smallvec::SmallVec;
 
 use crate::brief;
 use crate::coverage::Moment;
-use crate::executor::{Executor, read};
+use crate::executor::{Executor, Inputs, read, refused};
 use crate::load::WorkerPlan;
+use crate::store::Store;
 use crate::world::{Down, Fetch, Item, LifeId, Side, Stored, Up, World};
 
 /// A worker's daemon, from start to end.
@@ -23,7 +26,7 @@ pub(crate) struct Worker {
     pub(crate) me: LifeId,
     pub(crate) machine: Machine,
     pub(crate) executor: Executor,
-    pub(crate) store: BTreeMap<ObjectId, Stored>,
+    pub(crate) store: Store,
     /// What the supervisor saw of the life before.
     pub(crate) previous: Option<PreviousLife>,
     /// It was asked to leave, and nothing keeps it.
@@ -42,8 +45,14 @@ pub(crate) struct Worker {
     inbox: VecDeque<Event>,
     turns: bool,
     flushes: bool,
-    /// Its memory is full.
+    /// The machine was told that memory is full.
     is_paused: bool,
+    /// Something else than values fills its memory.
+    is_crowded: bool,
+    /// Values are on their way to disk.
+    relieves: bool,
+    /// Until when there is no room for large values, neither in memory nor on disk.
+    full_until: Time,
     timer: Option<Time>,
     effects: VecDeque<Effect>,
 }
@@ -55,7 +64,7 @@ impl Worker {
             me,
             machine: Machine::new(config),
             executor: Executor::new(me),
-            store: BTreeMap::new(),
+            store: Store::new(plan.store_bytes),
             previous: None,
             has_left: false,
             conn: None,
@@ -68,6 +77,9 @@ impl Worker {
             turns: false,
             flushes: false,
             is_paused: false,
+            is_crowded: false,
+            relieves: false,
+            full_until: Time::default(),
             timer: None,
             effects: VecDeque::new(),
         }
@@ -148,7 +160,7 @@ impl Worker {
                     self.on_order(world, order);
                 }
             }
-            Down::End => self.on_severed(world, conn),
+            Down::Cut(_) | Down::End => self.on_severed(world, conn),
             Down::Notices(_) | Down::Opened(..) => world.fail("a worker was taken for a client"),
         }
     }
@@ -193,9 +205,11 @@ impl Worker {
 
     /// The code of an attempt has ended.
     pub(crate) fn on_code_ended(&mut self, world: &mut World, run: u64) {
-        if let Some(event) = self.executor.ended(world, run, &mut self.store) {
+        let has_room = self.full_until <= world.now();
+        if let Some(event) = self.executor.ended(world, run, &mut self.store, has_room) {
             self.tell(world, event);
         }
+        self.judge_memory(world);
     }
 
     /// Bytes have arrived, or could not be had.
@@ -204,6 +218,7 @@ impl Worker {
         if let Some(stored) = value {
             self.store.insert(object, stored);
             self.tell(world, Event::Fetched { object, size: stored.size });
+            self.judge_memory(world);
         } else if fetch.at + 1 < fetch.holders.len() {
             fetch.at += 1;
             self.ask(world, fetch);
@@ -224,35 +239,8 @@ impl Worker {
         world.ask(fetch);
     }
 
-    pub(crate) fn pause(&mut self, world: &mut World, span: Span) {
-        self.is_paused = true;
-        self.handle(world, Event::Paused(true));
-        world.agenda.after(span, Item::Resume(self.me));
-    }
-
-    pub(crate) fn resume(&mut self, world: &mut World) {
-        self.is_paused = false;
-        self.handle(world, Event::Paused(false));
-    }
-
     pub(crate) fn drain(&mut self, world: &mut World) {
         self.handle(world, Event::DrainAsked { deadline: None });
-    }
-
-    /// Values are gone from the store, as when the files they were spilled to are cut. What is told of later came later.
-    pub(crate) fn lose_some(&mut self, world: &mut World) {
-        if !self.inbox.is_empty() {
-            return;
-        }
-        world.has_lost = true;
-        let percent = *world.rng.pick(&[10, 50, 100]);
-        let held: Vec<ObjectId> = self.store.keys().copied().collect();
-        for object in held {
-            if world.rng.chance(percent) {
-                self.store.remove(&object);
-                self.handle(world, Event::Lost(object));
-            }
-        }
     }
 
     /// Puts something into the driver's inbox.
@@ -346,25 +334,13 @@ impl Worker {
             match effect {
                 Effect::Fetch { object, holders, .. } => self.fetch(world, object, holders),
                 Effect::Drop(object) => {
-                    self.store.remove(&object);
+                    self.store.remove(object);
                 }
                 Effect::Execute { execution, .. } if self.is_paused => {
                     let attempt = execution.attempt;
                     world.fail(format!("attempt {attempt} is run though memory is short"));
                 }
-                Effect::Execute { execution, follow } => {
-                    let values = execution
-                        .inputs
-                        .iter()
-                        .map(|input| self.store.get(input).map(|stored| stored.value));
-                    match values.collect() {
-                        Some(inputs) => self.executor.execute(world, execution, inputs, follow),
-                        None => world.fail(format!(
-                            "attempt {} is run without its inputs",
-                            execution.attempt
-                        )),
-                    }
-                }
+                Effect::Execute { execution, follow } => self.execute(world, execution, follow),
                 Effect::Promote(attempt) => self.executor.promote(world, attempt),
                 Effect::Keep(object, value) => match read(&value) {
                     Some(number) => {
@@ -383,6 +359,32 @@ impl Worker {
                 Effect::Peers(peers) => self.meet(peers),
             }
         }
+    }
+
+    /// Hands an attempt to the executors, with the values of its inputs.
+    fn execute(&mut self, world: &mut World, execution: Box<Execution>, follow: bool) {
+        let attempt = execution.attempt;
+        if let Some(cut) = execution.inputs.iter().copied().find(|input| self.store.is_cut(*input))
+        {
+            self.find_cut(world, cut);
+        }
+        let is_missing = |input: &&ObjectId| self.store.get(**input).is_none();
+        if let Some(missing) = execution.inputs.iter().find(is_missing) {
+            let says_so = |event: &Event| matches!(event, Event::Lost(lost) if lost == missing);
+            if !self.inbox.iter().any(says_so) {
+                world.fail(format!("attempt {attempt} is run without its inputs"));
+            }
+            return self.tell(world, refused(attempt));
+        }
+        let (mut inputs, mut reading) = (Vec::new(), Span::ZERO);
+        for (stored, span) in execution.inputs.iter().filter_map(|id| self.store.take_up(*id)) {
+            inputs.push(stored.value);
+            reading.0 += span.0;
+        }
+        if reading > Span::ZERO {
+            world.coverage.saw(&Moment::ReadBack);
+        }
+        self.executor.execute(world, execution, Inputs { values: inputs, reading }, follow);
     }
 
     fn fetch(&mut self, world: &mut World, object: ObjectId, holders: SmallVec<[WorkerId; 2]>) {
@@ -425,6 +427,7 @@ impl Worker {
     fn rest(&mut self, world: &mut World) {
         let checked = self.machine.check();
         world.expect(checked, &self.name());
+        self.judge_memory(world);
         if let Some(due) = self.machine.next_timer()
             && self.timer.is_none_or(|timer| due < timer)
         {
@@ -438,6 +441,7 @@ impl Worker {
     pub(crate) fn is_at_rest(&self) -> bool {
         self.inbox.is_empty()
             && !self.flushes
+            && !self.relieves
             && self.executor.is_idle()
             && (self.has_left || self.announced)
     }
@@ -449,7 +453,7 @@ impl Worker {
 
     /// What it has, for whoever looks why it waits.
     pub(crate) fn story(&self) -> String {
-        let held: Vec<_> = self.store.keys().map(ToString::to_string).collect();
+        let held: Vec<_> = self.store.objects().map(|object| object.to_string()).collect();
         let attempts: Vec<_> = self.machine.attempts().collect();
         format!("{} holds {held:?} and runs {attempts:?}", self.name())
     }

@@ -6,7 +6,7 @@ use bireme_core::id::{Epoch, GraphId, TaskId, WorkerId};
 use bireme_core::protocol::{Announce, Heartbeat, Join, Order, Report};
 
 use bireme_core::session::{Command, Notice, Open, Opened};
-use bireme_core::{ObjectId, Span, Time};
+use bireme_core::{ObjectId, Reason, Span, Time};
 use bireme_scheduler::machine::ConnId;
 use smallvec::SmallVec;
 
@@ -45,7 +45,9 @@ pub(crate) enum Item {
     Fault(usize),
     /// A peer's stream has room.
     Flush(ConnId),
-    /// The memory of a paused worker is free again.
+    /// Values of a worker have moved to disk.
+    Relieved(LifeId),
+    /// What crowded the memory of a worker is gone.
     Resume(LifeId),
     /// A value that a client puts reaches a worker.
     Put(Parcel),
@@ -94,6 +96,8 @@ pub(crate) enum Down {
     AnnounceReply {
         equal: bool,
     },
+    /// The stream ends, for this reason.
+    Cut(Reason),
     End,
     /// The worker's number, and in which life of the scheduler.
     Joined(WorkerId, Epoch),
@@ -153,6 +157,8 @@ pub(crate) struct World {
     pub(crate) flaky_percent: u64,
     /// A store has lost something.
     pub(crate) has_lost: bool,
+    /// A store had no room for an output.
+    pub(crate) has_been_full: bool,
     /// How many of a hundred commands are sent twice.
     pub(crate) repeated_percent: u64,
     /// What went wrong first.
@@ -228,6 +234,14 @@ impl World {
     pub(crate) fn reset(&mut self, conn: ConnId) {
         if self.network.sever(conn) {
             self.soon(0, 1_000, Item::Severed(conn, Way::Down));
+        }
+    }
+
+    /// Breaks a stream whose lower end has gone without a word: the scheduler believes in it for a while.
+    pub(crate) fn hang(&mut self, conn: ConnId) {
+        if self.network.sever(conn) {
+            self.soon(0, 1_000, Item::Severed(conn, Way::Down));
+            self.soon(20_000, 400_000, Item::Severed(conn, Way::Up));
         }
     }
 

@@ -1,14 +1,17 @@
 //! What a worker is asked for: by the command line, or by a program that embeds one.
 
+mod runtime;
+
 use std::path::PathBuf;
 
 use bireme_core::protocol::Address;
 use bireme_core::resources::{BadResources, UNITS};
-use bireme_core::{Resources, Span};
+use bireme_core::{Resources, Span, limits};
 use bireme_daemon::Common;
 use bireme_daemon::units::{OrAuto, bytes, or_auto, span};
 use clap::{Parser, ValueEnum};
 
+pub use self::runtime::LanguageRuntime;
 use crate::host;
 use crate::registry::Registry;
 use crate::target::Scheduler;
@@ -50,6 +53,15 @@ pub struct Args {
     /// or hangs takes the worker with it.
     #[arg(long, value_name = "WHERE", env = "BIREME_NATIVE", default_value = "isolated")]
     pub native: Native,
+
+    /// A language that it runs tasks of, and the command that starts an executor of it, such as
+    /// `python=python3 -m bireme.executor`; may be given several times, a semicolon parts several in one.
+    #[arg(long, value_name = "NAME=COMMAND", env = "BIREME_RUNTIME", value_delimiter = ';')]
+    pub runtime: Vec<LanguageRuntime>,
+
+    /// End an executor process of a language after so many tasks, and start another when it is needed; 0 is never.
+    #[arg(long, value_name = "N", env = "BIREME_RUNTIME_TASKS", default_value_t = 0)]
+    pub runtime_tasks: u64,
 
     /// Where to listen for peers and clients; port 0 lets the system choose.
     #[arg(long, value_name = "ADDR", env = "BIREME_LISTEN", default_value = "127.0.0.1:0")]
@@ -104,6 +116,20 @@ pub enum Native {
     Isolated,
 }
 
+/// Why there can be no worker of what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum BadConfig {
+    /// It cannot have what it was given.
+    #[error(transparent)]
+    Resources(#[from] BadResources),
+    /// Two runtimes have one name.
+    #[error("runtime `{0}` is given twice; leave one out or give it another name")]
+    RuntimeTwice(String),
+    /// There are too many runtimes.
+    #[error("{0} runtimes are given, the limit is {limit}; start another worker for the rest", limit = limits::RUNTIMES)]
+    RuntimesTooMany(usize),
+}
+
 /// One worker.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -119,6 +145,10 @@ pub struct Config {
     pub native: Native,
     /// The program that isolated native functions run in.
     pub executor_program: PathBuf,
+    /// The languages that it runs tasks of.
+    pub runtimes: Vec<LanguageRuntime>,
+    /// After so many tasks an executor process of a language ends; 0 is never.
+    pub runtime_tasks: u64,
     /// The native functions, besides those that every worker has.
     pub registry: Registry,
     /// Where to listen for peers and clients.
@@ -151,6 +181,8 @@ impl Default for Config {
             labels: Vec::new(),
             native: Native::InProcess,
             executor_program: PathBuf::from("/proc/self/exe"),
+            runtimes: Vec::new(),
+            runtime_tasks: 0,
             registry: Registry::default(),
             listen: "127.0.0.1:0".to_owned(),
             http: "127.0.0.1:0".to_owned(),
@@ -166,9 +198,9 @@ impl Default for Config {
 }
 
 impl TryFrom<Args> for Config {
-    type Error = BadResources;
+    type Error = BadConfig;
 
-    fn try_from(args: Args) -> Result<Self, BadResources> {
+    fn try_from(args: Args) -> Result<Self, BadConfig> {
         let Args {
             scheduler,
             name,
@@ -177,6 +209,8 @@ impl TryFrom<Args> for Config {
             resource,
             label,
             native,
+            runtime,
+            runtime_tasks,
             listen,
             http,
             advertise,
@@ -208,6 +242,8 @@ impl TryFrom<Args> for Config {
             labels: label,
             native,
             executor_program: PathBuf::from("/proc/self/exe"),
+            runtimes: distinct(runtime)?,
+            runtime_tasks,
             registry: Registry::default(),
             listen,
             http,
@@ -219,6 +255,19 @@ impl TryFrom<Args> for Config {
             idle_timeout,
             time_limit,
         })
+    }
+}
+
+/// Sorts runtimes by name, of which each is to have its own.
+fn distinct(mut runtimes: Vec<LanguageRuntime>) -> Result<Vec<LanguageRuntime>, BadConfig> {
+    if runtimes.len() > limits::RUNTIMES {
+        return Err(BadConfig::RuntimesTooMany(runtimes.len()));
+    }
+    runtimes.sort_by(|one, other| one.name.cmp(&other.name));
+    let mut pairs = runtimes.iter().zip(runtimes.iter().skip(1));
+    match pairs.find(|(one, next)| one.name == next.name) {
+        Some((one, _)) => Err(BadConfig::RuntimeTwice(one.name.clone())),
+        None => Ok(runtimes),
     }
 }
 
@@ -282,6 +331,20 @@ mod tests {
         }
         let twice = Args::parse_from(["bireme-worker", "--resource=gpu=1,gpu=2"]);
         assert!(Config::try_from(twice).is_err());
+    }
+
+    #[test]
+    fn each_runtime_has_a_name_of_its_own() {
+        let given = |flags: &[&str]| {
+            let args = Args::parse_from(["bireme-worker"].iter().chain(flags));
+            Config::try_from(args).map(|config| {
+                config.runtimes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+            })
+        };
+        let two = given(&["--runtime", "python=python3 -c 'a,b';node=node x.js"]).unwrap();
+        assert_eq!(two, "node=node x.js; python=python3 -c a,b");
+        let twice = given(&["--runtime=a=x", "--runtime=a=y"]).unwrap_err().to_string();
+        assert!(twice.contains("`a` is given twice"), "{twice}");
     }
 
     #[test]

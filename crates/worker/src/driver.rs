@@ -279,6 +279,7 @@ impl Driver {
                     self.count(&event);
                     self.handle(event);
                 }
+                Told::Blob(digest, came) => self.parts.executors.blob_came(digest, came),
                 Told::Relieved(any) => self.on_relieved(any),
                 Told::Start(attempt) => self.parts.executors.promote(attempt),
             }
@@ -402,13 +403,13 @@ impl Driver {
         let handed = parts.clock.now();
         let found = execution.inputs.iter().map(|input| parts.store.get(*input).ok_or(*input));
         match found.collect() {
-            Ok(inputs) => parts.executors.execute(Job { execution, inputs, handed }, follow),
+            Ok(inputs) => parts.executors.execute(Job::new(execution, inputs, handed), follow),
             Err(missing) => {
                 parts.inbox.tell(Event::Lost(missing));
                 let message = format!("input {missing} has left the store");
                 let reason = Reason::InputLost;
                 let error = failure(ErrorClass::InputLost, reason, message);
-                let job = Job { execution, inputs: SmallVec::new(), handed };
+                let job = Job::new(execution, SmallVec::new(), handed);
                 parts.relay.refuse(&job, error);
             }
         }

@@ -4,9 +4,11 @@
 //! [`relay::Relay`] until an attempt with the same resources ends, and starts in its place: whoever ends the one takes the
 //! other, and the driver hears of both at once, whenever it next looks.
 
+mod awaiting;
 pub(crate) mod command;
 pub(crate) mod crew;
 pub(crate) mod environment;
+mod languages;
 pub(crate) mod payload;
 pub(crate) mod pool;
 pub(crate) mod process;
@@ -16,15 +18,17 @@ pub(crate) mod scales;
 use std::sync::Arc;
 
 use bireme_core::graph::Runtime;
+use bireme_core::id::Digest;
 use bireme_core::{AttemptId, ErrorClass, Reason, Span, TaskError, Time, Value};
 use rustix::process::Signal;
 use smallvec::SmallVec;
 
 use self::command::Commands;
+pub(crate) use self::languages::Languages;
 use self::payload::malformed;
 use self::pool::Pool;
 use self::process::Processes;
-use self::relay::{End, Relay};
+use self::relay::Relay;
 use crate::failure::failure;
 use crate::machine::Execution;
 use crate::store::{Store, Stored};
@@ -36,11 +40,23 @@ pub(crate) struct Job {
     pub(crate) execution: Box<Execution>,
     /// The values of its inputs, in the payload's order.
     pub(crate) inputs: SmallVec<[Stored; 2]>,
+    /// The blobs that its payload names, where its executor is a language's.
+    pub(crate) blobs: Vec<(Digest, Stored)>,
     /// When the machine let go of it.
     pub(crate) handed: Time,
+    /// How many processes died that were to run it and had not begun.
+    pub(crate) deaths: u32,
 }
 
 impl Job {
+    pub(crate) fn new(
+        execution: Box<Execution>,
+        inputs: SmallVec<[Stored; 2]>,
+        handed: Time,
+    ) -> Self {
+        Self { execution, inputs, blobs: Vec::new(), handed, deaths: 0 }
+    }
+
     pub(crate) fn attempt(&self) -> AttemptId {
         self.execution.attempt
     }
@@ -170,34 +186,49 @@ pub(crate) struct Executors {
     relay: Arc<Relay>,
     native: Native,
     command: Commands,
+    /// None where the worker was given no runtime.
+    languages: Option<Languages>,
 }
 
 impl Executors {
     pub(crate) fn new(relay: Arc<Relay>, native: Native, command: Commands) -> Self {
-        Self { relay, native, command }
+        Self { relay, native, command, languages: None }
+    }
+
+    /// The same with language executors.
+    pub(crate) fn with_languages(self, languages: Languages) -> Self {
+        Self { languages: Some(languages), ..self }
     }
 
     /// Runs an attempt at once, or when one with the same resources ends.
     pub(crate) fn execute(&self, job: Job, follow: bool) {
-        if follow && job.execution.runtime == Runtime::Native {
-            self.native.follow(&self.relay, job);
-        } else if follow {
-            self.relay.follow(job);
-        } else {
-            self.start(job);
+        match (&job.execution.runtime, &self.languages) {
+            (Runtime::External { .. }, Some(languages)) => languages.admit(job, follow),
+            (Runtime::Native, _) if follow => self.native.follow(&self.relay, job),
+            _ if follow => self.relay.follow(job),
+            _ => self.start(job),
+        }
+    }
+
+    /// A blob has come, or why not.
+    pub(crate) fn blob_came(&self, digest: Digest, came: Result<Stored, Box<TaskError>>) {
+        if let Some(languages) = &self.languages {
+            languages.blob_came(digest, came);
         }
     }
 
     /// Runs a follower at once, if no executor has it yet.
     pub(crate) fn promote(&self, attempt: AttemptId) {
-        match self.relay.promote(attempt) {
-            Some(job) => self.start(job),
-            None => self.native.promoted(attempt),
+        if let Some(job) = self.relay.promote(attempt) {
+            return self.start(job);
         }
+        self.native.promoted(attempt);
+        self.languages.iter().for_each(|languages| languages.promoted(attempt));
     }
 
     /// Takes a follower back, if it has not started; the answer comes through the inbox.
     pub(crate) fn recall(&self, attempt: AttemptId) {
+        self.languages.iter().for_each(|languages| languages.recall(attempt));
         self.relay.recall(attempt);
     }
 
@@ -208,6 +239,7 @@ impl Executors {
         } else {
             self.native.kill(attempt, kill);
             self.command.kill(attempt, kill);
+            self.languages.iter().for_each(|languages| languages.kill(attempt, kill));
         }
     }
 
@@ -215,23 +247,27 @@ impl Executors {
     pub(crate) async fn close(&self) {
         self.native.close().await;
         self.command.close().await;
+        if let Some(languages) = &self.languages {
+            languages.close().await;
+        }
     }
 
     /// Runs an attempt at once.
     pub(crate) fn start(&self, job: Job) {
-        match &job.execution.runtime {
-            Runtime::Native => self.native.start(job),
-            Runtime::Command => self.command.start(job),
-            Runtime::External { .. } | Runtime::Wasm => self.refuse_runtime(job),
+        match (&job.execution.runtime, &self.languages) {
+            (Runtime::Native, _) => self.native.start(job),
+            (Runtime::Command, _) => self.command.start(job),
+            (Runtime::External { .. }, Some(languages)) => languages.start(job),
+            (Runtime::External { .. }, None) | (Runtime::Wasm, _) => self.refuse_runtime(&job),
         }
     }
 
-    fn refuse_runtime(&self, job: Job) {
+    fn refuse_runtime(&self, job: &Job) {
+        let name = job.execution.runtime.name();
         let message = format!(
-            "this worker has no executor for {} payloads; ask for workers that have it by label",
-            job.execution.runtime.name()
+            "this worker has no executor for {name} payloads, and was given no `--runtime`"
         );
         let error = failure(ErrorClass::NotFound, Reason::RuntimeUnknown, message);
-        self.relay.end(End::failed(&job, error), |_| false);
+        self.relay.fail(job, true, error);
     }
 }

@@ -2,16 +2,20 @@
 
 use std::sync::Mutex;
 
-use bireme_core::AttemptId;
+use bireme_core::id::Digest;
+use bireme_core::{AttemptId, TaskError};
 use tokio::sync::Notify;
 
 use crate::machine::Event;
+use crate::store::Stored;
 use crate::sync::lock;
 
 /// One thing told.
 #[expect(clippy::large_enum_variant, reason = "the large one is nearly all there are")]
 #[derive(Debug)]
 pub(crate) enum Told {
+    /// A blob has come, or why not.
+    Blob(Digest, Result<Stored, Box<TaskError>>),
     /// For the machine.
     Event(Event),
     /// No more values can or need be moved to disk; whether any has been.
@@ -22,7 +26,7 @@ pub(crate) enum Told {
 
 /// A list that wakes its reader only when it stops being empty, so that a run of short attempts costs one wake-up.
 ///
-/// It is bounded by what the machine has handed out: every attempt, fetch, recall and relief is told of once.
+/// It is bounded by what the machine has handed out: every attempt, blob, fetch, recall and relief is told of once.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     told: Mutex<Vec<Told>>,

@@ -76,7 +76,7 @@ mod transfer;
 mod undertaker;
 
 #[cfg(feature = "daemon")]
-pub use config::{Args, Config, Native};
+pub use config::{Args, BadConfig, Config, LanguageRuntime, Native};
 #[cfg(feature = "daemon")]
 pub use daemon::main;
 #[cfg(feature = "daemon")]

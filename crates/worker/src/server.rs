@@ -1,11 +1,12 @@
 //! The worker as a whole: everything that listens, decides and runs.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bireme_core::protocol::{Address, Join, PreviousLife};
-use bireme_core::resources::{BadResources, UNITS};
+use bireme_core::resources::UNITS;
 use bireme_core::{Resources, limits};
 use bireme_daemon::auth::Gate;
 use bireme_daemon::listen::ListenError;
@@ -20,14 +21,14 @@ use crate::blackbox::BlackBox;
 use crate::builtin;
 use crate::bulk::{Bulk, Quay};
 use crate::clock::Clock;
-use crate::config::{self, Config, Native};
+use crate::config::{self, BadConfig, Config, Native};
 use crate::driver::{Driver, DriverError, Parts};
 use crate::executor::command::{Commands, Scratch, Shell};
 use crate::executor::environment::Environment;
 use crate::executor::pool::Pool;
-use crate::executor::process::{Processes, Setup};
+use crate::executor::process::{Processes, Program, Setup};
 use crate::executor::relay::Relay;
-use crate::executor::{self, Executors};
+use crate::executor::{self, Executors, Languages};
 use crate::host;
 use crate::identity::IdentityError;
 use crate::inbox::Inbox;
@@ -40,6 +41,7 @@ use crate::rpc::store::Door;
 use crate::store::{PlaceError, Store, StoreConfig};
 use crate::target::{Target, TargetError};
 use crate::transfer::Transfer;
+use crate::transfer::courier::Courier;
 
 /// Why a worker cannot start, or cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -62,9 +64,9 @@ pub enum ServeError {
     /// There is no randomness to be had.
     #[error("the system has no randomness to give: {0}")]
     Random(#[from] getrandom::Error),
-    /// It cannot have what it was given.
+    /// It cannot be what was asked for.
     #[error(transparent)]
-    Resources(#[from] BadResources),
+    Config(#[from] BadConfig),
     /// The scheduler cannot be found.
     #[error(transparent)]
     Target(#[from] TargetError),
@@ -199,6 +201,8 @@ fn introduce(
     let made_up = || format!("{}-{:08x}", host::name(), uid.0 >> 96);
     let mut labels = config.labels.clone();
     labels.sort_unstable();
+    let mut runtimes: Vec<_> = config.runtimes.iter().map(|one| one.name.clone()).collect();
+    runtimes.sort_unstable();
     let functions = builtin::register(config.registry.clone());
     Join {
         uid,
@@ -210,7 +214,7 @@ fn introduce(
         machine: host::machine(),
         pid: std::process::id(),
         functions: functions.names().map(str::to_owned).collect(),
-        runtimes: Vec::new(),
+        runtimes,
         previous,
     }
 }
@@ -249,20 +253,32 @@ fn assemble(bulk: &Bulk, config: Config, given: Given) -> Result<Parts, ServeErr
     let relay = Arc::new(relay.with_black_box(black_box));
     let registry = Arc::new(builtin::register(config.registry));
     let runtime = bulk.handle().clone();
+    let setup = |program, tasks| Setup {
+        relay: Arc::clone(&relay),
+        store: Arc::clone(&store),
+        logs: Arc::clone(&logs),
+        bulk: runtime.clone(),
+        clock,
+        program,
+        warm: warm(&config.resources),
+        tasks,
+        worker: join.name.clone(),
+    };
     let native = match config.native {
         Native::InProcess => {
             executor::Native::InProcess(Pool::new(Arc::clone(&relay), registry, clock))
         }
-        Native::Isolated => executor::Native::Isolated(Processes::open(Setup {
-            relay: Arc::clone(&relay),
-            store: Arc::clone(&store),
-            logs: Arc::clone(&logs),
-            bulk: runtime.clone(),
-            program: config.executor_program,
-            warm: warm(&config.resources),
-            worker: join.name.clone(),
-        })?),
+        Native::Isolated => {
+            let program = Program::Native(config.executor_program);
+            executor::Native::Isolated(Processes::open(setup(program, 0))?)
+        }
     };
+    let mut runtimes = BTreeMap::new();
+    for language in config.runtimes {
+        let name = language.name.clone();
+        let setup = setup(Program::Language(language), config.runtime_tasks);
+        runtimes.insert(name, Processes::open(setup)?);
+    }
     let shell = Shell {
         clock,
         environment: Environment::new(join.name.clone(), &config.resources),
@@ -270,6 +286,13 @@ fn assemble(bulk: &Bulk, config: Config, given: Given) -> Result<Parts, ServeErr
         scratch: Scratch::create(&std::env::temp_dir())?,
     };
     let commands = Commands::new(Arc::clone(&relay), shell);
+    let mut executors = Executors::new(Arc::clone(&relay), native, commands);
+    if !runtimes.is_empty() {
+        let (scheduler, inbox) = (config.scheduler.clone(), Arc::clone(&inbox));
+        let courier = Courier::new(runtime.clone(), Arc::clone(&store), inbox, scheduler);
+        let (relay, store) = (Arc::clone(&relay), Arc::clone(&store));
+        executors = executors.with_languages(Languages::new(relay, store, courier, runtimes));
+    }
     let bearer = target.bearer.clone();
     let transfer =
         Transfer::new(runtime, Arc::clone(&store), Arc::clone(&inbox), bearer, config.transfer);
@@ -282,7 +305,7 @@ fn assemble(bulk: &Bulk, config: Config, given: Given) -> Result<Parts, ServeErr
         machine,
         clock,
         seed: getrandom::u64()?,
-        executors: Executors::new(Arc::clone(&relay), native, commands),
+        executors,
         relay,
         inbox,
         store,

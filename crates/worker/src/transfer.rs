@@ -5,6 +5,7 @@
 //! its files, which get names here too; a bulk connection brings the bytes from file to file; a gRPC stream brings them in
 //! chunks. Where one way fails the next is tried, then the next holder.
 
+pub(crate) mod courier;
 mod peers;
 
 use std::sync::{Arc, Mutex};

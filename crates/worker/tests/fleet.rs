@@ -2,10 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+#[path = "fleet/blobs.rs"]
+mod blobs;
 #[path = "fleet/isolated.rs"]
 mod isolated;
+#[path = "fleet/languages.rs"]
+mod languages;
 #[path = "fleet/played.rs"]
 mod played;
+#[path = "fleet/scene.rs"]
+mod scene;
 #[path = "fleet/streams.rs"]
 mod streams;
 #[path = "fleet/supervised.rs"]

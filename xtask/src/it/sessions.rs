@@ -119,18 +119,21 @@ pub(super) async fn killed_scheduler() -> Result<()> {
     let graph = cluster.client.submit(sketch.graph).await?;
     let pid = sleeper.when_running(&graph, 0).await?;
     let (waits, reads) = (graph.wait(), graph.result(0));
-    let dies = async {
+    let again = async {
         cluster.scheduler.signal(Signal::KILL)?;
-        cluster.scheduler.exit().await
+        cluster.scheduler.exit().await?;
+        // Who waits goes on until it hears that this one does not know the session.
+        cluster.scheduler =
+            cluster.site().start(lasting(cluster.site(), listens), "again", None)?;
+        cluster.scheduler.ready().await
     };
-    let ends = async { tokio::join!(waits, reads, dies) };
-    let (waited, read, _) = guarded("the end of every wait", ends).await?;
+    let ends = async { tokio::join!(waits, reads, again) };
+    let (waited, read, started) = guarded("the end of every wait", Box::pin(ends)).await?;
+    started?;
     ensure!(matches!(waited, Err(GraphError::Lost(_))), "who waited for the graph: {waited:?}");
     let is_lost = matches!(read, Err(ResultError::Graph(GraphError::Lost(_))));
     ensure!(is_lost, "who waited for the result: {read:?}");
 
-    cluster.scheduler = cluster.site().start(lasting(cluster.site(), listens), "again", None)?;
-    cluster.scheduler.ready().await?;
     cluster.client = cluster.site().connect().await?;
     let after = cluster.site().admin().await?.status().await?;
     ensure!(after.cluster == before.cluster, "it is another cluster: {after:?}");

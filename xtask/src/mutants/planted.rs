@@ -80,7 +80,7 @@ pub(super) const ALL: &[Mutant] = &[
     Mutant {
         name: "ahead-not-retracted",
         about: "a task that was sent ahead of its inputs stays when the attempt that makes them is taken back",
-        file: "crates/scheduler/src/machine/ended.rs",
+        file: "crates/scheduler/src/machine/spread.rs",
         find: "self.set_phase(task, Phase::Waiting);
             self.take_back_followers(task, worker);",
         replace: "self.set_phase(task, Phase::Waiting);",
@@ -88,21 +88,21 @@ pub(super) const ALL: &[Mutant] = &[
     Mutant {
         name: "cancel-stops-at-the-first-level",
         about: "tasks that need a cancelled one are not cancelled",
-        file: "crates/scheduler/src/machine/ended.rs",
+        file: "crates/scheduler/src/machine/spread.rs",
         find: "open.extend(self.dependents_of(task));",
         replace: "",
     },
     Mutant {
         name: "failure-stops-at-the-first-level",
         about: "tasks that need a failed one do not fail",
-        file: "crates/scheduler/src/machine/ended.rs",
+        file: "crates/scheduler/src/machine/spread.rs",
         find: "open.extend(self.dependents_of(task).into_iter().map(|task| (task, Failure::Of(root))));",
         replace: "",
     },
     Mutant {
         name: "failure-stays-in-its-graph",
         about: "tasks of other graphs that take an output of a failed task wait for ever",
-        file: "crates/scheduler/src/machine/ended.rs",
+        file: "crates/scheduler/src/machine/spread.rs",
         find: "open.extend(takers.into_iter().map(|taker| (taker, lost_elsewhere())));",
         replace: "",
     },
@@ -124,8 +124,8 @@ pub(super) const ALL: &[Mutant] = &[
     Mutant {
         name: "released-object-kept",
         about: "workers are not told to drop what nobody needs",
-        file: "crates/scheduler/src/machine/ended.rs",
-        find: "self.errand(holder, Errand::Release(object.id));",
+        file: "crates/scheduler/src/machine/outputs.rs",
+        find: "self.errand(holder, Errand::Release(object.id()));",
         replace: "",
     },
     Mutant {
@@ -198,8 +198,8 @@ pub(super) const ALL: &[Mutant] = &[
         name: "last-small-value-dropped",
         about: "the scheduler drops a small value that no worker has",
         file: "crates/scheduler/src/machine/cache.rs",
-        find: "if object.used || object.holders.is_empty() {",
-        replace: "if object.used {",
+        find: "} else if object.used || object.holders().is_empty() {",
+        replace: "} else if object.used {",
     },
     Mutant {
         name: "beyond-what-is-free",

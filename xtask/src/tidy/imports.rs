@@ -20,7 +20,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("bireme-launch", &["core", "client", "daemon", "scheduler", "worker"]),
     ("bireme-ml", &["core", "client"]),
     ("bireme-cli", &["core", "proto", "client", "daemon", "launch", "scheduler", "worker"]),
-    ("bireme-python", &["core", "client", "executor", "launch", "ml"]),
+    ("bireme-python", &["core", "proto", "client", "executor", "launch", "ml"]),
     ("bireme-sim", &["core", "scheduler", "worker"]),
     ("counting-worker", &["worker"]),
     ("xtask", &["core", "proto", "client"]),

@@ -6,7 +6,7 @@ use bireme_core::Span;
 use bireme_daemon::units;
 use clap::{Args, ValueHint};
 
-use super::{Array, Param};
+use super::{Array, OfSession, Param};
 
 /// A command to be run on the cluster.
 #[derive(Args, Debug)]
@@ -26,6 +26,8 @@ pub(crate) struct Submit {
     pub(crate) setting: Setting,
     #[command(flatten, next_help_heading = "Afterwards")]
     pub(crate) after: After,
+    #[command(flatten, next_help_heading = "Session")]
+    pub(crate) session: OfSession,
 }
 
 /// Of what there is a task each; one task unless given.

@@ -1,20 +1,21 @@
 //! A submitted graph, followed to its end or left to go on: what `run` and `submit` have in common.
 
-use bireme_client::{Client, Graph, GraphError, Summary};
+use bireme_client::{Graph, GraphError, Summary};
 use bireme_core::graph::GraphBuilder;
 use bireme_core::id::GraphId;
 
 use super::progress::Bar;
+use super::session::Workplace;
 use crate::exit::Failure;
 use crate::output;
 
 /// Failed tasks that are told of one by one.
 const FAILURES_SHOWN: usize = 5;
 
-/// Submits a detached graph and ends the session, which goes through once all of the graph was judged.
-pub(super) async fn detach(client: &Client, graph: GraphBuilder) -> Result<GraphId, Failure> {
-    let graph = client.submit(graph).await?;
-    client.close().await?;
+/// Submits a detached graph and leaves the session, which goes through once all of the graph was judged.
+pub(super) async fn detach(workplace: Workplace, graph: GraphBuilder) -> Result<GraphId, Failure> {
+    let graph = workplace.client.submit(graph).await?;
+    workplace.leave().await?;
     let progress = graph.progress().borrow().clone();
     progress.warnings.iter().for_each(|warning| output::say(&format!("warning: {warning}")));
     match progress.error {

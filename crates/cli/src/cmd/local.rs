@@ -98,6 +98,6 @@ async fn on_cluster(
     plan: job::Plan,
 ) -> Result<Exit, Failure> {
     let admin = Admin::connect(&options).await?;
-    let client = Client::connect(options).await?;
-    follow(Job { client, admin, plan }, global.output).await
+    let workplace = Client::connect(options).await?.into();
+    follow(Job { workplace, admin, plan }, global.output).await
 }

@@ -7,30 +7,30 @@ use bireme_client::{Admin, Client};
 use serde_json::json;
 
 use self::report::{Report, Stopwatch};
-use super::connect_options;
+use super::admin;
 use super::follow::{detach, tell_failures, watch_progress};
 use super::interrupt::unless_interrupted;
+use super::session::Workplace;
 use crate::args::{self, Format, Global, Run};
 use crate::exit::{Exit, Failure};
 use crate::{job, output};
 
 /// A job and the cluster it runs on.
 pub(super) struct Job {
-    pub(super) client: Client,
+    pub(super) workplace: Workplace,
     pub(super) admin: Admin,
     pub(super) plan: job::Plan,
 }
 
 pub(super) async fn run(global: &Global, args: Run) -> Result<Exit, Failure> {
-    let Run { job, detach } = args;
+    let Run { job, detach, session } = args;
     let plan = plan(job)?;
-    let options = connect_options(global);
     if detach {
-        return leave(global, &Client::connect(options).await?, plan).await;
+        return leave(global, Workplace::enter(global, session).await?, plan).await;
     }
-    let admin = Admin::connect(&options).await?;
-    let client = Client::connect(options).await?;
-    follow(Job { client, admin, plan }, global.output).await
+    let admin = admin(global).await?;
+    let workplace = Workplace::enter(global, session).await?;
+    follow(Job { workplace, admin, plan }, global.output).await
 }
 
 /// Reads a job file, and judges all of it.
@@ -40,11 +40,11 @@ pub(super) fn plan(args: args::Job) -> Result<job::Plan, Failure> {
 }
 
 /// Submits a job that goes on without this process, and prints the number of its graph.
-async fn leave(global: &Global, client: &Client, plan: job::Plan) -> Result<Exit, Failure> {
+async fn leave(global: &Global, workplace: Workplace, plan: job::Plan) -> Result<Exit, Failure> {
     let job::Plan { name, mut graph, saved, .. } = plan;
     let tasks = graph.len();
     graph.detach();
-    let graph = detach(client, graph).await?;
+    let graph = detach(workplace, graph).await?;
     if !saved.is_empty() {
         output::say("what `save` names is not written: `bireme result get` reads it");
     }
@@ -57,16 +57,17 @@ async fn leave(global: &Global, client: &Client, plan: job::Plan) -> Result<Exit
     Ok(Exit::Done)
 }
 
-/// Runs a job to its end, or until somebody interrupts, and closes the session.
+/// Runs a job to its end, or until somebody interrupts, and leaves the session.
 pub(super) async fn follow(job: Job, format: Format) -> Result<Exit, Failure> {
-    let client = job.client.clone();
-    let ended = unless_interrupted(to_the_end(job, format), "interrupted: the job is cancelled");
-    let ended = ended.await.map(|ended| ended.unwrap_or(Exit::Interrupted));
-    // Closing the session cancels what still runs. Whoever interrupts again does not wait for that.
+    let Job { workplace, admin, plan } = job;
+    let work = to_the_end(&workplace.client, &admin, plan, format);
+    let ended = unless_interrupted(work, &workplace.if_interrupted()).await;
+    let ended = ended.map(|ended| ended.unwrap_or(Exit::Interrupted));
+    // Closing a session cancels what still runs. Whoever interrupts again does not wait for that.
     tokio::select! {
-        closed = client.close() => {
-            if let Err(error) = closed {
-                output::say(&format!("warning: cannot close the session: {error}"));
+        left = workplace.leave() => {
+            if let Err(error) = left {
+                output::say(&format!("warning: cannot end the session in order: {error}"));
             }
         }
         _ = tokio::signal::ctrl_c() => {}
@@ -74,8 +75,12 @@ pub(super) async fn follow(job: Job, format: Format) -> Result<Exit, Failure> {
     ended
 }
 
-async fn to_the_end(job: Job, format: Format) -> Result<Exit, Failure> {
-    let Job { client, admin, plan } = job;
+async fn to_the_end(
+    client: &Client,
+    admin: &Admin,
+    plan: job::Plan,
+    format: Format,
+) -> Result<Exit, Failure> {
     let watch = Stopwatch::start();
     let tables = plan.tables;
     let graph = client.submit(plan.graph).await?;

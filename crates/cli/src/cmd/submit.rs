@@ -4,16 +4,17 @@ mod plan;
 mod printed;
 mod row;
 
-use bireme_client::{Client, Graph};
+use bireme_client::Graph;
 use bireme_core::id::GraphId;
 use serde_json::json;
 
 use self::plan::Plan;
 use self::printed::Printed;
 use self::row::Row;
+use super::counts_json;
 use super::follow::{detach, tell_failures, watch_progress};
 use super::interrupt::unless_interrupted;
-use super::{connect_options, counts_json};
+use super::session::Workplace;
 use crate::args::{Format, Global, Submit};
 use crate::exit::{Exit, Failure};
 use crate::output;
@@ -22,18 +23,18 @@ pub(super) async fn run(global: &Global, args: Submit) -> Result<Exit, Failure> 
     let Plan { name, graph, rows } = plan::plan(&args)?;
     let printed = args.after.stdout.as_deref().map(|path| Printed::new(path, rows.as_deref()));
     let printed = printed.transpose()?;
-    let client = Client::connect(connect_options(global)).await?;
+    let workplace = Workplace::enter(global, args.session).await?;
     let submitted = Submitted { name, tasks: graph.len(), rows, printed };
     if args.after.wait || submitted.printed.is_some() {
-        let graph = client.submit(graph).await?;
+        let graph = workplace.client.submit(graph).await?;
         let ended = submitted.follow(global.output, &graph).await;
         // The graph is detached: it does not end with the session.
-        if let Err(error) = client.close().await {
-            output::say(&format!("warning: cannot close the session: {error}"));
+        if let Err(error) = workplace.leave().await {
+            output::say(&format!("warning: cannot end the session in order: {error}"));
         }
         return ended;
     }
-    let graph = detach(&client, graph).await?;
+    let graph = detach(workplace, graph).await?;
     submitted.tell(global.output, graph)?;
     Ok(Exit::Done)
 }

@@ -86,7 +86,7 @@ mod tests {
         expect![[r"
             token of  ann
             allows    read, submit
-            good for  60.000 s
+            good for  1 min
         "]]
         .assert_eq(&table(&grant).render());
         assert_eq!(json(&grant)["roles"], json!(["read", "submit"]));

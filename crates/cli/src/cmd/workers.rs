@@ -191,7 +191,7 @@ mod tests {
             machine    boot/node1
             label      room=a
             version    0.1.0
-            here for   60.000 s
+            here for   1 min
         "]]
         .assert_eq(&details(&worker()).render());
         assert_eq!(json(&worker())["labels"]["room"], "a");

@@ -168,7 +168,9 @@ impl Expansion<'_> {
     /// Adds the tasks of a table. Returns the outputs that are the table's.
     fn table(&mut self, task: &Task) -> Result<Made, Problem> {
         let problem = |(key, text): KeyProblem| Problem::at(table(task), key, text);
-        let class = class(task).map_err(problem)?;
+        let mut class = class(task).map_err(problem)?;
+        // A name that differs from row to row is looked up by whichever worker the row comes to.
+        class.function = task.function.as_ref().and_then(|name| self.scope.text(name).ok());
         let each = class.outputs;
         let class = self.graph.class(class);
         if task.reduce.is_some() && task.for_each.is_some() {

@@ -93,8 +93,8 @@ impl Site {
     /// Submits a command that runs until the gate opens. Returns its graph once it runs.
     pub(crate) async fn held(&self) -> (String, Gate) {
         let gate = Gate::make(self.path("gate"));
-        let path = gate.0.to_str().unwrap();
-        let graph = self.ok(&["submit", "--name", "held", "--", "cat", path]).await;
+        let submit = ["submit", "--name", "held", "--", "cat", gate.path()];
+        let graph = self.ok(&submit).await;
         (graph.trim().to_owned(), gate)
     }
 }
@@ -131,10 +131,20 @@ pub(crate) async fn interrupt(child: &Child) {
 pub(crate) struct Gate(PathBuf);
 
 impl Gate {
-    fn make(path: PathBuf) -> Self {
+    pub(crate) fn make(path: PathBuf) -> Self {
         let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
         assert!(made.success());
         Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    /// Waits until somebody writes, and reads all of it.
+    pub(crate) async fn read(self) -> String {
+        let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(&self.0));
+        guarded("a writer to the gate", read).await.unwrap().unwrap()
     }
 
     /// Waits until somebody reads, and lets them read this.

@@ -155,6 +155,7 @@ impl Admin {
             graph: graph.0,
             tasks: ranges(tasks),
             grace_us: grace.0,
+            reason: String::new(),
         };
         let request =
             pb::CancelTasksRequest { cancel: Some(cancel), ..pb::CancelTasksRequest::default() };

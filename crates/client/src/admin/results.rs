@@ -53,19 +53,7 @@ impl Admin {
             inline_bytes: 0,
         };
         let answer = self.cluster.clone().get_result(self.request(request)).await?.into_inner();
-        let state = state(answer.state());
-        if answer.pending {
-            return Ok(Found::Pending(state));
-        }
-        if let Some(value) = answer.value {
-            return Ok(Found::Value(Box::new(value.try_into()?)));
-        }
-        if let Some(ended @ (TaskState::Failed | TaskState::Cancelled)) = state {
-            return Ok(Found::Failed(ended, error(answer.error)?));
-        }
-        let object = answer.object.unwrap_or_default().try_into()?;
-        let holders = answer.holders.into_iter().map(holder).collect();
-        Ok(Found::Placed(Location { object, size: answer.size, holders }))
+        found(answer)
     }
 
     /// Brings a value from a worker that has it or, where none can be reached, through the scheduler.
@@ -77,6 +65,23 @@ impl Admin {
             message: format!("cannot fetch {}: {problem}", location.object),
         })
     }
+}
+
+/// What the answer says of an output.
+pub(crate) fn found(answer: pb::GetResultResponse) -> Result<Found, Refused> {
+    let state = state(answer.state());
+    if answer.pending {
+        return Ok(Found::Pending(state));
+    }
+    if let Some(value) = answer.value {
+        return Ok(Found::Value(Box::new(value.try_into()?)));
+    }
+    if let Some(ended @ (TaskState::Failed | TaskState::Cancelled)) = state {
+        return Ok(Found::Failed(ended, error(answer.error)?));
+    }
+    let object = answer.object.unwrap_or_default().try_into()?;
+    let holders = answer.holders.into_iter().map(holder).collect();
+    Ok(Found::Placed(Location { object, size: answer.size, holders }))
 }
 
 fn holder(place: pb::WorkerPlace) -> Peer {

@@ -100,8 +100,6 @@ pub struct AttemptStatus {
     pub error: Option<Box<TaskError>>,
     /// How long its parts took, where that is known.
     pub timing: Option<Timing>,
-    /// It counts as a failure of the task's own, or as a crash.
-    pub blamed: bool,
 }
 
 /// An output of a finished task.
@@ -304,7 +302,6 @@ fn attempt(attempt: pb::AttemptSummary) -> Result<AttemptStatus, Refused> {
         worker: attempt.worker,
         error: error(attempt.error)?,
         timing,
-        blamed: attempt.blamed,
     })
 }
 

@@ -44,6 +44,22 @@ fn an_end_is_asked_for_once() {
 }
 
 #[test]
+fn whoever_comes_back_says_what_has_ended_and_what_was_asked_for() {
+    let mut slots = Slots::unasked(1_000);
+    assert!([3, 4, 6].into_iter().all(|task| slots.expect(task)));
+    slots.finish(4, smallvec![Entry::of(Value::none())]);
+    let range = |first, count| IndexRange { first, count };
+    assert_eq!(slots.asked(), [range(3, 1), range(6, 1)]);
+    assert_eq!(slots.ended(), [range(4, 1)]);
+    for task in (0..1_000).filter(|task| task % 3 > 0) {
+        slots.finish(task, smallvec![Entry::of(Value::text("x"))]);
+    }
+    slots.finish(900, smallvec![]);
+    let ended = slots.ended();
+    assert_eq!((ended.len(), ended[0]), (limits::KNOWN_RANGES, range(898, 5)));
+}
+
+#[test]
 fn outputs_are_found_by_number() {
     let mut slots = slots(Outputs::All, Watch::Outputs);
     slots.finish(0, smallvec![Entry::of(Value::text("a"))]);

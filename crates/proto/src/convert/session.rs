@@ -167,12 +167,15 @@ impl From<Command> for pb::SessionCommand {
     fn from(command: Command) -> Self {
         let submission_id = |submission| submission_bytes(submission);
         let command = match command {
-            Command::Cancel { submission, graph, tasks, grace } => Wire::Cancel(pb::CancelTasks {
-                submission_id: submission_id(submission),
-                graph: graph.0,
-                tasks: sent(tasks),
-                grace_us: grace.0,
-            }),
+            Command::Cancel { submission, graph, tasks, grace, reason } => {
+                Wire::Cancel(pb::CancelTasks {
+                    submission_id: submission_id(submission),
+                    graph: graph.0,
+                    tasks: sent(tasks),
+                    grace_us: grace.0,
+                    reason,
+                })
+            }
             Command::Chunk(chunk) => Wire::Chunk((*chunk).into()),
             Command::Close { submission } => {
                 Wire::Close(pb::CloseSession { submission_id: submission_id(submission) })
@@ -236,12 +239,13 @@ impl TryFrom<pb::CancelTasks> for Command {
     type Error = Refusal;
 
     fn try_from(message: pb::CancelTasks) -> Result<Self, Refusal> {
-        let pb::CancelTasks { submission_id, graph: number, tasks, grace_us } = message;
+        let pb::CancelTasks { submission_id, graph: number, tasks, grace_us, reason } = message;
         Ok(Self::Cancel {
             submission: submission(&submission_id)?,
             graph: graph(number)?,
             tasks: ranges(tasks),
             grace: Span(grace_us),
+            reason,
         })
     }
 }

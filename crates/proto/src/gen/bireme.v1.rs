@@ -719,7 +719,8 @@ pub struct TaskClass {
     /// Names of the workers that may run it; empty is any.
     #[prost(string, repeated, tag = "3")]
     pub workers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// `workers` is a preference, not a condition.
+    /// `workers` is a preference, not a condition: others run it where none of the named has room for it, or where it may wait
+    /// there for long and another is idle.
     #[prost(bool, tag = "4")]
     pub allow_other_workers: bool,
     /// Labels that the worker must carry.
@@ -4905,6 +4906,9 @@ pub struct CancelTasks {
     /// How long running code may go on before it is killed.
     #[prost(uint64, tag = "4")]
     pub grace_us: u64,
+    /// Why, for people; where all of the graph is cancelled it becomes the message of its error, unless it has one.
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// Tries failed or cancelled tasks again.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -4961,7 +4965,7 @@ pub struct PutObject {
     /// Number of the worker that has it.
     #[prost(uint32, tag = "3")]
     pub worker: u32,
-    /// How many machines shall have it; 0 is 1.
+    /// How many machines shall have it; 0 is 1. More are refused as `UNSUPPORTED`.
     #[prost(uint32, tag = "4")]
     pub copies: u32,
 }
@@ -5844,7 +5848,7 @@ pub struct SessionSummary {
     /// Tasks of its graphs.
     #[prost(message, optional, tag = "10")]
     pub tasks: ::core::option::Option<GraphCounts>,
-    /// Objects that it keeps.
+    /// Values that it has put and that are kept.
     #[prost(uint64, tag = "11")]
     pub objects: u64,
     /// Bytes of these.
@@ -6025,12 +6029,6 @@ pub struct GraphSummary {
     /// How long its outputs are kept once it is done; 0 is as long as its session.
     #[prost(uint64, tag = "8")]
     pub ttl_us: u64,
-    /// Bytes of its outputs that are kept now.
-    #[prost(uint64, tag = "9")]
-    pub bytes: u64,
-    /// User time of its attempts, all together.
-    #[prost(uint64, tag = "10")]
-    pub run_us: u64,
     /// Free text by key. Not yet.
     #[prost(btree_map = "string, string", tag = "15")]
     pub annotations: ::prost::alloc::collections::BTreeMap<
@@ -6098,7 +6096,7 @@ pub struct CancelGraphRequest {
     /// How long running code may go on before it is killed.
     #[prost(uint64, tag = "4")]
     pub grace_us: u64,
-    /// Why, for people; it becomes the message of the tasks' errors.
+    /// Why, for people; it becomes the message of the graph's error, unless it has one, and of its tasks' stories.
     #[prost(string, tag = "5")]
     pub reason: ::prost::alloc::string::String,
 }
@@ -6157,7 +6155,7 @@ pub struct TaskKey {
     pub key: ::prost::alloc::string::String,
 }
 /// What the scheduler knows of a task.
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TaskSummary {
     /// The task.
     #[prost(message, optional, tag = "1")]
@@ -6177,9 +6175,6 @@ pub struct TaskSummary {
     /// How many of its attempts ran; those given back before they started do not count.
     #[prost(uint32, tag = "6")]
     pub attempts: u32,
-    /// How long the parts of its last attempt took, where it ended.
-    #[prost(message, optional, tag = "8")]
-    pub timing: ::core::option::Option<Timing>,
     /// Bytes of its outputs that are kept now.
     #[prost(uint64, tag = "9")]
     pub bytes: u64,
@@ -6189,12 +6184,6 @@ pub struct TaskSummary {
     /// One line on its error, where it failed.
     #[prost(string, tag = "11")]
     pub error: ::prost::alloc::string::String,
-    /// How far it is, from 0 to 1, where it said so.
-    #[prost(double, tag = "12")]
-    pub progress: f64,
-    /// What it said with that.
-    #[prost(string, tag = "13")]
-    pub progress_message: ::prost::alloc::string::String,
 }
 /// Asks for a list of tasks.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -6278,18 +6267,12 @@ pub struct AttemptSummary {
     /// Name of the worker.
     #[prost(string, tag = "3")]
     pub worker: ::prost::alloc::string::String,
-    /// How long ago it was sent.
-    #[prost(uint64, tag = "4")]
-    pub sent_ago_us: u64,
     /// How long its parts took, where it ended.
     #[prost(message, optional, tag = "5")]
     pub timing: ::core::option::Option<Timing>,
     /// Why it failed, where it did.
     #[prost(message, optional, tag = "6")]
     pub error: ::core::option::Option<TaskError>,
-    /// It counts as a failure of the task's own, or as a crash.
-    #[prost(bool, tag = "7")]
-    pub blamed: bool,
 }
 /// Asks why a task is not running.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -6332,9 +6315,6 @@ pub struct WorkerReason {
     /// Its name.
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
-    /// Stable name, from the table of reasons: `CPUS_BUSY`, `NO_SUCH_LABEL`, `PAUSED`.
-    #[prost(string, tag = "3")]
-    pub reason: ::prost::alloc::string::String,
     /// One line for people, with what is asked for and what there is.
     #[prost(string, tag = "4")]
     pub message: ::prost::alloc::string::String,
@@ -10797,8 +10777,8 @@ pub struct PutHead {
     /// The ticket from `PutTicket`, where all bytes have gone through its connection; no chunk follows then.
     #[prost(bytes = "bytes", tag = "5")]
     pub ticket: ::prost::bytes::Bytes,
-    /// How many machines shall have the value; 0 is 1. Read by the scheduler, which relays; a worker stores one copy, and
-    /// the session tells the scheduler of it with `ObjectsPut`.
+    /// How many machines shall have the value; 0 is 1. The scheduler, which relays, refuses more as `UNSUPPORTED`; a worker
+    /// stores one copy, and the session tells the scheduler of it with `ObjectsPut`.
     #[prost(uint32, tag = "6")]
     pub copies: u32,
     /// The session's token; empty where the metadata `bireme-session` carries it.

@@ -20,7 +20,7 @@ impl Machine {
         let worker = self.workers.get(id).filter(|worker| worker.announcing.is_some())?;
         let objects = worker.held.keys().filter_map(|no| self.objects.get(*no));
         let objects =
-            objects.map(|object| Held { object: object.id, size: object.size, made_by: None });
+            objects.map(|object| Held { object: object.id(), size: object.size, made_by: None });
         let attempts = worker
             .sent
             .iter()
@@ -83,7 +83,7 @@ impl Machine {
         for no in self.held_by(id) {
             let is_there =
                 |object: ObjectId| objects.contains_key(&object) || put_meanwhile.contains(&object);
-            if self.objects.get(no).is_some_and(|object| !is_there(object.id)) {
+            if self.objects.get(no).is_some_and(|object| !is_there(object.id())) {
                 self.lose_replica(id, no);
             }
         }

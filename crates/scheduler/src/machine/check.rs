@@ -157,27 +157,23 @@ impl Machine {
     }
 
     fn check_objects(&self) -> Result<(), String> {
-        let small = |object: &super::object::Object| match &object.small {
-            super::object::Small::Here(value) => value.size,
-            _ => 0,
-        };
-        let bytes: u64 = self.objects.iter().map(|(_, object)| small(object)).sum();
+        let bytes: u64 = self.objects.iter().filter_map(|(_, object)| object.small_bytes()).sum();
         let counted = self.cache.bytes();
         ensure(bytes == counted, || {
             format!("small values take {bytes} bytes, {counted} are counted")
         })?;
         let mut replicas = 0;
         for (no, object) in self.objects.iter() {
-            replicas += object.holders.len();
-            for holder in &object.holders {
+            replicas += object.holders().len();
+            for holder in object.holders() {
                 let worker = self.workers.get(*holder);
                 ensure(worker.is_some_and(|worker| worker.held.contains_key(&no)), || {
-                    format!("object {} is held by {holder}, which does not know", object.id)
+                    format!("object {} is held by {holder}, which does not know", object.id())
                 })?;
             }
-            if let Some(task) = object.id.task() {
+            if let Some(task) = object.id().task() {
                 ensure(self.graph_numbers.contains_key(&task.graph), || {
-                    format!("object {} outlives its graph", object.id)
+                    format!("object {} outlives its graph", object.id())
                 })?;
             }
         }

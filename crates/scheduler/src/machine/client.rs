@@ -34,9 +34,9 @@ impl Machine {
                 let submission = chunk.submission;
                 self.answer(id, submission, effects, |machine| machine.on_chunk(id, *chunk));
             }
-            Command::Cancel { submission, graph, tasks, grace } => {
+            Command::Cancel { submission, graph, tasks, grace, reason } => {
                 self.answer(id, submission, effects, |machine| {
-                    machine.on_cancel(id, graph, &tasks, grace)
+                    machine.on_cancel(id, graph, &tasks, grace, &reason)
                 });
             }
             Command::Forget { submission, graph } => {
@@ -139,16 +139,29 @@ impl Machine {
         graph: GraphId,
         ranges: &[IndexRange],
         grace: Span,
+        why: &str,
     ) -> Outcome {
         let no = self.own_graph(session, graph)?;
+        if ranges.is_empty() && !why.is_empty() {
+            self.say_why(no, why);
+        }
         for task in self.named(no, ranges) {
-            self.cancel_from(task, grace);
+            self.cancel_from(task, grace, why);
         }
         if ranges.is_empty() {
             self.graph_mut(no).closed = true;
             self.note_progress(no);
         }
         self.done(no)
+    }
+
+    /// Whoever looks at a graph that is about to be cancelled is to read why, unless it has failed or is done.
+    fn say_why(&mut self, no: GraphNo, why: &str) {
+        let graph = self.graph_mut(no);
+        if graph.error.is_none() && !graph.is_done() {
+            let error = TaskError::new(ErrorClass::Cancelled, Reason::Cancelled.name(), why);
+            graph.error = Some(Box::new(error.bounded()));
+        }
     }
 
     fn on_forget(&mut self, session: SessionId, graph: GraphId) -> Outcome {
@@ -199,6 +212,8 @@ impl Machine {
             .into_iter()
             .filter(|task| matches!(self.task(*task).phase, Phase::Failed | Phase::Cancelled))
             .collect();
+        let graph = self.graph_mut(no);
+        graph.error.take_if(|error| !again.is_empty() && error.class == ErrorClass::Cancelled);
         for &task in &again {
             self.begin_again(task);
         }
@@ -273,7 +288,7 @@ impl Machine {
         graph.closed = true;
         graph.error = Some(Box::new(error));
         for index in 0..self.graph(no).len() {
-            self.cancel_from(TaskRef { graph: no, index }, Span::ZERO);
+            self.cancel_from(TaskRef { graph: no, index }, Span::ZERO, "");
         }
         self.note_progress(no);
     }
@@ -282,7 +297,7 @@ impl Machine {
     pub(super) fn drop_graph(&mut self, no: GraphNo) {
         self.graph_mut(no).closed = true;
         for index in 0..self.graph(no).len() {
-            self.cancel_from(TaskRef { graph: no, index }, Span::ZERO);
+            self.cancel_from(TaskRef { graph: no, index }, Span::ZERO, "");
         }
         for index in 0..self.graph(no).len() {
             let task = TaskRef { graph: no, index };

@@ -10,6 +10,7 @@ use bireme_core::id::{SubmissionId, WorkerId};
 use bireme_core::object::ObjectId;
 use bireme_core::{Span, Time, limits};
 
+use super::object::Object;
 use super::task::{Phase, flag};
 use super::view::DrainView;
 use super::worker::Errand;
@@ -231,7 +232,7 @@ impl Machine {
     /// Lists the values that only workers on their way out hold, this one among them.
     fn seek_lone_values(&mut self, id: WorkerId) {
         let held = self.held_by(id);
-        let ids = held.into_iter().filter_map(|no| self.objects.get(no)).map(|object| object.id);
+        let ids = held.into_iter().filter_map(|no| self.objects.get(no)).map(Object::id);
         let alone: VecDeque<ObjectId> = ids.filter(|object| self.is_alone(*object)).collect();
         if let Some(drain) = self.workers.get_mut(id).and_then(|worker| worker.drain.as_mut()) {
             drain.alone = alone;
@@ -246,9 +247,8 @@ impl Machine {
             let stays = |holder: &WorkerId| {
                 self.workers.get(*holder).is_some_and(|worker| !worker.draining)
             };
-            !object.small.is_here()
-                && !object.holders.is_empty()
-                && !object.holders.iter().any(stays)
+            let holders = object.holders();
+            !object.has_small() && !holders.is_empty() && !holders.iter().any(stays)
         })
     }
 
@@ -256,7 +256,7 @@ impl Machine {
     pub fn lone_values(&self, id: WorkerId) -> usize {
         let lone = |no| {
             let object = self.objects.get(no)?;
-            (!object.small.is_here() && object.holders.len() == 1).then_some(())
+            (!object.has_small() && object.holders().len() == 1).then_some(())
         };
         self.held_by(id).into_iter().filter_map(lone).count()
     }

@@ -2,15 +2,14 @@
 
 use bireme_core::error::{ErrorClass, TaskError};
 use bireme_core::graph::OnWorkerLost;
-use bireme_core::id::{AttemptId, TaskId, WorkerId};
+use bireme_core::id::{AttemptId, WorkerId};
 use bireme_core::object::ObjectId;
 use bireme_core::protocol::{Output, Report, Timing};
 use bireme_core::reason::Reason;
 use bireme_core::{Span, limits};
 use smallvec::SmallVec;
 
-use super::number::{GraphNo, NONE, ObjectNo, TaskRef};
-use super::object::Object;
+use super::number::{NONE, TaskRef};
 use super::task::{Edge, Failure, Phase, flag};
 use super::worker::Errand;
 use super::{Effect, Machine, Peer, Timer};
@@ -210,62 +209,6 @@ impl Machine {
         }
     }
 
-    /// The number of a task's output in the table of objects; made if need be.
-    pub(super) fn output_object(&mut self, task: TaskRef, output: u16) -> ObjectNo {
-        if let Some(no) = self.graph(task.graph).object(task.index, output) {
-            return no;
-        }
-        let id = self.graph(task.graph).id_of(task.index);
-        let count = self.task(task).outputs;
-        let numbers: Vec<ObjectNo> = (0..count)
-            .map(|output| self.objects.insert(Object::new(ObjectId::output(id, output))))
-            .collect();
-        let graph = self.graph_mut(task.graph);
-        graph.task_mut(task.index).object = numbers.first().copied().unwrap_or(ObjectNo::NONE);
-        let no = numbers.get(usize::from(output)).copied().unwrap_or(ObjectNo::NONE);
-        if count > 1 {
-            graph.several.insert(task.index, numbers.into());
-        }
-        no
-    }
-
-    /// The object that an edge stands for, if it was made.
-    pub(super) fn edge_object(&self, task: TaskRef, edge: &Edge) -> Option<ObjectNo> {
-        let graph = self.graph(task.graph);
-        if !edge.external {
-            return graph.object(edge.producer, edge.output);
-        }
-        self.find_object(*graph.externals.get(edge.producer as usize)?)
-    }
-
-    /// Nobody needs the outputs of a finished task: whoever has them drops them.
-    pub(super) fn release_outputs(&mut self, task: TaskRef) {
-        let mut had = false;
-        for output in 0..self.task(task).outputs {
-            let Some(no) = self.graph(task.graph).object(task.index, output) else { continue };
-            self.drop_object(no);
-            had = true;
-        }
-        if had {
-            let graph = self.graph_mut(task.graph);
-            graph.task_mut(task.index).object = ObjectNo::NONE;
-            graph.several.remove(&task.index);
-            self.fold(task);
-        }
-    }
-
-    /// Drops an object and every replica of it.
-    pub(super) fn drop_object(&mut self, no: ObjectNo) {
-        self.forget_small(no);
-        let Some(object) = self.objects.remove(no) else { return };
-        for holder in object.holders {
-            if let Some(worker) = self.workers.get_mut(holder) {
-                worker.held.remove(&no);
-            }
-            self.errand(holder, Errand::Release(object.id));
-        }
-    }
-
     /// Has a worker told something, if its stream is up.
     pub(super) fn errand(&mut self, to: WorkerId, errand: Errand) {
         if let Some(worker) = self.workers.get_mut(to) {
@@ -276,42 +219,6 @@ impl Machine {
 
     pub(super) fn settle_attempt(&mut self, worker: WorkerId, attempt: AttemptId) {
         self.errand(worker, Errand::Settle(attempt));
-    }
-
-    /// Has a worker drop a replica that the table does not know of. While a later attempt is to make the same object there,
-    /// the order could meet that one: then the end of the attempt decides.
-    pub(super) fn drop_stray(&mut self, worker: WorkerId, id: ObjectId) {
-        let known = self
-            .find_object(id)
-            .and_then(|no| self.objects.get(no))
-            .is_some_and(|object| object.holders.contains(&worker));
-        if known {
-            return;
-        }
-        let maker = self.producer_of(id).map(|task| self.task(task));
-        if maker.is_some_and(|record| record.phase.is_sent() && record.worker == worker.0) {
-            if let Some(record) = self.workers.get_mut(worker) {
-                record.strays.insert(id);
-            }
-        } else {
-            self.errand(worker, Errand::Release(id));
-        }
-    }
-
-    /// An attempt of a task has ended at a worker: what earlier ones left there is dropped, if it is no good by now.
-    pub(super) fn drop_strays(&mut self, worker: WorkerId, task: TaskId) {
-        let Some(record) = self.workers.get_mut(worker) else { return };
-        if record.strays.is_empty() {
-            return;
-        }
-        let outputs = ObjectId::output(task, 0)..=ObjectId::output(task, u16::MAX);
-        let strays: SmallVec<[ObjectId; 4]> = record.strays.range(outputs).copied().collect();
-        for id in strays {
-            if let Some(record) = self.workers.get_mut(worker) {
-                record.strays.remove(&id);
-            }
-            self.drop_stray(worker, id);
-        }
     }
 
     fn on_started(&mut self, worker: WorkerId, attempt: AttemptId) {
@@ -332,45 +239,6 @@ impl Machine {
         if let Some(task) = self.current(worker, attempt) {
             self.take_back(task);
             self.wait_for_inputs(task);
-        }
-    }
-
-    /// Takes a task that was sent away from its worker, and with it those sent ahead that depend on it.
-    pub(super) fn take_back(&mut self, task: TaskRef) {
-        let worker = WorkerId(self.task(task).worker);
-        self.detach(task);
-        self.set_phase(task, Phase::Waiting);
-        self.take_back_followers(task, worker);
-    }
-
-    /// Takes back what was sent to a worker ahead of a task's outputs.
-    pub(super) fn take_back_followers(&mut self, task: TaskRef, worker: WorkerId) {
-        let mut open = vec![task];
-        while let Some(task) = open.pop() {
-            let mut at = self.task(task).dependents;
-            while at != NONE {
-                let edge = *self.graph(task.graph).edge(at);
-                at = edge.next;
-                let follower = TaskRef { graph: task.graph, index: edge.consumer };
-                let record = self.task(follower);
-                if record.phase == Phase::Ahead && record.worker == worker.0 {
-                    self.call_off(follower);
-                    open.push(follower);
-                }
-            }
-        }
-    }
-
-    /// Takes back a task that was sent and cannot have started; it waits again.
-    pub(super) fn call_off(&mut self, task: TaskRef) {
-        let (attempt, worker) = (self.attempt_id(task), WorkerId(self.task(task).worker));
-        let told = self.task(task).has(flag::TOLD);
-        self.detach(task);
-        self.set_phase(task, Phase::Waiting);
-        if told {
-            self.errand(worker, Errand::Retract(attempt));
-        } else {
-            self.drop_strays(worker, attempt.task);
         }
     }
 
@@ -440,7 +308,7 @@ impl Machine {
                     self.timers.insert((self.now + pause, Timer::Retry(task, attempt)));
                 }
             }
-            None if error.class == ErrorClass::Cancelled => self.cancel_from(task, Span::ZERO),
+            None if error.class == ErrorClass::Cancelled => self.cancel_from(task, Span::ZERO, ""),
             None => {
                 self.take_back(task);
                 self.fail_from(task, Failure::Own(error));
@@ -457,105 +325,4 @@ impl Machine {
             self.wait_for_inputs(task);
         }
     }
-
-    /// Fails a task that no worker has, and every task that needs it.
-    pub(super) fn fail_from(&mut self, task: TaskRef, failure: Failure) {
-        let mut graphs = vec![task.graph];
-        let mut open = vec![(task, failure)];
-        while let Some((task, failure)) = open.pop() {
-            if self.task(task).phase.is_final() {
-                continue;
-            }
-            if self.task(task).phase.is_sent() {
-                self.call_off(task);
-            }
-            let root = match &failure {
-                Failure::Own(_) => task.index,
-                Failure::Of(root) => *root,
-            };
-            self.set_phase(task, Phase::Failed);
-            self.graph_mut(task.graph).note_failure(task.index, failure);
-            self.consume_inputs(task);
-            self.note_end(task);
-            open.extend(self.dependents_of(task).into_iter().map(|task| (task, Failure::Of(root))));
-            let takers = self.takers_of(task);
-            graphs.extend(takers.iter().map(|taker| taker.graph));
-            open.extend(takers.into_iter().map(|taker| (taker, lost_elsewhere())));
-        }
-        for graph in graphs {
-            self.enforce_max_failures(graph);
-        }
-    }
-
-    /// Cancels a task and every task of its graph that needs it; running code may go on for `grace`. Those of other graphs
-    /// fail.
-    pub(super) fn cancel_from(&mut self, task: TaskRef, grace: Span) {
-        let mut takers = Vec::new();
-        let mut open = vec![task];
-        while let Some(task) = open.pop() {
-            let record = self.task(task);
-            if record.phase.is_final() {
-                continue;
-            }
-            let sent = record.phase.is_sent();
-            let (worker, told) = (WorkerId(record.worker), record.has(flag::TOLD));
-            let before = sent.then(|| self.before(task));
-            if sent {
-                self.detach(task);
-            }
-            self.set_phase(task, Phase::Cancelled);
-            if let Some(before) = before {
-                self.tell_story(before, Reason::Cancelled.name(), "the attempt was cancelled");
-            }
-            if sent && told {
-                self.errand(worker, Errand::Cancel(self.attempt_id(task), grace));
-            } else if sent {
-                self.drop_strays(worker, self.graph(task.graph).id_of(task.index));
-            }
-            self.consume_inputs(task);
-            self.note_end(task);
-            self.fold(task);
-            open.extend(self.dependents_of(task));
-            takers.extend(self.takers_of(task));
-        }
-        for taker in takers {
-            self.fail_from(taker, lost_elsewhere());
-        }
-    }
-
-    /// Tasks of other graphs that take an output of this one and have not ended.
-    pub(super) fn takers_of(&self, task: TaskRef) -> Vec<TaskRef> {
-        let graph = self.graph(task.graph);
-        let objects = (0..graph.task(task.index).outputs)
-            .filter_map(|output| self.objects.get(graph.object(task.index, output)?));
-        objects.flat_map(|object| object.takers().iter().copied()).collect()
-    }
-
-    /// Tasks of the same graph that take an output of this one.
-    pub(super) fn dependents_of(&self, task: TaskRef) -> Vec<TaskRef> {
-        let graph = self.graph(task.graph);
-        let link = |at: u32| (at != NONE).then(|| graph.edge(at));
-        std::iter::successors(link(graph.task(task.index).dependents), |edge| link(edge.next))
-            .map(|edge| TaskRef { graph: task.graph, index: edge.consumer })
-            .collect()
-    }
-
-    fn enforce_max_failures(&mut self, no: GraphNo) {
-        let graph = self.graph(no);
-        let failed = graph.own_failures;
-        if let Some(max) = graph.options.max_failures
-            && graph.error.is_none()
-            && failed > max
-        {
-            let message = format!("{failed} tasks failed, {max} may");
-            let error = TaskError::new(ErrorClass::User, Reason::TooManyFailures.name(), message);
-            self.end_graph(no, error);
-        }
-    }
-}
-
-/// The error of a task that takes an output of another graph's task which ended otherwise than finished.
-fn lost_elsewhere() -> Failure {
-    let message = "a task of another graph that makes an input has failed or was cancelled";
-    Failure::Own(Box::new(super::inputs::lost_input(message)))
 }

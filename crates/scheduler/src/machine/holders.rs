@@ -12,7 +12,7 @@ impl Machine {
             && let Some(object) = self.objects.get_mut(no)
             && record.held.insert(no, ()).is_none()
         {
-            object.holders.push(worker);
+            object.add_holder(worker);
         }
     }
 
@@ -22,7 +22,7 @@ impl Machine {
         if had.is_some()
             && let Some(object) = self.objects.get_mut(no)
         {
-            object.holders.retain(|holder| *holder != worker);
+            object.remove_holder(worker);
         }
     }
 

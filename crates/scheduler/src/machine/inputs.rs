@@ -150,7 +150,7 @@ impl Machine {
         if object.is_stored() {
             return;
         }
-        let (id, takers) = (object.id, object.takers().to_vec());
+        let (id, takers) = (object.id(), object.takers().to_vec());
         if let Some(producer) = self.producer_of(id) {
             let graph = self.graph(producer.graph);
             let record = graph.task(producer.index);
@@ -225,8 +225,9 @@ impl Machine {
     fn is_last_of_its_kind(&self, no: ObjectNo, holder: WorkerId) -> bool {
         let Some(object) = self.objects.get(no) else { return false };
         let is_here = self.workers.contains_key(holder);
-        let can_be_made = self.producer_of(object.id).is_some_and(|task| self.may_run_again(task));
-        is_here && !can_be_made && !object.small.is_here() && object.holders.as_slice() == [holder]
+        let can_be_made =
+            self.producer_of(object.id()).is_some_and(|task| self.may_run_again(task));
+        is_here && !can_be_made && !object.has_small() && object.holders() == [holder]
     }
 
     /// Attempts on a worker could not have an input that is there all the same: they are made again, but not for ever.

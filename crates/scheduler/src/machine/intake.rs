@@ -169,7 +169,7 @@ impl Machine {
         let (count, name) = (self.workers.len(), &first.join.name);
         let takes = &class.resources;
         let message = match self.nobody_has(class) {
-            Some(function) => format!("no worker has the function {function}: {name} {reason}"),
+            Some(missing) => missing,
             None => {
                 format!("none of {count} workers can run tasks that take {takes}: {name} {reason}")
             }

@@ -2,12 +2,14 @@
 //!
 //! A task goes to the worker that has most of its input bytes if that has room; otherwise to the least loaded one that would
 //! run it at once; otherwise to one where it may wait a little (prefill), so that the next task starts there without a round
-//! trip. No worker holds more than it can run, its prefill and a bounded number sent ahead: tasks whose missing inputs are
+//! trip. Where a class names workers and allows others, those come into question when none of the named has room, or when one
+//! of them is idle while the task may wait at a named one for long. No worker holds more than it can run, its prefill and a bounded number sent ahead: tasks whose missing inputs are
 //! all being made by attempts sent to that worker before. A worker that falls idle gets prefilled tasks of another, which is
 //! asked to give them back.
 
 use std::cmp::Reverse;
 
+use bireme_core::graph::TaskClass;
 use bireme_core::id::{AttemptId, AttemptNo, SessionId, WorkerId};
 use bireme_core::limits;
 use smallvec::SmallVec;
@@ -65,6 +67,7 @@ impl Machine {
         if let Some((worker, bytes)) = self.nearest(task)
             && let Some(record) = self.workers.get(worker)
             && record.is_open()
+            && is_preferred(record, &spec)
             && record.refuses(&spec).is_none()
         {
             if record.runs_now(&spec) {
@@ -88,7 +91,7 @@ impl Machine {
             else {
                 continue;
             };
-            for holder in &object.holders {
+            for holder in object.holders() {
                 match bytes.iter_mut().find(|(worker, _)| worker == holder) {
                     Some((_, sum)) => *sum += object.size.max(1),
                     None => bytes.push((*holder, object.size.max(1))),
@@ -175,7 +178,8 @@ impl Machine {
         }
         let Some(worker) = self.workers.get(to) else { return false };
         let class = &self.classes.get(record.class).spec;
-        could_run(worker, class)
+        is_preferred(worker, class)
+            && could_run(worker, class)
             && graph.inputs(record).iter().all(|edge| {
                 if !edge.external {
                     let producer = graph.task(edge.producer);
@@ -376,4 +380,9 @@ impl Machine {
         let no = AttemptNo { epoch: self.config.epoch, n: graph.task(task.index).attempt };
         AttemptId { task: graph.id_of(task.index), no }
     }
+}
+
+/// Whether a class names a worker, or none at all. One that it only allows gets no task for the sake of its inputs.
+fn is_preferred(worker: &Worker, class: &TaskClass) -> bool {
+    class.workers.is_empty() || class.workers.contains(&worker.join.name)
 }

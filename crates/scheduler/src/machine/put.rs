@@ -50,6 +50,11 @@ impl Machine {
             let message = format!("{} is not numbered by session {}", put.object, session.0);
             return Err((Reason::ObjectUnknown, "object", message));
         }
+        if put.copies > 1 {
+            let message =
+                format!("{} copies are asked for, a value that is put has one", put.copies);
+            return Err((Reason::Unsupported, "copies", message));
+        }
         if !self.workers.contains_key(put.worker) {
             let message = format!("there is no worker {}, put it anew", put.worker.0);
             return Err((Reason::WorkerUnknown, "worker", message));
@@ -99,7 +104,8 @@ impl Machine {
             && object.given_up
             && object.takers().is_empty()
         {
-            self.held.remove(&object.id);
+            let id = object.id();
+            self.held.remove(&id);
             self.drop_object(no);
         }
     }
@@ -122,6 +128,12 @@ impl Machine {
         for (worker, object) in untold {
             self.errand(worker, Errand::Release(object));
         }
+    }
+
+    /// How many values of a session are kept, and their bytes.
+    pub(super) fn values_of(&self, session: SessionId) -> (u64, u64) {
+        let values = self.held.range(all_of(session)).filter_map(|(_, no)| self.objects.get(*no));
+        values.fold((0, 0), |(count, bytes), value| (count + 1, bytes + value.size))
     }
 
     /// The greatest number among the values that a session has put, those among them that it has not told of yet.

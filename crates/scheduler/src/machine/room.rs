@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bireme_core::graph::TaskClass;
+use bireme_core::graph::{Runtime, TaskClass};
 use bireme_core::id::WorkerId;
 use bireme_core::limits;
 use bireme_core::protocol::Join;
@@ -19,8 +19,9 @@ use super::worker::Worker;
 /// Workers of a kind that are looked at, in order of load, for one that would run a task at once.
 const LOOK: usize = 16;
 
-/// What a class can tell of a worker, but for its name and memory: cpus, other resources, labels, functions.
-type Traits = (u64, Vec<(String, u64)>, Vec<(String, String)>, Vec<String>);
+/// What a class can tell of a worker, but for its name and memory: cpus, other resources, labels, functions,
+/// runtimes.
+type Traits = (u64, Vec<(String, u64)>, Vec<(String, String)>, Vec<String>, Vec<String>);
 
 /// All kinds of workers there ever were.
 #[derive(Debug, Default)]
@@ -43,7 +44,8 @@ impl Kinds {
         let others =
             join.resources.others().map(|(name, units)| (name.to_owned(), units)).collect();
         let (labels, functions) = (join.labels.clone(), join.functions.clone());
-        let traits = (join.resources.cpu_units, others, labels, functions);
+        let runtimes = join.runtimes.clone();
+        let traits = (join.resources.cpu_units, others, labels, functions, runtimes);
         *self.numbers.entry(traits).or_insert_with(|| {
             self.slots.push(Kind { example: join.clone(), roomy: BTreeSet::new() });
             KindNo(u32::try_from(self.slots.len() - 1).expect("limits::WORKERS is below 2^32"))
@@ -56,6 +58,11 @@ impl Kinds {
 
     fn get_mut(&mut self, no: KindNo) -> &mut Kind {
         self.slots.get_mut(no.0 as usize).expect("kinds stay")
+    }
+
+    /// The functions of all kinds, each once.
+    pub(super) fn functions(&self) -> BTreeSet<&str> {
+        self.slots.iter().flat_map(|kind| &kind.example.functions).map(String::as_str).collect()
     }
 
     /// How many there are.
@@ -71,6 +78,7 @@ impl Kinds {
             join.resources.fits(&need)
                 && class.labels.iter().all(|label| join.labels.contains(label))
                 && class.function.as_ref().is_none_or(|name| join.functions.contains(name))
+                && lacks_runtime(join, class).is_none()
         };
         (0..)
             .zip(&self.slots)
@@ -181,9 +189,20 @@ impl Machine {
     }
 }
 
+/// The language runtime of a class, where a worker does not have it.
+pub(super) fn lacks_runtime<'a>(join: &Join, class: &'a TaskClass) -> Option<&'a str> {
+    match &class.runtime {
+        Runtime::External { name, .. } if !join.runtimes.contains(name) => Some(name),
+        Runtime::External { .. } | Runtime::Command | Runtime::Native | Runtime::Wasm => None,
+    }
+}
+
 /// Whether tasks of a class could ever run on a worker.
 pub(super) fn could_run(worker: &Worker, class: &TaskClass) -> bool {
-    let is_plain = class.workers.is_empty() && class.labels.is_empty() && class.function.is_none();
+    let is_plain = class.workers.is_empty()
+        && class.labels.is_empty()
+        && class.function.is_none()
+        && !matches!(class.runtime, Runtime::External { .. });
     if is_plain {
         worker.join.resources.fits(&class.resources)
     } else {

@@ -151,8 +151,8 @@ impl Machine {
             Input { object: id, holders: SmallVec::new(), size: 0, value: None, made_by: None };
         let Some(object) = object else { return input };
         input.size = object.size;
-        if !object.holders.contains(&worker) {
-            input.value = object.small.value();
+        if !object.holders().contains(&worker) {
+            input.value = object.small();
             if input.value.is_none() {
                 input.holders = named_holders(object);
                 input.made_by = self.made_by(id);
@@ -296,7 +296,7 @@ impl Machine {
         (0..graph.task(task.index).outputs)
             .filter_map(|output| {
                 let object = self.objects.get(graph.object(task.index, output)?)?;
-                let output = Output { size: object.size, value: object.small.value() };
+                let output = Output { size: object.size, value: object.small() };
                 let holders =
                     if output.value.is_some() { SmallVec::new() } else { named_holders(object) };
                 Some((output, holders))
@@ -331,13 +331,13 @@ impl Machine {
             object: id,
             size: object.map_or(0, |object| object.size),
             holders: object.map(named_holders).unwrap_or_default(),
-            value: object.and_then(|object| object.small.value()),
+            value: object.and_then(Object::small),
         }
     }
 }
 
 fn named_holders(object: &Object) -> SmallVec<[WorkerId; 2]> {
-    object.holders.iter().copied().take(HOLDERS).collect()
+    object.holders().iter().copied().take(HOLDERS).collect()
 }
 
 fn input_bytes(input: &Input) -> usize {

@@ -1,6 +1,7 @@
 //! Scripts in, transcripts out: each step says what the machine was told and what it tells its peers.
 
 mod blame;
+mod commands;
 mod drain;
 mod ends;
 mod harness;
@@ -225,11 +226,11 @@ fn a_task_goes_where_its_function_is() {
             join 1 1 fn:builtin/noop ->
             class calls count        ->
             submit a                 -> client: warning NO_WORKER
-            why a                    -> is ready; no worker has the function count | w1 lacks the function count; it has none of its own, for ever
+            why a                    -> is ready; no worker has the function count: the nearest are builtin/noop | w1 lacks the function count; it has none of its own, for ever
             join 2 1 fn:count fn:sum -> 2: start a.1
             class calls mean         ->
             submit b                 -> client: warning NO_WORKER
-            why b                    -> is ready; no worker has the function mean | w1 lacks the function mean; it has none of its own, for ever | w2 lacks the function mean; it has count, sum, for ever
+            why b                    -> is ready; no worker has the function mean: the nearest are count, sum, builtin/noop | w1 lacks the function mean; it has none of its own, for ever | w2 lacks the function mean; it has count, sum, for ever
         "]],
     );
 }
@@ -286,6 +287,22 @@ fn an_array_takes_no_key_that_is_given_already() {
         &expect![[r"
             array 3 after r[2] -> client: refused KEY_DUPLICATE
             array 2 after r[2] ->
+        "]],
+    );
+}
+
+#[test]
+fn a_worker_that_is_only_allowed_gets_no_task_for_its_inputs() {
+    check(
+        "join 1 1 | class prefers w2 | submit a b:a | join 2 1 | finish 1 a | submit c | submit d",
+        &expect![[r"
+            join 1 1         ->
+            class prefers w2 ->
+            submit a b:a     -> 1: start a.1
+            join 2 1         ->
+            finish 1 a       -> 2: start b.1
+            submit c         -> 2: start c.1 | 2: retract c.1
+            submit d         -> 2: start d.1
         "]],
     );
 }

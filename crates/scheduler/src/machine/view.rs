@@ -1,7 +1,7 @@
 //! What people are shown: copies of the machine's state, made when asked for.
 
 use bireme_core::error::Exit;
-use bireme_core::graph::{GraphCounts, TaskClass, TaskState};
+use bireme_core::graph::{GraphCounts, TaskState};
 use bireme_core::id::{AttemptId, AttemptNo, GraphId, SessionId, TaskId, WorkerId};
 use bireme_core::object::ObjectId;
 use bireme_core::protocol::{Heartbeat, Join};
@@ -10,7 +10,7 @@ use bireme_core::{Resources, Span, TaskError, Time, limits};
 
 use super::graph::Graph;
 use super::number::{GraphNo, NONE, TaskRef};
-use super::task::Phase;
+use super::task::{Edge, Phase};
 use super::{Machine, Timer};
 
 /// The cluster at a glance.
@@ -104,6 +104,8 @@ pub struct SessionView {
     pub graphs: usize,
     /// Tasks of its graphs by state.
     pub tasks: GraphCounts,
+    /// Values that it has put and that are kept, and their bytes.
+    pub values: (u64, u64),
     /// How long ago it was opened.
     pub age: Span,
     /// How long ago it was last heard of.
@@ -179,6 +181,8 @@ pub struct Explanation {
     pub unrunnable: bool,
     /// Inputs that are not stored, some of them: the task that makes each, its key and its state.
     pub missing: Vec<(TaskId, String, TaskState)>,
+    /// How many more there are.
+    pub missing_left_out: u64,
 }
 
 /// The first reason why a worker does not run a task.
@@ -256,6 +260,7 @@ impl Machine {
             weight_percent: session.weight_percent,
             graphs: session.graphs.len(),
             tasks: self.counts_of(&session.graphs),
+            values: self.values_of(session.id),
             age: self.now.since(session.opened),
             idle: if session.conn.is_some() { Span::ZERO } else { self.now.since(session.left) },
         })
@@ -337,13 +342,6 @@ impl Machine {
         }
     }
 
-    /// The function of a class, where no worker has it.
-    pub(super) fn nobody_has<'a>(&self, class: &'a TaskClass) -> Option<&'a str> {
-        let function = class.function.as_ref()?;
-        let has = |worker: &super::worker::Worker| worker.join.functions.contains(function);
-        (!self.workers.values().any(has)).then_some(function.as_str())
-    }
-
     /// The tasks that one needs and those that need it, at most [`limits::TASK_NEIGHBOURS`] each.
     pub fn neighbours(&self, id: TaskId) -> Neighbours {
         let Some(task) = self.producer_of(ObjectId::output(id, 0)) else {
@@ -394,23 +392,24 @@ impl Machine {
                 Obstacle { worker: worker.id, name, reason, permanent }
             })
             .collect();
-        let missing = graph
-            .inputs(record)
-            .iter()
-            .filter(|edge| !is_over && !edge.external && !self.is_ready(task, edge))
+        let is_missing = |edge: &&Edge| !is_over && !edge.external && !self.is_ready(task, edge);
+        let mut absent = graph.inputs(record).iter().filter(is_missing);
+        let missing = absent
+            .by_ref()
             .take(EXPLAINED_INPUTS)
             .map(|edge| {
                 let producer = TaskId { index: edge.producer, ..id };
                 (producer, graph.name(edge.producer), graph.task(edge.producer).state())
             })
             .collect();
+        let missing_left_out = absent.count() as u64;
         let able = self.workers.values().filter(|worker| worker.refuses(spec).is_none()).count();
         let summary = match record.phase {
             Phase::Waiting => format!("waits for {} inputs", record.missing),
             Phase::Backoff => format!("waits for its retry {}", record.retries),
             Phase::Ready if self.workers.is_empty() => "is ready; there are no workers".to_owned(),
-            Phase::Ready if let Some(function) = self.nobody_has(spec) => {
-                format!("is ready; no worker has the function {function}")
+            Phase::Ready if let Some(missing) = self.nobody_has(spec) => {
+                format!("is ready; {missing}")
             }
             Phase::Ready if able == 0 => {
                 format!("is ready; none of {} workers can ever run it", workers.len())
@@ -434,6 +433,7 @@ impl Machine {
             backoff: self.backoff_of(task),
             unrunnable: able == 0 && !is_over,
             missing,
+            missing_left_out,
         })
     }
 }

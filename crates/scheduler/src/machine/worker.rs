@@ -14,6 +14,7 @@ use bireme_core::{ObjectId, Resources, Span, Time, limits};
 use super::ConnId;
 use super::drain::Drain;
 use super::number::{KindNo, ObjectNo, TaskRef};
+use super::room::lacks_runtime;
 
 /// Functions of a worker that are named where it lacks one.
 const SHOWN_FUNCTIONS: usize = 8;
@@ -233,6 +234,13 @@ impl Worker {
             let has: Vec<&str> = has.map(String::as_str).take(SHOWN_FUNCTIONS).collect();
             let has = if has.is_empty() { "none of its own".to_owned() } else { has.join(", ") };
             return Some(format!("lacks the function {name}; it has {has}"));
+        }
+        if let Some(name) = lacks_runtime(&self.join, class) {
+            let has = self.join.runtimes.join(", ");
+            let has = if has.is_empty() { "none" } else { has.as_str() };
+            return Some(format!(
+                "lacks the runtime {name}, it has {has}: start it with --runtime {name}=COMMAND"
+            ));
         }
         let missing = class.labels.iter().find(|label| !self.join.labels.contains(label));
         missing.map(|(key, value)| format!("lacks the label {key}={value}"))

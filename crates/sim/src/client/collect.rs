@@ -5,6 +5,7 @@ use bireme_core::session::{Command, IndexRange, Place};
 use bireme_core::{ObjectId, TaskId};
 
 use super::{Client, Graph, GraphStage, Ticket};
+use crate::coverage::Moment;
 use crate::executor::read;
 use crate::load::GraphPlan;
 use crate::world::{Fetch, Side, Stored, World};
@@ -100,7 +101,8 @@ impl Client {
                     .and_then(|(output, _)| output.value.as_deref());
                 if let Some(value) = told.and_then(read) {
                     state.collected.insert(object, value);
-                } else if !state.collected.contains_key(&object) {
+                } else if !state.collected.contains_key(&object) && !state.expired.contains(&object)
+                {
                     missing.push(object);
                 }
             }
@@ -114,6 +116,7 @@ impl Client {
             if let Some(value) = value.as_deref().and_then(read) {
                 self.got(object, Some(value));
             } else if holders.is_empty() {
+                self.note_expiry(world, object);
                 self.got(object, None);
             } else {
                 self.fetch(
@@ -121,6 +124,18 @@ impl Client {
                     Fetch { by: Side::Client(self.place), object, holders, at: 0, target: None },
                 );
             }
+        }
+    }
+
+    /// Nobody has an object. If it is one of a graph that is done for as long as its outputs are kept, that is how it must be.
+    fn note_expiry(&mut self, world: &mut World, object: ObjectId) {
+        let id = object.task().map(|task| task.graph);
+        let Some(place) = self.graphs.iter().position(|graph| graph.id == id) else { return };
+        let ttl = world.load.graph(self.place, place).options.ttl;
+        let graph = self.graph_mut(place);
+        if ttl.zip(graph.ended).is_some_and(|(ttl, ended)| ended + ttl <= world.now()) {
+            graph.expired.insert(object);
+            world.coverage.saw(&Moment::Expired);
         }
     }
 

@@ -1,13 +1,14 @@
 //! What a client hears from the scheduler.
 
-use bireme_core::TaskError;
 use bireme_core::graph::{GraphCounts, Watch};
 use bireme_core::id::{GraphId, SubmissionId};
 use bireme_core::reason::{Reason, Refusal};
 use bireme_core::session::{Command, Notice, TaskUpdate};
+use bireme_core::{TaskError, Time};
 use bireme_scheduler::machine::ConnId;
 
 use super::{Client, GraphStage, Stage, Ticket};
+use crate::coverage::Moment;
 use crate::load::Deed;
 use crate::worker::life_at;
 use crate::world::{Down, Up, World};
@@ -26,6 +27,9 @@ impl Client {
                 }
                 self.session = Some(here);
                 self.opened = true;
+                if std::mem::take(&mut self.by_name) {
+                    world.coverage.saw(&Moment::ByName);
+                }
                 // A wish may have been lost with the stream.
                 self.graphs.iter_mut().for_each(|graph| graph.wanted = false);
                 let again: Vec<Command> =
@@ -33,11 +37,20 @@ impl Client {
                 if !again.is_empty() {
                     world.send_up(conn, Up::Commands(again));
                 }
+                if self.stage == Stage::Away {
+                    self.end(world, |plan| plan.options.detached);
+                }
             }
             Down::Notices(notices) => {
                 for notice in notices {
                     self.on_notice(world, notice);
                 }
+            }
+            Down::Cut(reason) => {
+                if reason == Reason::SessionUnknown {
+                    self.on_session_unknown(world);
+                }
+                self.on_severed(world, conn);
             }
             Down::End => self.on_severed(world, conn),
             Down::AnnounceReply { .. } | Down::Joined(..) | Down::Orders(_) => {
@@ -57,7 +70,11 @@ impl Client {
                 self.early.push((graph, notice));
             }
             Notice::Graph { graph, counts, done, error } => {
-                self.on_graph(graph, counts, done, error);
+                if let Some(error) = &error {
+                    world.coverage.saw_error(error);
+                }
+                let now = world.now();
+                self.on_graph(now, graph, counts, done, error);
                 self.expect_ends(world, graph);
             }
             Notice::Places { request, places } => {
@@ -68,7 +85,10 @@ impl Client {
             Notice::Pong(request) => {
                 self.answered(Ticket::Request(request));
             }
-            Notice::Task { graph, update } => self.on_update(graph, update),
+            Notice::Task { graph, update } => {
+                update.error.iter().for_each(|error| world.coverage.saw_error(error));
+                self.on_update(graph, update);
+            }
             Notice::Warning { refusal, .. } => world.coverage.saw_refusal(refusal.reason),
             Notice::Workers(workers) => {
                 for (peer, _) in workers {
@@ -191,6 +211,7 @@ impl Client {
 
     fn on_graph(
         &mut self,
+        now: Time,
         id: GraphId,
         counts: GraphCounts,
         done: bool,
@@ -199,6 +220,7 @@ impl Client {
         if let Some(graph) = self.graphs.iter_mut().find(|graph| graph.id == Some(id)) {
             graph.counts = counts;
             graph.done = done;
+            graph.ended = done.then(|| graph.ended.unwrap_or(now));
             graph.error = error.map(|error| error.reason);
         }
     }

@@ -71,8 +71,9 @@ fn rudeness(kind: u64, submission: SubmissionId, graph: GraphId) -> (Command, Re
             (Command::Retry { submission, graph: unknown, tasks: Vec::new() }, Reason::GraphUnknown)
         }
         1 => {
-            let (tasks, grace) = (Vec::new(), Span::ZERO);
-            (Command::Cancel { submission, graph: unknown, tasks, grace }, Reason::GraphUnknown)
+            let (tasks, grace, reason) = (Vec::new(), Span::ZERO, String::new());
+            let cancel = Command::Cancel { submission, graph: unknown, tasks, grace, reason };
+            (cancel, Reason::GraphUnknown)
         }
         kind => {
             let (chunk, reason) = rude_chunk(kind, chunk(submission, None), graph);

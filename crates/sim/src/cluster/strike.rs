@@ -1,5 +1,6 @@
 //! Lets faults happen.
 
+use bireme_core::Span;
 use bireme_core::Time;
 use bireme_core::id::{WorkerId, WorkerLife, WorkerUid};
 use bireme_core::protocol::Join;
@@ -20,17 +21,7 @@ impl Cluster {
         self.world.coverage.saw(&fault);
         self.world.trace.line(now, || format!("fault {fault:?}"));
         match fault {
-            Fault::Crash { worker, back } => {
-                if let Some(life) = self.workers.get_mut(worker).and_then(Option::take) {
-                    // Sometimes the whole machine goes, and its supervisor with it.
-                    let is_seen = self.world.rng.chance(60);
-                    if let Some(previous) = self.previous.get_mut(worker) {
-                        *previous = is_seen.then(|| life.killed());
-                    }
-                    life.conn.into_iter().for_each(|conn| self.world.sever(conn));
-                    self.world.agenda.after(back, Item::Begin(worker));
-                }
-            }
+            Fault::Crash { worker, back } => self.crash(worker, back),
             Fault::CutWorker { worker, away } => self.with_place(worker, |worker, world| {
                 worker.away = now + away;
                 worker.conn.into_iter().for_each(|conn| world.sever(conn));
@@ -48,6 +39,14 @@ impl Cluster {
                     client.forget_what_was_heard();
                 }
             }
+            Fault::TakeOver { session, away } => {
+                if let Some(client) = self.clients.get_mut(session) {
+                    client.away = now + away;
+                    client.conn.into_iter().for_each(|conn| self.world.hang(conn));
+                    client.forget_what_was_heard();
+                    client.come_by_name();
+                }
+            }
             Fault::Drain { worker, .. } => self.with_place(worker, Worker::drain),
             Fault::Dismiss { worker, deadline } => {
                 if let Some(id) = self.id_at(worker) {
@@ -59,6 +58,10 @@ impl Cluster {
                     self.scheduler.stop(&mut self.world, number, id, grace);
                 }
             }
+            Fault::Cut { worker } => self.with_place(worker, Worker::cut_some),
+            Fault::Fill { worker, span } => {
+                self.with_place(worker, |worker, world| worker.fill(world, span));
+            }
             Fault::Lose { worker } => self.with_place(worker, Worker::lose_some),
             Fault::Restart { away } => self.restart(now + away),
             Fault::Abandon { session } => self.abandon(session),
@@ -67,7 +70,7 @@ impl Cluster {
             }
             Fault::Impostor { worker } => self.send_impostor(worker),
             Fault::Pause { worker, span } => {
-                self.with_place(worker, |worker, world| worker.pause(world, span));
+                self.with_place(worker, |worker, world| worker.crowd(world, span));
             }
             Fault::StallWorker { worker, span } => self.with_place(worker, |worker, world| {
                 worker.conn.into_iter().for_each(|conn| world.network.stall(conn, now + span));
@@ -85,6 +88,18 @@ impl Cluster {
         if let Some(me) = self.workers.get(place).and_then(Option::as_ref).map(|worker| worker.me) {
             self.with(me, act);
         }
+    }
+
+    /// A worker's daemon dies, to come back after some time.
+    fn crash(&mut self, worker: usize, back: Span) {
+        let Some(life) = self.workers.get_mut(worker).and_then(Option::take) else { return };
+        // Sometimes the whole machine goes, and its supervisor with it.
+        let is_seen = self.world.rng.chance(60);
+        if let Some(previous) = self.previous.get_mut(worker) {
+            *previous = is_seen.then(|| life.killed());
+        }
+        life.conn.into_iter().for_each(|conn| self.world.sever(conn));
+        self.world.agenda.after(back, Item::Begin(worker));
     }
 
     /// The number that the scheduler has given a worker, while that is connected.

@@ -63,6 +63,7 @@ impl Cluster {
             self.verify_values(session, graph, id, index, task.state)?;
             self.verify_executions(session, graph, task.id, task.state)?;
             self.verify_blame(session, graph, &task)?;
+            self.verify_expiry(id, &task)?;
         }
         self.verify_error(session, graph, state.error.as_deref())
     }
@@ -88,7 +89,8 @@ impl Cluster {
         // A lost worker, or a consumer that was tried again when its inputs had gone, may ask for a second run.
         let is_disturbed =
             !self.faults.is_empty() || self.has_deed(session, graph, |deed| deed == Deed::Retry);
-        let may_fail = is_disturbed && self.reference.is_fragile(session, graph, index);
+        let may_fail = is_disturbed && self.reference.is_fragile(session, graph, index)
+            || self.world.has_been_full;
         let excused = match state {
             TaskState::Cancelled => may_be_cancelled,
             // A task that came after its input was cancelled, or lost its worker once too often.
@@ -126,7 +128,7 @@ impl Cluster {
         for (n, expected) in (0..).zip(outputs) {
             let object = ObjectId::output(TaskId { graph: id, index }, n);
             let found = client.collected.get(&object);
-            if found != Some(expected) {
+            if found != Some(expected) && !client.expired.contains(&object) {
                 return Err(format!("object {object} is {found:x?}, it must be {expected:x}"));
             }
         }
@@ -196,6 +198,18 @@ impl Cluster {
         }
     }
 
+    /// Whether nobody holds outputs whose time is over.
+    fn verify_expiry(&self, graph: GraphId, task: &TaskView) -> Result<(), String> {
+        let Some(view) = self.scheduler.machine.find_graph(graph) else { return Ok(()) };
+        let due = view.ended.zip(view.ttl).map(|(ended, ttl)| ended + ttl);
+        let is_over = due.is_some_and(|due| due < self.world.now());
+        let held = task.outputs.iter().find(|place| !place.holders.is_empty());
+        match held.filter(|_| is_over) {
+            Some(place) => Err(format!("{} is held, and its time is over", place.object)),
+            None => Ok(()),
+        }
+    }
+
     /// Whether a graph failed as a whole exactly if it must.
     fn verify_error(
         &self,
@@ -238,7 +252,7 @@ impl Cluster {
                     self.workers.iter().flatten().find(|worker| worker.id() == Some(*holder));
                 let held = worker.and_then(|worker| worker.machine.holds(place.object));
                 let stored = worker
-                    .and_then(|worker| worker.store.get(&place.object))
+                    .and_then(|worker| worker.store.get(place.object))
                     .map(|stored| stored.size);
                 if held != Some(place.size) || stored != held {
                     let object = place.object;
@@ -282,7 +296,7 @@ impl Cluster {
                 }
             }
             if let Some(object) =
-                worker.store.keys().find(|object| worker.machine.holds(**object).is_none())
+                worker.store.objects().find(|object| worker.machine.holds(*object).is_none())
             {
                 return Err(format!("{id} stores {object}, which its machine does not know of"));
             }
@@ -312,7 +326,7 @@ impl Cluster {
             ));
         }
         for worker in self.workers.iter().flatten() {
-            if let Some(object) = worker.store.keys().next() {
+            if let Some(object) = worker.store.objects().next() {
                 return Err(format!(
                     "every session is gone, and {:?} still stores {object}",
                     worker.id()

@@ -36,6 +36,7 @@ fn worker(rng: &mut Rng, n: u64) -> WorkerPlan {
         resources,
         labels: vec![("zone".to_owned(), zone.to_owned())],
         followers: *rng.pick(&[0, 2, limits::FOLLOWERS, limits::FOLLOWERS]),
+        store_bytes: 0,
         joins: Time(if rng.chance(70) { rng.below(2_000) } else { rng.below(40_000) }),
     }
 }

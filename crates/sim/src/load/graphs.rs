@@ -20,6 +20,7 @@ pub(super) fn sessions(rng: &mut Rng, workers: &[WorkerPlan]) -> Vec<SessionPlan
             weight_percent: *rng.pick(&[100, 100, 50, 300]),
             ttl: Span::secs(30),
             opens: Time(rng.below(5_000)),
+            leaves: None,
             numbers_graphs: rng.chance(50),
             graphs: Vec::new(),
         };

@@ -5,8 +5,7 @@ use std::pin::Pin;
 use bireme_core::Span;
 use bireme_core::hash::Seeded;
 use bireme_core::id::{ClusterId, Epoch};
-use bireme_core::limits;
-use bireme_core::link::Hello;
+use bireme_core::link::{Hello, pause};
 use bireme_core::protocol::{Join, Joined};
 use bireme_core::reason::{Reason, Refusal};
 use bireme_daemon::auth::{Access, Bearer};
@@ -140,15 +139,6 @@ impl Line {
     }
 }
 
-/// How long to wait before the next dial: twice as long each time, up to the limit, and cut by up to a half so that workers
-/// that lost their scheduler together do not come back together.
-fn pause(failures: u32, jitter: &Seeded) -> Span {
-    let first = Span(limits::RECONNECT_MAX.0 / 100);
-    let most = (0..failures.min(16)).fold(first, |span, _| span.doubled(limits::RECONNECT_MAX));
-    let cut = jitter.hash(&failures) % (most.0 / 2);
-    Span(most.0 - cut)
-}
-
 /// Whether a refusal would be the same the next time. One who has been let in before is told so for other reasons too: a
 /// scheduler that was restarted has other tokens until its access file is read again.
 fn is_final(reason: Reason, joined_before: bool) -> bool {
@@ -188,20 +178,5 @@ impl std::fmt::Debug for Line {
             .field("failures", failures)
             .field("home", home)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_to_the_limit_and_differ_between_workers() {
-        let (one, other) = (Seeded::new(1), Seeded::new(2));
-        let pauses: Vec<_> = (0..12).map(|failures| pause(failures, &one)).collect();
-        assert!(pauses[0] <= Span::millis(20) && pauses[0] >= Span::millis(10));
-        assert!(pauses[11] <= limits::RECONNECT_MAX && pauses[11].0 >= limits::RECONNECT_MAX.0 / 2);
-        assert_ne!(pauses, (0..12).map(|failures| pause(failures, &other)).collect::<Vec<_>>());
-        assert!(pause(u32::MAX, &one) <= limits::RECONNECT_MAX);
     }
 }

@@ -60,6 +60,11 @@ impl Environment {
         })
     }
 
+    /// How many threads libraries start in a process of which there is one for each cpu.
+    pub(crate) fn single_thread() -> impl Iterator<Item = (&'static str, &'static str)> {
+        THREADS.into_iter().map(|name| (name, "1"))
+    }
+
     /// The variables that tell an attempt who it is and what it holds.
     pub(crate) fn variables(&self, execution: &Execution) -> Vec<Variable> {
         let Execution { attempt, key, resources, .. } = execution;

@@ -1,4 +1,5 @@
-//! Executor processes: native functions that can crash, hang or bloat nothing but a process of their own.
+//! Executor processes: native functions and those of other languages, which can crash, hang or bloat nothing but a process of
+//! their own. There is one [`Processes`] for each runtime, with processes of one program.
 //!
 //! Each process runs one attempt at a time, and is kept for the next. While its attempts are short it is given some ahead,
 //! so that a run of them costs no round trip each: they wait in the process, behind the one that runs, and take over its
@@ -13,17 +14,20 @@ mod ear;
 mod ends;
 mod keeper;
 mod kill;
+mod lay_out;
 mod memory;
 mod pace;
 mod place;
+mod program;
 mod seat;
+mod setbacks;
+mod shown;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use bireme_core::value::Buffer;
+use bireme_core::graph::Runtime;
 use bireme_core::{AttemptId, ErrorClass, Reason, Resources, TaskError, Value, limits};
 use bireme_daemon::auth::Token;
 use rustix::process::Signal;
@@ -33,14 +37,19 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
 use self::keeper::Post;
+use self::lay_out::Laid;
 use self::place::Place;
+pub(crate) use self::program::Program;
+pub(crate) use self::seat::Manners;
 use self::seat::{Lease, Running, Seat, Sent};
-use super::relay::{End, Relay};
+use self::setbacks::Setbacks;
+use super::relay::Relay;
 use super::{Executor, Job, Kill};
+use crate::clock::Clock;
 use crate::failure::failure;
 use crate::logs::Logs;
 use crate::rpc::executor::{Orders, serve};
-use crate::store::{Draft, Store};
+use crate::store::Store;
 use crate::sync::lock;
 
 /// What executor processes are started with.
@@ -51,15 +60,17 @@ pub(crate) struct Setup {
     pub(crate) logs: Arc<Logs>,
     /// Looks after processes.
     pub(crate) bulk: Handle,
-    /// The program, which is one whose `main` is [`crate::main`].
-    pub(crate) program: PathBuf,
+    pub(crate) clock: Clock,
+    pub(crate) program: Program,
     /// Processes that are kept while nothing runs, at most.
     pub(crate) warm: usize,
+    /// After so many attempts a process ends; 0 is never.
+    pub(crate) tasks: u64,
     /// The worker's name.
     pub(crate) worker: String,
 }
 
-/// Runs native functions in processes.
+/// Runs attempts of one runtime in processes.
 #[derive(Debug)]
 pub(crate) struct Processes {
     shared: Arc<Shared>,
@@ -70,6 +81,8 @@ pub(crate) struct Processes {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) setup: Setup,
+    /// What classes of its attempts say.
+    runtime: Runtime,
     /// The driver's.
     here: Handle,
     place: Place,
@@ -87,6 +100,7 @@ struct Crew {
     waiting: VecDeque<Job>,
     /// The number given last.
     last: u64,
+    setbacks: Setbacks,
     closed: bool,
 }
 
@@ -96,7 +110,8 @@ impl Processes {
         let place = Place::create(setup.store.directory())?;
         let listener = UnixListener::bind(place.socket())?;
         let (here, crew, left) = (Handle::current(), Mutex::default(), Notify::new());
-        let shared = Arc::new(Shared { setup, here, place, crew, left });
+        let runtime = setup.program.runtime();
+        let shared = Arc::new(Shared { setup, runtime, here, place, crew, left });
         let served = shared.here.spawn(serve(listener, Arc::clone(&shared)));
         shared.hire(&mut lock(&shared.crew), None);
         Ok(Self { shared, served })
@@ -170,7 +185,10 @@ impl Shared {
         if let Some((&number, seat)) = seats.find(|(_, seat)| coming(seat)) {
             self.give(number, seat, job, true);
         } else if crew.seats.len() < limits::EXECUTORS {
-            self.hire(crew, Some(job));
+            match crew.setbacks.error(self.setup.clock.now()) {
+                Some(error) => self.setup.relay.fail(&job, true, error),
+                None => self.hire(crew, Some(job)),
+            }
         } else {
             crew.waiting.push_back(job);
         }
@@ -182,7 +200,7 @@ impl Shared {
             Ok(token) => token,
             Err(error) => {
                 if let Some(job) = job {
-                    self.fail(job, true, no_process(&error));
+                    self.setup.relay.fail(&job, true, no_process(&error));
                 }
                 return;
             }
@@ -204,6 +222,7 @@ impl Shared {
         self: &Arc<Self>,
         number: u64,
         token: &str,
+        manners: Manners,
         orders: Orders,
     ) -> Result<(), &'static str> {
         let mut crew = lock(&self.crew);
@@ -215,6 +234,11 @@ impl Shared {
             return Err("it is here already");
         }
         seat.orders = Some(orders);
+        // Of several that were given to a process which marks nothing, nobody could tell which one it died of.
+        let runs_ahead = manners.runs_ahead && self.place.is_marked(number);
+        seat.manners = Manners { runs_ahead, ..manners };
+        crew.setbacks.forget();
+        let Some(seat) = crew.seats.get_mut(&number) else { return Ok(()) };
         self.place.dismiss(number);
         for sent in std::mem::take(&mut seat.jobs) {
             self.give(number, seat, sent.job, sent.granted);
@@ -231,20 +255,26 @@ impl Shared {
             seat.jobs.push_back(Sent::new(job, 0, granted));
             return true;
         };
-        let (inputs, drafts) = match lay_out(&self.setup.store, &job) {
+        let laid = lay_out::job(&self.setup.store, &job, |digest| !seat.shown.has(digest));
+        let Laid { inputs, blobs, input_drafts, blob_drafts } = match laid {
             Ok(laid) => laid,
             Err(error) => {
-                self.fail(job, granted, error);
+                self.setup.relay.fail(&job, granted, error);
                 return false;
             }
         };
         if !inputs.iter().all(Value::is_inline) {
-            let lease = Lease { _inputs: job.inputs.clone(), _drafts: drafts };
+            let lease = Lease { _inputs: job.inputs.clone(), _drafts: input_drafts };
             seat.leases.insert(job.attempt(), lease);
         }
-        orders.run(&job.execution, inputs);
+        orders.run(&job.execution, inputs, blobs);
         seat.given += 1;
-        seat.jobs.push_back(Sent::new(job, seat.given, granted));
+        let sent = Sent::new(job, seat.given, granted);
+        seat.jobs.push_back(Sent { drafts: blob_drafts, ..sent });
+        seat.count_blobs();
+        if seat.given == self.setup.tasks {
+            seat.leave();
+        }
         self.begin(number, seat);
         true
     }
@@ -267,7 +297,8 @@ impl Shared {
             if !seat.has_room_for(&resources) {
                 break;
             }
-            let Some(job) = self.setup.relay.take_ahead(&resources) else { break };
+            let relay = &self.setup.relay;
+            let Some(job) = relay.take_ahead(&self.runtime, &resources) else { break };
             self.give(number, seat, job, false);
         }
         self.watch(number, seat);
@@ -290,62 +321,11 @@ impl Shared {
         }
     }
 
-    /// Fails an attempt that did not run.
-    fn fail(&self, job: Job, granted: bool, error: Box<TaskError>) {
-        if granted {
-            self.setup.relay.end(End::failed(&job, error), |_| false);
-        } else {
-            self.setup.relay.refuse(&job, error);
-        }
-    }
-
     fn close(&self) {
         let mut crew = lock(&self.crew);
         crew.closed = true;
         crew.waiting.clear();
         crew.seats.values_mut().for_each(|seat| seat.end(Signal::KILL));
-    }
-}
-
-/// The inputs of an attempt as they fit into a message: what is too much for it is written into files, which the drafts keep.
-fn lay_out(store: &Store, job: &Job) -> Result<(Vec<Value>, Vec<Draft>), Box<TaskError>> {
-    let mut room = limits::BATCH_BYTES as u64;
-    let mut drafts = Vec::new();
-    let mut lay = |input: &crate::store::Stored| {
-        let mut value = (*input.value).clone();
-        let size = value.inline_bytes();
-        if size <= room {
-            room -= size;
-            return Ok(value);
-        }
-        let draft = write(store, &mut value).ok_or_else(|| {
-            let message = format!("there is no room to hand over an input of {size} bytes");
-            failure(ErrorClass::Reschedule, Reason::StoreFull, message)
-        })?;
-        drafts.push(draft);
-        Ok(value)
-    };
-    let inputs = job.inputs.iter().map(&mut lay).collect::<Result<_, Box<TaskError>>>()?;
-    Ok((inputs, drafts))
-}
-
-/// Moves the bytes of a value into files; `None` if there is no room for them.
-fn write(store: &Store, value: &mut Value) -> Option<Draft> {
-    let inline = value.buffers.iter_mut().filter(|buffer| matches!(buffer, Buffer::Inline(_)));
-    let mut inline: Vec<_> = inline.collect();
-    let lengths: Vec<_> = inline.iter().map(|buffer| bytes_of(buffer).len() as u64).collect();
-    let draft = store.allocate_now(&lengths)?;
-    for (n, buffer) in inline.iter_mut().enumerate() {
-        draft.write(n, 0, bytes_of(buffer)).ok()?;
-        **buffer = Buffer::PoolFile(draft.runs().get(n)?.clone());
-    }
-    Some(draft)
-}
-
-fn bytes_of(buffer: &Buffer) -> &[u8] {
-    match buffer {
-        Buffer::Inline(bytes) => bytes,
-        Buffer::Blob(_) | Buffer::Object(_) | Buffer::PoolFile(_) => &[],
     }
 }
 

@@ -98,10 +98,10 @@ impl Relay {
         self.inbox.tell(Event::Recalled { attempt, taken_back });
     }
 
-    /// Takes a native follower with these resources for an executor that is to run it later, in the place of an attempt that it runs.
+    /// Takes a follower of a runtime with these resources for an executor that is to run it later, in the place of an attempt that it runs.
     /// From here on it cannot be recalled.
-    pub(crate) fn take_ahead(&self, resources: &Resources) -> Option<Job> {
-        lock(&self.followers).take(&(Runtime::Native, resources.clone()))
+    pub(crate) fn take_ahead(&self, runtime: &Runtime, resources: &Resources) -> Option<Job> {
+        lock(&self.followers).take(&(runtime.clone(), resources.clone()))
     }
 
     /// Takes a follower back from an executor that was to run it later. It is the next of its resources.
@@ -150,6 +150,15 @@ impl Relay {
         let (attempt, timing) = (job.attempt(), Timing::default());
         let outcome = Err(self.sign(attempt, error));
         self.inbox.tell(Event::Ended { attempt, outcome, timing, next: None });
+    }
+
+    /// Tells the end of an attempt that did not run, whether or not it was `granted` its resources.
+    pub(crate) fn fail(&self, job: &Job, granted: bool, error: Box<TaskError>) {
+        if granted {
+            self.end(End::failed(job, error), |_| false);
+        } else {
+            self.refuse(job, error);
+        }
     }
 
     fn keep(

@@ -2,7 +2,7 @@
 
 use bireme_core::id::AttemptId;
 use bireme_core::protocol::{Output, Report, Timing};
-use bireme_core::{ErrorClass, ObjectId, Reason, TaskError, Time};
+use bireme_core::{ErrorClass, ObjectId, Reason, Span, TaskError, Time};
 use smallvec::SmallVec;
 
 use super::attempts::{Fate, Recall, Slot, State};
@@ -46,7 +46,10 @@ impl Machine {
             }
             Ok(outputs) => self.tell_finish(id, outputs, timing, effects),
             Err(_) if attempt.fate == Fate::Supersede => {}
-            Err(error) => self.tell_failure(id, told_as(attempt.fate, *error), timing, effects),
+            Err(error) => {
+                let error = told_as(attempt.fate, attempt.timeout, *error);
+                self.tell_failure(id, error, timing, effects);
+            }
         }
     }
 
@@ -149,25 +152,27 @@ fn outputs_of(id: AttemptId, count: usize) -> impl Iterator<Item = ObjectId> {
 
 /// The error of an attempt that was cancelled before it started.
 pub(super) fn cancelled() -> TaskError {
-    told_as(
-        Fate::Cancel { grace: bireme_core::Span::ZERO },
-        TaskError::new(ErrorClass::Cancelled, "", ""),
-    )
+    told_as(Fate::Cancel { grace: Span::ZERO }, None, TaskError::new(ErrorClass::Cancelled, "", ""))
 }
 
 /// What an error is told as: code that was ended from outside fails in ways of its own, which are not the cause.
-fn told_as(fate: Fate, error: TaskError) -> TaskError {
+fn told_as(fate: Fate, timeout: Option<Span>, error: TaskError) -> TaskError {
     let (class, reason, message) = match fate {
         Fate::Run | Fate::GiveBack | Fate::Supersede => return error,
         Fate::Cancel { .. } => {
-            (ErrorClass::Cancelled, Reason::Cancelled, "the attempt was cancelled")
+            (ErrorClass::Cancelled, Reason::Cancelled, "the attempt was cancelled".to_owned())
         }
-        Fate::Stop => (ErrorClass::Reschedule, Reason::ShuttingDown, "the worker was told to end"),
-        Fate::TimeOut => (
-            ErrorClass::Timeout,
-            Reason::TimedOut,
-            "the attempt ran longer than its timeout: raise it, or split the work",
-        ),
+        Fate::Stop => {
+            let message = "the worker was told to end".to_owned();
+            (ErrorClass::Reschedule, Reason::ShuttingDown, message)
+        }
+        Fate::TimeOut => {
+            let timeout = timeout.unwrap_or_default();
+            let message = format!(
+                "the attempt ran longer than {timeout}: raise its timeout, or split the work"
+            );
+            (ErrorClass::Timeout, Reason::TimedOut, message)
+        }
     };
-    TaskError { class, reason: reason.name().to_owned(), message: message.to_owned(), ..error }
+    TaskError { class, reason: reason.name().to_owned(), message, ..error }
 }

@@ -13,7 +13,7 @@ use bireme_core::{AttemptId, Span, TaskError, Value, limits};
 use bireme_executor::features;
 use bireme_proto::convert::common::Greeting;
 use bireme_proto::pb;
-use bireme_proto::pb::executor_report::{AllocatePool, Failed, Finished, Report};
+use bireme_proto::pb::executor_report::{AllocatePool, Failed, Finished, Leaving, Report};
 use bireme_proto::pb::executor_server::{Executor, ExecutorServer};
 use bireme_proto::status::status;
 use rustix::process::getuid;
@@ -25,7 +25,7 @@ use tonic::transport::server::{Server, UdsConnectInfo};
 use tonic::{Request, Response, Status, Streaming};
 
 pub(crate) use self::orders::Orders;
-use crate::executor::process::Shared;
+use crate::executor::process::{Manners, Shared};
 use crate::registry::Outputs;
 
 /// Serves executor processes until it is aborted.
@@ -60,14 +60,14 @@ impl Executor for Door {
         let first = timeout(limits::HELLO_WAIT.to_std(), incoming.message()).await;
         let silent = |_| refuse(Reason::HelloExpected, "hello", "no message has come");
         let first = first.map_err(silent)??.unwrap_or_default();
-        let (attach, token) = judge(first).map_err(status)?;
+        let (attach, manners, token) = judge(first).map_err(status)?;
 
         let orders = Orders::default();
         let batches =
             orders.taken().map(|orders| pb::ExecutorDown { orders, ..Default::default() });
         let number = attach.started_as;
         let welcome = iter([self.welcome(number)]);
-        let attached = self.shared.attach(number, &token, orders);
+        let attached = self.shared.attach(number, &token, manners, orders);
         attached.map_err(|why| {
             refuse(Reason::Unauthenticated, "attach", format!("executor process {number}: {why}"))
         })?;
@@ -103,12 +103,12 @@ fn check_peer(peer: Option<&UdsConnectInfo>) -> Result<(), Status> {
 }
 
 fn ours() -> Hello {
-    let required = [features::KEEPS_INPUTS, features::RUNS_AHEAD].map(str::to_owned).to_vec();
-    Hello { required_features: required, ..Hello::new(None, Epoch(0)) }
+    let features = [features::KEEPS_INPUTS, features::RUNS_AHEAD].map(str::to_owned).to_vec();
+    Hello { features, ..Hello::new(None, Epoch(0)) }
 }
 
-/// Judges a first message: what it says of the process, and its token.
-fn judge(first: pb::ExecutorUp) -> Result<(pb::AttachExecutor, String), Refusal> {
+/// Judges a first message: what it says of the process, what the process does beyond what it must, and its token.
+fn judge(first: pb::ExecutorUp) -> Result<(pb::AttachExecutor, Manners, String), Refusal> {
     let missing =
         |field| Refusal::at(Reason::HelloExpected, field, "it is not in the first message");
     let greeting = Greeting::try_from(first.hello.ok_or_else(|| missing("hello"))?)?;
@@ -118,7 +118,9 @@ fn judge(first: pb::ExecutorUp) -> Result<(pb::AttachExecutor, String), Refusal>
         let message = format!("slots is {}, this worker gives one attempt at a time", attach.slots);
         return Err(Refusal::at(Reason::Unsupported, "attach.slots", message));
     }
-    Ok((attach, greeting.token))
+    let has = |name: &str| greeting.hello.features.iter().any(|feature| feature == name);
+    let (runs_ahead, keeps_inputs) = (has(features::RUNS_AHEAD), has(features::KEEPS_INPUTS));
+    Ok((attach, Manners { runs_ahead, keeps_inputs }, greeting.token))
 }
 
 fn refuse(reason: Reason, field: &str, message: impl Into<String>) -> Status {
@@ -171,14 +173,34 @@ fn hear(shared: &Arc<Shared>, number: u64, report: Report) -> Result<(), Refusal
                 shared.released(number, attempt.try_into()?);
             }
         }
+        Report::Leaving(Leaving { reason }) => shared.leaving(number, &reason),
         Report::Refused(refused) => {
             let pb::Refused { reason, field, message, .. } = refused.refused.unwrap_or_default();
             let refusal = bireme_proto::convert::common::refusal(&reason, field, message);
             return Err(refusal);
         }
-        _ => {}
+        other => {
+            if let Some(request) = unserved(&other) {
+                shared.refuse(number, request);
+            }
+        }
     }
     Ok(())
+}
+
+/// The number of something that is asked for and cannot be had from this version of the worker.
+fn unserved(report: &Report) -> Option<u64> {
+    match report {
+        Report::CancelSpawned(asked) => Some(asked.request),
+        Report::Forget(asked) => Some(asked.request),
+        Report::Get(asked) => Some(asked.request),
+        Report::OpenObject(asked) => Some(asked.request),
+        Report::Put(asked) => Some(asked.request),
+        Report::Rejoin(asked) => Some(asked.request),
+        Report::Spawn(asked) => Some(asked.request),
+        Report::Wait(asked) => Some(asked.request),
+        _ => None,
+    }
 }
 
 fn attempt_id(attempt: Option<pb::AttemptId>) -> Result<AttemptId, Refusal> {

@@ -4,11 +4,13 @@ use std::path::{Component, Path};
 use std::sync::Arc;
 
 use bireme_core::graph::Row;
+use bireme_core::id::Digest;
 use bireme_core::reason::Refusal;
 use bireme_core::{TaskError, Value};
 use bireme_proto::pb;
 use bytes::Bytes;
 use prost::Message as _;
+use smallvec::SmallVec;
 
 use crate::executor::payload::{Capture, Command, InputFile, Payload, Template, Work, malformed};
 use crate::registry::IntoValue as _;
@@ -28,6 +30,50 @@ pub(crate) fn decode(payload: &Bytes) -> Result<Payload, Box<TaskError>> {
         pb::payload::Work::External(_) => Work::Other("external"),
     };
     Ok(Payload { work, args: templates(args, "payload.args")?, named: named_args.len() })
+}
+
+/// The blobs that an encoded `Payload` for a language's executor names: that of its function, and those in its arguments.
+pub(crate) fn blobs(payload: &Bytes) -> Result<SmallVec<[Digest; 1]>, Box<TaskError>> {
+    let pb::Payload { work, args, named_args } = pb::Payload::decode(payload.clone())
+        .map_err(|error| malformed(format!("payload: {error}; encode a bireme.v1.Payload")))?;
+    let Some(pb::payload::Work::External(pb::External { function })) = work else {
+        let message =
+            "payload.work is no function of a language, but the task's class names a runtime";
+        return Err(malformed(message));
+    };
+    let mut found = SmallVec::new();
+    if let Some(pb::external::Function::Blob(digest)) = function {
+        found.push(digest.try_into().map_err(|refusal| refused("payload.external", refusal))?);
+    }
+    let named = named_args.into_iter().filter_map(|named| named.arg);
+    args.into_iter().chain(named).try_for_each(|arg| blobs_of(arg, &mut found))?;
+    Ok(found)
+}
+
+/// Adds the blobs that an argument names. Structures nest no deeper than the decoder lets them.
+fn blobs_of(arg: pb::Arg, found: &mut SmallVec<[Digest; 1]>) -> Result<(), Box<TaskError>> {
+    match arg.kind {
+        Some(pb::arg::Kind::Value(value)) => {
+            for buffer in value.buffers {
+                if let Some(pb::buffer::Place::Blob(digest)) = buffer.place {
+                    let digest = digest.try_into();
+                    let digest = digest.map_err(|refusal| refused("payload.args", refusal))?;
+                    if !found.contains(&digest) {
+                        found.push(digest);
+                    }
+                }
+            }
+            Ok(())
+        }
+        Some(pb::arg::Kind::List(list)) => {
+            list.items.into_iter().try_for_each(|item| blobs_of(item, found))
+        }
+        Some(pb::arg::Kind::Map(map)) => {
+            let items = map.items.into_iter().filter_map(|item| item.arg);
+            items.into_iter().try_for_each(|item| blobs_of(item, found))
+        }
+        Some(pb::arg::Kind::Input(_) | pb::arg::Kind::Row(_)) | None => Ok(()),
+    }
 }
 
 /// The value that is a row's own argument.

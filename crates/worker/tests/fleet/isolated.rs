@@ -2,96 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use bireme_core::Resources;
-use bireme_daemon::Shutdown;
-use bireme_daemon::auth::Token;
 use bireme_proto::pb;
 use bireme_proto::pb::fleet_order::Order;
 use bireme_proto::pb::fleet_report::Report;
-use bireme_worker::{Config, Native, Scheduler, ServeError, Server};
 use prost::Message as _;
-use tokio::task::JoinHandle;
 
-use crate::played::{self, GUARD, Stream, TOKEN, attempt, start};
-
-/// A worker with two cpus, and its scheduler's side.
-struct Scene {
-    stream: Stream,
-    shutdown: Shutdown,
-    worker: JoinHandle<Result<(), ServeError>>,
-}
-
-/// How an attempt ended: what it made, or why it failed.
-type Ended = Result<pb::AttemptFinished, pb::TaskError>;
-
-impl Scene {
-    async fn new() -> Self {
-        let mut played = played::Scheduler::new().await;
-        let address = Some(format!("http://{}", played.address));
-        let token = Some(Token::new(TOKEN).expect("a token"));
-        let config = Config {
-            scheduler: Scheduler { address, token, ..Scheduler::default() },
-            resources: Resources::new(20_000, 0),
-            native: Native::Isolated,
-            executor_program: env!("CARGO_BIN_EXE_bireme-worker").into(),
-            ..Config::default()
-        };
-        let shutdown = Shutdown::manual();
-        let server = Server::bind(config).await.expect("a worker");
-        let worker = tokio::spawn(server.run(shutdown.clone()));
-        let mut stream = played.stream().await;
-        stream.admit().await;
-        let announce_reply = Some(pb::AnnounceReply { equal: true });
-        stream.answer(pb::FleetDown { announce_reply, ..pb::FleetDown::default() }).await;
-        Self { stream, shutdown, worker }
-    }
-
-    async fn order(&self, orders: impl IntoIterator<Item = Order>) {
-        let mut orders = orders.into_iter().map(|order| pb::FleetOrder { order: Some(order) });
-        loop {
-            let batch: Vec<_> = orders.by_ref().take(200).collect();
-            if batch.is_empty() {
-                return;
-            }
-            self.stream.answer(pb::FleetDown { orders: batch, ..Default::default() }).await;
-        }
-    }
-
-    /// The reports about so many ends, in order.
-    async fn ends(&mut self, count: usize) -> Vec<(u32, Ended)> {
-        let mut ends = Vec::new();
-        while ends.len() < count {
-            let said = self.stream.next().await.expect("the worker has left");
-            for report in said.reports.into_iter().filter_map(|report| report.report) {
-                match report {
-                    Report::Finished(finished) => {
-                        let index = index(finished.attempt.as_ref());
-                        ends.push((index, Ok(finished)));
-                    }
-                    Report::Failed(failed) => {
-                        ends.push((index(failed.attempt.as_ref()), Err(failed.error.unwrap())));
-                    }
-                    _ => {}
-                }
-            }
-        }
-        ends
-    }
-
-    async fn close(mut self) {
-        self.shutdown.trigger();
-        while self.stream.next().await.is_some_and(|said| {
-            !said.reports.iter().any(|report| matches!(report.report, Some(Report::Draining(_))))
-        }) {}
-        drop(self.stream);
-        let ended = tokio::time::timeout(GUARD, self.worker).await;
-        ended.expect("the worker stays").expect("it does not panic").unwrap();
-    }
-}
-
-fn index(attempt: Option<&pb::AttemptId>) -> u32 {
-    attempt.and_then(|attempt| attempt.task).expect("it names a task").index
-}
+use crate::played::{attempt, start};
+use crate::scene::{Scene, index};
 
 fn cancel(index: u32, grace_us: u64) -> Order {
     let attempt = Some(attempt(index));
@@ -104,7 +21,7 @@ fn noops(range: std::ops::Range<u32>) -> impl Iterator<Item = Order> {
 
 #[tokio::test]
 async fn attempts_run_and_fail_as_anywhere() {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::new(|config| config).await;
     scene
         .order([start(0, "builtin/echo", "[1]"), start(1, "builtin/fail", "\"on purpose\"")])
         .await;
@@ -118,7 +35,7 @@ async fn attempts_run_and_fail_as_anywhere() {
 
 #[tokio::test]
 async fn a_process_that_dies_takes_only_its_own_attempt_with_it() {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::new(|config| config).await;
     let exits = 40..43;
     let orders = (0..200).map(|n| match n {
         n if exits.contains(&n) => start(n, "builtin/exit", "7"),
@@ -140,7 +57,7 @@ async fn a_process_that_dies_takes_only_its_own_attempt_with_it() {
 
 #[tokio::test]
 async fn ten_thousand_end_once_each() {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::new(|config| config).await;
     scene.order(noops(0..10_000)).await;
     let mut ends: Vec<_> = scene
         .ends(10_000)
@@ -158,7 +75,7 @@ async fn ten_thousand_end_once_each() {
 
 #[tokio::test]
 async fn code_that_returns_when_asked_keeps_its_process() {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::new(|config| config).await;
     scene.order([start(0, "builtin/sleep", "3600000000"), cancel(0, 3_600_000_000)]).await;
     let (_, end) = scene.ends(1).await.remove(0);
     let error = end.unwrap_err();
@@ -168,7 +85,7 @@ async fn code_that_returns_when_asked_keeps_its_process() {
 
 #[tokio::test]
 async fn code_that_does_not_return_is_killed() {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::new(|config| config).await;
     for (n, grace) in [(0, 0), (1, 20_000)] {
         scene.order([start(n, "builtin/spin", "3600000000")]).await;
         // What ends tells that it runs: both cpus are there, and orders are taken in turn.
@@ -185,7 +102,7 @@ async fn code_that_does_not_return_is_killed() {
 
 #[tokio::test]
 async fn nobody_waits_behind_a_long_one() {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::new(|config| config).await;
     scene.order(noops(0..500)).await;
     scene.ends(500).await;
     let long = start(500, "builtin/spin", "3600000000");
@@ -199,7 +116,7 @@ async fn nobody_waits_behind_a_long_one() {
 
 #[tokio::test]
 async fn what_is_retracted_runs_or_is_given_back() {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::new(|config| config).await;
     scene.order(noops(0..200)).await;
     scene.ends(200).await;
     scene.order(noops(200..400)).await;
@@ -225,7 +142,7 @@ async fn what_is_retracted_runs_or_is_given_back() {
 
 #[tokio::test]
 async fn large_values_are_handed_over_in_files() {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::new(|config| config).await;
     scene.order([start(0, "builtin/bytes", "1000000")]).await;
     let (_, made) = scene.ends(1).await.remove(0);
     assert_eq!(made.unwrap().outputs[0].size, 1_000_000);

@@ -6,10 +6,13 @@ use std::time::Duration;
 use bireme_daemon::Listener;
 use bireme_proto::pb;
 use bireme_proto::pb::fleet_server::{Fleet, FleetServer};
+use bireme_proto::pb::store_server::StoreServer;
 use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
+
+use crate::blobs::Blobs;
 
 /// How long anything may take.
 pub(crate) const GUARD: Duration = Duration::from_mins(1);
@@ -20,6 +23,7 @@ pub(crate) const TOKEN: &str = "0123456789abcdef";
 /// A scheduler.
 pub(crate) struct Scheduler {
     pub(crate) address: SocketAddr,
+    pub(crate) blobs: Blobs,
     streams: mpsc::Receiver<Stream>,
 }
 
@@ -28,10 +32,12 @@ impl Scheduler {
         let listener = Listener::bind("127.0.0.1:0", 16).await.expect("a port");
         let address = listener.address();
         let (sender, streams) = mpsc::channel(16);
-        let server =
-            tonic::transport::Server::builder().add_service(FleetServer::new(Played(sender)));
+        let blobs = Blobs::default();
+        let server = tonic::transport::Server::builder()
+            .add_service(FleetServer::new(Played(sender)))
+            .add_service(StoreServer::new(blobs.clone()));
         tokio::spawn(server.serve_with_incoming(listener.incoming()));
-        Self { address, streams }
+        Self { address, blobs, streams }
     }
 
     /// The next stream that a worker opens.

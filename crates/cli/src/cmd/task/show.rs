@@ -142,7 +142,6 @@ mod tests {
                 worker: "node1".into(),
                 error: None,
                 timing: Some(Timing { run: Span::millis(20), ..Timing::default() }),
-                blamed: true,
             }],
             resources: Resources::one_cpu(),
             needs: ((0..12).map(task).collect(), 5),

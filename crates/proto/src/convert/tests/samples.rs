@@ -236,7 +236,10 @@ pub(super) fn commands() -> Vec<Command> {
     fn next(command: Option<&Command>) -> Option<Command> {
         let (submission, graph, tasks) = (submission(), graph(3), ranges());
         Some(match command {
-            None => Command::Cancel { submission, graph, tasks, grace: Span(5) },
+            None => {
+                let reason = "not needed any more".to_owned();
+                Command::Cancel { submission, graph, tasks, grace: Span(5), reason }
+            }
             Some(Command::Cancel { .. }) => Command::Chunk(Box::new(chunks().remove(0))),
             Some(Command::Chunk(_)) => Command::Close { submission },
             Some(Command::Close { .. }) => Command::Forget { submission, graph },

@@ -1,26 +1,24 @@
 //! Reads scripts, drives the machine, writes transcripts.
 
+mod fleet;
+mod told;
+
 use std::collections::BTreeMap;
 
 use bireme_core::error::Exit;
 use bireme_core::graph::{
-    ArrayInput, GraphChunk, GraphOptions, OnWorkerLost, Row, Rows, TaskArray, TaskClass, TaskSpec,
-    TaskState, Watch,
+    ArrayInput, GraphChunk, GraphOptions, OnWorkerLost, Rows, TaskArray, TaskClass, TaskSpec, Watch,
 };
 use bireme_core::id::{
     AttemptId, AttemptNo, Epoch, GraphId, SessionId, SessionToken, SubmissionId, TaskId, WorkerId,
-    WorkerLife, WorkerUid,
 };
 use bireme_core::object::ObjectId;
-use bireme_core::protocol::{
-    Announce, Held, Input, Join, Order, Output, PreviousLife, Report, Timing,
-};
+use bireme_core::protocol::{Output, Report, Timing};
 use bireme_core::resources::UNITS;
-use bireme_core::session::{Command, IndexRange, Notice, Open, Owner, Put};
+use bireme_core::session::{Command, IndexRange, Open, Owner, Put};
 use bireme_core::{ErrorClass, Resources, RetryPolicy, Span, TaskError, Time};
 use expect_test::Expect;
 
-use crate::machine::view::WorkerView;
 use crate::machine::{Config, ConnId, Effect, Event, Machine, Peer};
 
 /// Runs the steps of `script`, separated by `|`, and compares what each brought about.
@@ -219,6 +217,11 @@ impl Run {
                 let (needs, needed_by) = (keys(&around.needs.0), keys(&around.needed_by.0));
                 return vec![format!("needs {needs}"), format!("needed by {needed_by}")];
             }
+            ["class", "prefers", worker] => {
+                let workers = vec![(*worker).to_owned()];
+                self.class =
+                    TaskClass { workers, allow_other_workers: true, ..TaskClass::default() };
+            }
             ["class", "gpu"] => {
                 let gpu = Resources::one_cpu().with_others([("gpu".to_owned(), UNITS)]).unwrap();
                 self.class = TaskClass { resources: gpu, ..TaskClass::default() };
@@ -244,7 +247,8 @@ impl Run {
                 let (graph, index) = (self.task(key).graph, self.task(key).index);
                 let tasks = vec![IndexRange { first: index, count: 1 }];
                 let submission = self.submission();
-                self.command(Command::Cancel { submission, graph, tasks, grace: Span::ZERO });
+                let (grace, reason) = (Span::ZERO, String::new());
+                self.command(Command::Cancel { submission, graph, tasks, grace, reason });
             }
             ["tick", ms] => self.tick(Span::millis(u64::from(number(ms)))),
             [report, worker, key] => self.report(report, WorkerId(number(worker)), key),
@@ -264,83 +268,6 @@ impl Run {
             self.handle(Event::TimerDue);
         }
         self.now = end;
-    }
-
-    fn join(&mut self, worker: u32, cpus: u32, others: &[&str]) {
-        let functions = others.iter().filter_map(|name| name.strip_prefix("fn:"));
-        let functions = functions.map(str::to_owned).collect();
-        let others = others.iter().filter(|name| !name.starts_with("fn:"));
-        let others = others.map(|name| ((*name).to_owned(), UNITS));
-        let join = Join {
-            uid: WorkerUid(u128::from(worker)),
-            life: WorkerLife(1),
-            name: format!("w{worker}"),
-            resources: Resources::new(u64::from(cpus) * UNITS, 0).with_others(others).unwrap(),
-            labels: Vec::new(),
-            addresses: Vec::new(),
-            machine: String::new(),
-            pid: 0,
-            functions,
-            runtimes: Vec::new(),
-            previous: None,
-        };
-        self.admit(worker, join);
-    }
-
-    /// A worker's daemon was killed while tasks were running, in the life that is believed in or so many before; its next
-    /// life, which told so, is number `next`.
-    fn crash(&mut self, worker: u32, next: u32, started: &[&str], before: u128) {
-        let find = |view: &WorkerView| view.id == WorkerId(worker);
-        let join = self.machine.workers().find(find).expect("the worker is there").join;
-        let mut started: Vec<AttemptId> =
-            started.iter().map(|key| self.attempt(WorkerId(worker), key)).collect();
-        started.sort_unstable();
-        let exit = Exit { code: 0, signal: 11 };
-        let life = WorkerLife(join.life.0.wrapping_sub(before));
-        let previous = Some(PreviousLife { life, exit, started });
-        let life = WorkerLife(join.life.0 + 1);
-        self.admit(next, Join { life, previous, ..join });
-    }
-
-    /// A worker's stream is up again. `what` are keys: `=a` was made there and is held, `a` is held, `+a` runs.
-    fn come_back(&mut self, worker: u32, what: &[&str]) {
-        let id = WorkerId(worker);
-        let find = |view: &WorkerView| view.id == id;
-        let join = self.machine.workers().find(find).expect("the worker is there").join;
-        self.handle(Event::WorkerJoined { conn: ConnId(100 + u64::from(worker)), join });
-        let mut announce = Announce { last: true, ..Announce::default() };
-        for word in what {
-            let key = word.trim_start_matches(['=', '+']);
-            let attempt = self.attempt(id, key);
-            if word.starts_with('+') {
-                announce.attempts.push((attempt, true));
-            } else {
-                let made_by = word.starts_with('=').then_some(attempt.no);
-                let object = ObjectId::output(attempt.task, 0);
-                announce.objects.push(Held { object, size: 1 << 20, made_by });
-            }
-        }
-        announce.sort();
-        let digest = |announce: &Announce| {
-            let mut all = Vec::new();
-            announce.fold_digest(&mut |bytes| all.extend_from_slice(bytes));
-            all
-        };
-        let believed = self.machine.believed(id).expect("an announcement is awaited");
-        self.equal = digest(&believed) == digest(&announce);
-        self.handle(Event::WorkerAnnounced { worker: id, announce });
-    }
-
-    /// Lets a worker in that is about to have this number, and has it announce nothing.
-    fn admit(&mut self, worker: u32, join: Join) {
-        self.handle(Event::WorkerJoined { conn: ConnId(100 + u64::from(worker)), join });
-        let announce = Announce { last: true, ..Announce::default() };
-        self.handle(Event::WorkerAnnounced { worker: WorkerId(worker), announce });
-        // Heartbeats are not what these scripts are about.
-        self.handle(Event::WorkerBeat {
-            worker: WorkerId(worker),
-            heartbeat: bireme_core::protocol::Heartbeat::default(),
-        });
     }
 
     fn submit(&mut self, tasks: &[&str]) {
@@ -480,80 +407,6 @@ impl Run {
             _ => panic!("no such report: {report}"),
         };
         self.handle(Event::WorkerReported { worker, report });
-    }
-
-    /// Everything the peers are told.
-    fn tell(&mut self) -> Vec<String> {
-        let mut told = Vec::new();
-        let workers: Vec<WorkerId> = self.machine.workers().map(|worker| worker.id).collect();
-        for worker in workers {
-            let mut orders = Vec::new();
-            while self.machine.take_orders(worker, 1 << 20, &mut orders) {}
-            told.extend(
-                orders.iter().filter_map(|order| {
-                    Some(format!("{}: {}", worker.0, self.order(worker, order)?))
-                }),
-            );
-        }
-        let mut notices = Vec::new();
-        while self.machine.take_notices(SESSION, 1 << 20, &mut notices) {}
-        told.extend(
-            notices.iter().filter_map(|notice| Some(format!("client: {}", self.notice(notice)?))),
-        );
-        told
-    }
-
-    fn order(&mut self, worker: WorkerId, order: &Order) -> Option<String> {
-        let name = |run: &Self, attempt: &AttemptId| {
-            format!("{}.{}", run.keys[&attempt.task], attempt.no.n)
-        };
-        Some(match order {
-            Order::Start(start) => {
-                let key = self.keys[&start.attempt.task].clone();
-                self.attempts.insert(format!("{}{key}", worker.0), start.attempt.no.n);
-                self.attempts.insert(key, start.attempt.no.n);
-                let row = match start.row {
-                    Row::Number(number) => format!(" row {number}"),
-                    Row::None | Row::Value(_) => String::new(),
-                };
-                assert_eq!(start.key, self.keys[&start.attempt.task]);
-                let ahead = if start.ahead { " ahead" } else { "" };
-                format!("start {}{row}{ahead}", name(self, &start.attempt))
-            }
-            Order::Cancel { attempt, .. } => format!("cancel {}", name(self, attempt)),
-            Order::Retract(attempt) => format!("retract {}", name(self, attempt)),
-            Order::Settle(attempt) => format!("settle {}", name(self, attempt)),
-            Order::Release(ObjectId::Output { task, .. }) => format!("release {}", self.keys[task]),
-            Order::Drain { deadline: None } => "leave".to_owned(),
-            Order::Drain { deadline: Some(left) } => format!("leave within {left}"),
-            Order::Replicate(inputs) => {
-                let name = |input: &Input| match input.object {
-                    ObjectId::Output { task, .. } => self.keys[&task].clone(),
-                    other @ ObjectId::Held { .. } => other.to_string(),
-                };
-                format!("copy {}", inputs.iter().map(name).collect::<Vec<_>>().join(","))
-            }
-            Order::Stop => "stop".to_owned(),
-            Order::Peers(_) => return None,
-            other => format!("{other:?}"),
-        })
-    }
-
-    fn notice(&self, notice: &Notice) -> Option<String> {
-        let key = |graph: GraphId, index: u32| self.keys[&TaskId { graph, index }].clone();
-        Some(match notice {
-            Notice::Task { graph, update } => {
-                let state = update.state;
-                assert_eq!(update.error.is_some(), state == TaskState::Failed);
-                format!("{} {}", state.name(), key(*graph, update.index))
-            }
-            Notice::Graph { done: true, .. } => "done".to_owned(),
-            Notice::Refused { refusal, .. } => format!("refused {}", refusal.reason),
-            Notice::Warning { refusal, .. } => format!("warning {}", refusal.reason),
-            Notice::Accepted { tasks: 0, .. } => "accepted".to_owned(),
-            Notice::Graph { .. } | Notice::Accepted { .. } | Notice::Workers(_) => return None,
-            other => format!("{other:?}"),
-        })
     }
 }
 

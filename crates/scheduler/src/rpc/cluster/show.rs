@@ -89,7 +89,7 @@ pub(super) fn places(machine: &Machine, of: &[WorkerId]) -> Vec<pb::WorkerPlace>
 
 /// A session, with what its stream says of it.
 pub(super) fn session(scene: &Scene<'_>, session: SessionView) -> pb::SessionSummary {
-    let SessionView { id, name, connected, ttl, weight_percent, graphs, tasks, age, idle } =
+    let SessionView { id, name, connected, ttl, weight_percent, graphs, tasks, values, age, idle } =
         session;
     let stream = scene.streams.of(Stream::Session(id));
     pb::SessionSummary {
@@ -104,7 +104,8 @@ pub(super) fn session(scene: &Scene<'_>, session: SessionView) -> pb::SessionSum
         age_us: age.0,
         idle_us: idle.0,
         product: stream.map_or_else(String::new, |stream| stream.product.clone()),
-        ..pb::SessionSummary::default()
+        objects: values.0,
+        bytes: values.1,
     }
 }
 
@@ -147,7 +148,6 @@ pub(super) fn task(machine: &Machine, task: TaskView) -> pb::TaskSummary {
         error_class: error.map_or(0, |error| pb::TaskError::from(error.clone()).class),
         error: error.map_or_else(String::new, ToString::to_string),
         key: task.key,
-        ..pb::TaskSummary::default()
     }
 }
 

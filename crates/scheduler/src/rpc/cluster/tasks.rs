@@ -214,7 +214,8 @@ fn ended(attempt: AttemptId, turn: Turn) -> pb::AttemptSummary {
 }
 
 fn explanation(explanation: Explanation) -> pb::ExplainTaskResponse {
-    let Explanation { task, summary, workers, backoff, unrunnable, missing } = explanation;
+    let Explanation { task, summary, workers, backoff, unrunnable, missing, missing_left_out } =
+        explanation;
     let waits_for = missing.into_iter().map(|(task, key, state)| pb::TaskSummary {
         task: Some(task.into()),
         key,
@@ -223,7 +224,7 @@ fn explanation(explanation: Explanation) -> pb::ExplainTaskResponse {
     });
     let workers = workers.into_iter().filter_map(|Obstacle { worker, name, reason, permanent }| {
         let (worker, reason) = (Some(worker.into()), reason?);
-        Some(pb::WorkerReason { worker, name, message: reason, permanent, reason: String::new() })
+        Some(pb::WorkerReason { worker, name, message: reason, permanent })
     });
     pb::ExplainTaskResponse {
         state: show::state(task.state),
@@ -232,6 +233,6 @@ fn explanation(explanation: Explanation) -> pb::ExplainTaskResponse {
         workers: workers.collect(),
         backoff_us: backoff.0,
         unrunnable,
-        ..pb::ExplainTaskResponse::default()
+        waits_for_left_out: missing_left_out,
     }
 }

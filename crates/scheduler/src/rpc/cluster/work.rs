@@ -65,10 +65,10 @@ impl Door {
         request: Request<pb::CancelGraphRequest>,
     ) -> Answered<pb::CancelGraphResponse> {
         let (caller, request) = Caller::of(self, request)?;
-        let pb::CancelGraphRequest { submission_id, session, graph, grace_us, reason: _ } = request;
+        let pb::CancelGraphRequest { submission_id, session, graph, grace_us, reason } = request;
         let by = caller.by_for(&session, graph)?;
         let open = self.open_tasks(graph).await?;
-        let cancel = pb::CancelTasks { submission_id, graph, tasks: Vec::new(), grace_us };
+        let cancel = pb::CancelTasks { submission_id, graph, tasks: Vec::new(), grace_us, reason };
         self.carry_out(by, Arm::Cancel(cancel)).await?;
         Ok(Response::new(pb::CancelGraphResponse { cancelled: open }))
     }

@@ -85,6 +85,11 @@ impl Door {
                 ));
             }
         }
+        if head.copies > 1 {
+            let message =
+                format!("{} are asked for, a value that is put has one copy", head.copies);
+            return Err(status(Refusal::at(Reason::Unsupported, "head.copies", message)));
+        }
         let by = caller.by(&head.session)?;
         if by == By::Nobody {
             return Err(malformed("head.session", "is missing: a value belongs to a session"));

@@ -109,7 +109,7 @@ fn job_of(attempt: AttemptId, command: pb::Command, outputs: u16) -> Job {
         runtime: Runtime::Command,
     };
     let inputs = SmallVec::from_iter([Stored::of(Value::text("from an input"))]);
-    Job { execution: Box::new(execution), inputs, handed: Time(0) }
+    Job::new(Box::new(execution), inputs, Time(0))
 }
 
 fn sh(script: &str) -> pb::Command {

@@ -95,7 +95,7 @@ fn job(n: u32, payload: Bytes) -> Job {
         row: bireme_core::graph::Row::None,
         runtime: Runtime::Native,
     };
-    Job { execution: Box::new(execution), inputs: SmallVec::new(), handed: Time(0) }
+    Job::new(Box::new(execution), SmallVec::new(), Time(0))
 }
 
 fn show(told: &Told) -> String {

@@ -43,7 +43,7 @@ impl Ear<'_> {
     }
 
     /// Keeps what was printed: the disk may take its time.
-    async fn keep(&self, printed: &[u8], reached: Reached, tail: &Mutex<Tail>) {
+    async fn keep(&self, printed: &[u8], reached: Option<Reached>, tail: &Mutex<Tail>) {
         let parts = self.seal.parts(printed).filter_map(|(ended, part)| {
             lock(tail).push(part);
             Some((self.writer(ended, reached)?, part.to_vec()))
@@ -55,24 +55,26 @@ impl Ear<'_> {
         let _ = tokio::task::spawn_blocking(keep).await;
     }
 
-    fn writer(&self, ended: Option<AttemptId>, reached: Reached) -> Option<Arc<Writer>> {
-        match ended {
-            Some(attempt) => Some(self.shared.writer(self.number, attempt)),
-            None => self.shared.writer_of(self.number, reached.started),
+    fn writer(&self, ended: Option<AttemptId>, reached: Option<Reached>) -> Option<Arc<Writer>> {
+        match (ended, reached) {
+            (Some(attempt), _) => Some(self.shared.writer(self.number, attempt)),
+            (None, Some(reached)) => self.shared.writer_of(self.number, reached.started),
+            (None, None) => self.shared.writer_of_first(self.number),
         }
     }
 }
 
 /// Takes everything that lies in a pipe, and how far the process had come when all of that lay there. It would block where
 /// there is nothing.
-fn take(pipe: &impl AsFd, mark: &Mark) -> io::Result<(Vec<u8>, Reached)> {
+fn take(pipe: &impl AsFd, mark: &Mark) -> io::Result<(Vec<u8>, Option<Reached>)> {
     let pipe = pipe.as_fd();
     let (mut length, mut reached) = (0, mark.get()?);
     for _ in 0..LOOKS {
         let before = reached;
         length = ioctl_fionread(pipe)?;
         reached = mark.get()?;
-        if reached.started == before.started {
+        let started = |mark: Option<Reached>| mark.map(|mark| mark.started);
+        if started(reached) == started(before) {
             break;
         }
     }
@@ -135,7 +137,8 @@ mod tests {
             poll(&mut [PollFd::new(&reader, PollFlags::IN)], None).unwrap();
             let Ok((printed, reached)) = take(&reader, &mark) else { break };
             for (ended, part) in seal.parts(&printed) {
-                let by = ended.map_or(reached.started, |attempt| attempt.task.index.into());
+                let by =
+                    ended.map_or(reached.unwrap().started, |attempt| attempt.task.index.into());
                 let words = str::from_utf8(part).unwrap().split_terminator(' ');
                 heard.extend(words.map(|word| (word.parse::<u64>().unwrap(), by)));
             }

@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use bireme_core::graph::Runtime;
 use bireme_core::protocol::Timing;
 use bireme_core::{AttemptId, ErrorClass, Exit, Reason, TaskError};
 use bireme_executor::Reached;
 use rustix::process::Signal;
 
 use super::seat::{Running, Sent};
-use super::{Crew, Shared, no_process};
+use super::{Crew, Program, Shared, no_process};
 use crate::executor::relay::End;
 use crate::executor::{Job, Kill};
 use crate::failure::failure;
 use crate::logs::Writer;
+use crate::machine::Execution;
 use crate::registry::Outputs;
+use crate::rpc::executor::Orders;
 use crate::store::{Draft, StoreError};
 use crate::sync::lock;
 
@@ -43,8 +44,12 @@ impl Shared {
         let Some(at) = seat.find(attempt) else { return };
         let Some(mut sent) = seat.jobs.remove(at) else { return };
         seat.remember(sent.number, attempt);
+        let (asked_back, leaves) = (sent.asked_back, seat.doomed);
         let given_back =
-            sent.asked_back && outcome.as_ref().is_err_and(|error| is_given_back(error));
+            outcome.as_ref().is_err_and(|error| is_given_back(error, asked_back, leaves));
+        if !seat.manners.keeps_inputs {
+            seat.leases.remove(&attempt);
+        }
         if at > 0 || given_back {
             self.never_ran(&mut crew, sent, outcome, given_back);
         } else {
@@ -83,11 +88,16 @@ impl Shared {
     ) {
         self.note_end(sent.running.take());
         match (sent.killed, outcome) {
-            (Some(kill), _) => self.fail(sent.job, sent.granted, kill.error()),
-            (None, Err(error)) if !given_back => self.fail(sent.job, sent.granted, error),
+            (Some(kill), _) => self.fail(&sent, kill.error()),
+            (None, Err(error)) if !given_back => self.fail(&sent, error),
             (None, _) if sent.granted => self.start(crew, sent.job),
             (None, _) => self.setup.relay.give_back(sent.job),
         }
+    }
+
+    /// Fails an attempt that does not run here any more.
+    fn fail(&self, sent: &Sent, error: Box<TaskError>) {
+        self.setup.relay.fail(&sent.job, sent.granted, error);
     }
 
     fn note_end(&self, running: Option<Running>) {
@@ -103,6 +113,26 @@ impl Shared {
         drop(crew);
         // Files are given back without the lock.
         drop(lease);
+    }
+
+    /// A process asked for something that it cannot have.
+    pub(crate) fn refuse(&self, number: u64, request: u64) {
+        if let Some(orders) =
+            lock(&self.crew).seats.get(&number).and_then(|seat| seat.orders.as_ref())
+        {
+            let message = "this worker only runs attempts: their code cannot use the cluster yet";
+            orders.refuse(request, &failure(ErrorClass::User, Reason::Unsupported, message));
+        }
+    }
+
+    /// A process takes no more attempts.
+    pub(crate) fn leaving(&self, number: u64, reason: &str) {
+        tracing::info!(executor = number, reason, "executor process is about to leave");
+        let mut crew = lock(&self.crew);
+        crew.idle.retain(|idle| *idle != number);
+        if let Some(seat) = crew.seats.get_mut(&number) {
+            seat.doomed = true;
+        }
     }
 
     /// An attempt wants room for buffers of these lengths.
@@ -163,6 +193,8 @@ impl Shared {
         if let Some(seat) = crew.seats.get_mut(&number) {
             seat.doomed = true;
             seat.over.notify_one();
+            // It need not wait for a word of this side.
+            seat.orders.iter().for_each(Orders::close);
             if seat.jobs.is_empty() {
                 return;
             }
@@ -177,20 +209,25 @@ impl Shared {
         let Some(seat) = crew.seats.remove(&number) else { return };
         crew.idle.retain(|idle| *idle != number);
         self.place.dismiss(number);
-        let came_back = seat.orders.is_some();
+        let unborn = seat.orders.is_none().then(|| unborn(&self.setup.program, &death));
+        if let Some(error) = unborn.as_ref().filter(|_| !crew.closed) {
+            tracing::warn!(executor = number, %error, "executor process could not be started");
+            crew.setbacks.add(error.clone(), self.setup.clock.now());
+        }
         let mut blamed = None;
         // From the last to the first, so that the first is again the first of those that are given back.
         for mut sent in seat.jobs.into_iter().rev() {
+            let is_to_blame = is_to_blame(&sent, death.reached) || sent.is_fatal();
             self.note_end(sent.running.take());
             if crew.closed {
                 continue;
             }
-            if !came_back {
-                self.fail(sent.job, sent.granted, unborn(&death));
-            } else if is_to_blame(&sent, death.reached) {
+            if let Some(error) = &unborn {
+                self.fail(&sent, error.clone());
+            } else if is_to_blame {
                 blamed = Some(sent);
             } else if let Some(kill) = sent.killed {
-                self.fail(sent.job, sent.granted, kill.error());
+                self.fail(&sent, kill.error());
             } else if sent.granted {
                 self.start(&mut crew, sent.job);
             } else {
@@ -204,7 +241,7 @@ impl Shared {
             error.exit = death.exit.as_ref().ok().copied();
             error.last_lines = death.last_lines;
             let error = sent.job.explain(error, &self.setup.store);
-            self.fail(sent.job, sent.granted, error);
+            self.fail(&sent, error);
         }
         if let Some(job) = crew.waiting.pop_front() {
             self.start(&mut crew, job);
@@ -219,6 +256,13 @@ impl Shared {
         Some(self.writer(number, attempt))
     }
 
+    /// Where is kept what the attempt prints that a process runs which does not say how far it is.
+    pub(super) fn writer_of_first(&self, number: u64) -> Option<Arc<Writer>> {
+        let crew = lock(&self.crew);
+        let first = crew.seats.get(&number)?.jobs.front()?;
+        Some(Arc::clone(&first.running.as_ref()?.writer))
+    }
+
     /// Where is kept what an attempt of a process prints.
     pub(super) fn writer(&self, number: u64, attempt: AttemptId) -> Arc<Writer> {
         let crew = lock(&self.crew);
@@ -231,13 +275,17 @@ impl Shared {
 }
 
 fn end(job: &Job, outcome: Result<Outputs, Box<TaskError>>, timing: Timing) -> End {
-    let (runtime, resources) = (Runtime::Native, job.execution.resources.clone());
+    let Execution { runtime, resources, .. } = &*job.execution;
+    let (runtime, resources) = (runtime.clone(), resources.clone());
     End { attempt: job.attempt(), runtime, resources, outcome, timing }
 }
 
-/// Whether an executor says that it has not begun an attempt which it was asked for.
-fn is_given_back(error: &TaskError) -> bool {
-    error.class == ErrorClass::Reschedule && error.reason == Reason::Busy.name()
+/// Whether an executor says that it has not begun an attempt: one that it was asked for, or that came when it was about to
+/// leave.
+fn is_given_back(error: &TaskError, asked_back: bool, leaves: bool) -> bool {
+    let reason = |reason: Reason| error.reason == reason.name();
+    error.class == ErrorClass::Reschedule
+        && (asked_back && reason(Reason::Busy) || leaves && reason(Reason::ShuttingDown))
 }
 
 /// Whether a process died of this attempt: the one that it had marked. Where there is no mark, the first.
@@ -248,10 +296,21 @@ fn is_to_blame(sent: &Sent, reached: Option<Reached>) -> bool {
     }
 }
 
-fn unborn(death: &Death) -> Box<TaskError> {
-    let mut error = match &death.exit {
-        Ok(exit) => no_process(&format!("it {} before it was ready", how(*exit))),
-        Err(problem) => no_process(problem),
+/// Why there is no process. That is the system's fault, and may pass, where the program is this one; otherwise the program's.
+fn unborn(program: &Program, death: &Death) -> Box<TaskError> {
+    let how = match &death.exit {
+        Ok(exit) => format!("it {} before it was ready", how(*exit)),
+        Err(problem) => problem.clone(),
+    };
+    let mut error = match program {
+        Program::Native(_) => no_process(&how),
+        Program::Language(language) => {
+            let message = format!(
+                "the executor of runtime {} (`{program}`) cannot be started: {how}",
+                language.name
+            );
+            failure(ErrorClass::NotFound, Reason::RuntimeBroken, message)
+        }
     };
     error.exit = death.exit.as_ref().ok().copied();
     error.last_lines.clone_from(&death.last_lines);

@@ -16,9 +16,7 @@ use super::Shared;
 use super::ear::Ear;
 use super::ends::Death;
 use crate::executor::command::tail::Tail;
-use crate::executor::environment::Environment;
 use crate::logs::Stream;
-use crate::personality::Personality;
 use crate::sync::lock;
 
 /// What a keeper is given.
@@ -53,10 +51,7 @@ pub(super) async fn keep(shared: Arc<Shared>, mut post: Post) {
 fn start(shared: &Arc<Shared>, post: &Post) -> io::Result<Kept> {
     let number = post.number;
     let (mark, seal) = shared.place.admit(number, &post.token)?;
-    let child = Command::new(&shared.setup.program)
-        .arg0(Personality::Executor.name())
-        .env_clear()
-        .envs(Environment::inherited(false))
+    let child = Command::from(shared.setup.program.command())
         .env(variables::SOCKET, shared.place.socket())
         .env(variables::TOKEN_FILE, shared.place.token(number))
         .env(variables::MARK, shared.place.mark(number))
@@ -106,7 +101,7 @@ impl Kept {
         };
         let last_lines =
             tails.into_iter().flat_map(|tail| std::mem::take(&mut *lock(&tail)).lines()).collect();
-        let reached = self.mark.get().ok();
+        let reached = self.mark.get().ok().flatten();
         Death { exit: status.map(exit).map_err(|error| error.to_string()), last_lines, reached }
     }
 }
@@ -119,7 +114,7 @@ async fn until_ended(
     post: &mut Post,
     listening: &mut (impl Future<Output = ((), ())> + Unpin),
 ) -> (io::Result<ExitStatus>, bool) {
-    let late = sleep(limits::HELLO_WAIT.to_std());
+    let late = sleep(limits::EXECUTOR_START.to_std());
     tokio::pin!(late);
     let (mut heard, mut judged) = (false, false);
     loop {
@@ -130,7 +125,8 @@ async fn until_ended(
             () = &mut late, if !judged => {
                 judged = true;
                 if !shared.has_come_back(post.number) {
-                    tracing::warn!(executor = post.number, "executor process does not come back, killing it");
+                    let limit = limits::EXECUTOR_START;
+                    tracing::warn!(executor = post.number, %limit, "executor process does not come back in time, killing it");
                     signal(group, Signal::KILL);
                 }
             }

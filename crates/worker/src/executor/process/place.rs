@@ -41,6 +41,12 @@ impl Place {
         Ok((Mark::create(&self.mark(number), seal)?, seal))
     }
 
+    /// Whether a process marks how far it has come.
+    pub(super) fn is_marked(&self, number: u64) -> bool {
+        let mark = Mark::open(&self.mark(number)).and_then(|mark| mark.get());
+        mark.is_ok_and(|reached| reached.is_some())
+    }
+
     /// Removes them.
     pub(super) fn dismiss(&self, number: u64) {
         for path in [self.token(number), self.mark(number)] {

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use tokio::sync::{Notify, mpsc};
 
 use super::pace::Pace;
+use super::shown::Shown;
 use crate::blackbox;
 use crate::executor::scales::Bloat;
 use crate::executor::{Job, Kill};
@@ -36,6 +37,9 @@ pub(super) struct Seat {
     pub(super) weighed: bool,
     /// It is about to end: nothing more is given to it.
     pub(super) doomed: bool,
+    /// The blobs that it has been sent.
+    pub(super) shown: Shown,
+    pub(super) manners: Manners,
     /// What keeps inputs in place that it has mapped.
     pub(super) leases: BTreeMap<AttemptId, Lease>,
     /// The last attempts that have ended, by number.
@@ -44,6 +48,15 @@ pub(super) struct Seat {
     pub(super) signals: mpsc::Sender<Signal>,
     /// Told when its stream is over.
     pub(super) over: Arc<Notify>,
+}
+
+/// What a process does beyond what every one must.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Manners {
+    /// It has attempts wait their turn.
+    pub(crate) runs_ahead: bool,
+    /// It says when it has let go of inputs; another has, when their attempt ends.
+    pub(crate) keeps_inputs: bool,
 }
 
 /// An attempt that a process was given.
@@ -88,6 +101,12 @@ impl Sent {
     pub(super) fn attempt(&self) -> AttemptId {
         self.job.attempt()
     }
+
+    /// Counts the death of a process in which it was the next to run; whether there were too many to think it innocent.
+    pub(super) fn is_fatal(&mut self) -> bool {
+        self.job.deaths += u32::from(self.running.is_some());
+        self.job.deaths >= limits::EXECUTOR_DEATHS
+    }
 }
 
 impl Seat {
@@ -102,6 +121,8 @@ impl Seat {
             pid: None,
             weighed: false,
             doomed: false,
+            shown: Shown::default(),
+            manners: Manners::default(),
             leases: BTreeMap::new(),
             recent: VecDeque::new(),
             signals,
@@ -112,7 +133,10 @@ impl Seat {
     /// Whether another attempt with these resources may wait behind the one that runs.
     pub(super) fn has_room_for(&self, resources: &Resources) -> bool {
         let same = self.jobs.front().is_some_and(|head| head.job.execution.resources == *resources);
-        same && !self.doomed && self.orders.is_some() && self.jobs.len() <= self.pace.room()
+        same && !self.doomed
+            && self.manners.runs_ahead
+            && self.orders.is_some()
+            && self.jobs.len() <= self.pace.room()
     }
 
     /// How long one that comes last has to wait, roughly.
@@ -140,6 +164,28 @@ impl Seat {
             self.recent.pop_front();
         }
         self.recent.push_back((number, attempt));
+    }
+
+    /// Makes note of the blobs of the attempt that was given last, and has those dropped that are too many.
+    pub(super) fn count_blobs(&mut self) {
+        let Self { shown, jobs, orders, .. } = self;
+        let Some(Sent { job, .. }) = jobs.back() else { return };
+        for (digest, blob) in &job.blobs {
+            shown.show(*digest, blob.value.size);
+        }
+        let uses = |sent: &Sent, digest| sent.job.blobs.iter().any(|(used, _)| *used == digest);
+        let gone = shown.pass_over(|digest| jobs.iter().any(|sent| uses(sent, digest)));
+        if let Some(orders) = orders.as_ref().filter(|_| !gone.is_empty()) {
+            orders.release(gone);
+        }
+    }
+
+    /// Has the process end when it has nothing more to run. Nothing more is given to it.
+    pub(super) fn leave(&mut self) {
+        self.doomed = true;
+        if let Some(orders) = &self.orders {
+            orders.drain();
+        }
     }
 
     /// Has the process end. Nothing more is given to it.

@@ -3,12 +3,14 @@
 use std::fmt;
 
 use bireme_core::graph::Row;
-use bireme_core::value::PoolFile;
+use bireme_core::id::Digest;
+use bireme_core::value::{Buffer, PoolFile};
 use bireme_core::{AttemptId, ErrorClass, Span, TaskError, Value};
 use bireme_executor::batches::{Batches, Taken};
 use bireme_proto::pb;
 use bireme_proto::pb::executor_order::{
-    Allocated, Answer, Cancel, Order, Run, ShutdownExecutor, answer,
+    Allocated, Answer, Blob, Cancel, DrainExecutor, Order, ReleaseObjects, Run, ShutdownExecutor,
+    answer,
 };
 use bytes::Bytes;
 use prost::Message as _;
@@ -26,8 +28,16 @@ impl Orders {
         self.0.taken()
     }
 
-    /// Has an attempt run.
-    pub(crate) fn run(&self, execution: &Execution, inputs: Vec<Value>) {
+    /// Has an attempt run, with the blobs that the process does not have yet.
+    pub(crate) fn run(
+        &self,
+        execution: &Execution,
+        inputs: Vec<Value>,
+        blobs: Vec<(Digest, Buffer)>,
+    ) {
+        let blobs = blobs
+            .into_iter()
+            .map(|(digest, bytes)| Blob { digest: Some(digest.into()), bytes: Some(bytes.into()) });
         self.push(Order::Run(Run {
             attempt: Some(execution.attempt.into()),
             key: execution.key.clone(),
@@ -37,6 +47,7 @@ impl Orders {
             outputs: execution.outputs.into(),
             deadline_us: execution.timeout.map_or(0, |Span(timeout)| timeout),
             row: row(&execution.row),
+            blobs: blobs.collect(),
             ..Run::default()
         }));
     }
@@ -59,6 +70,23 @@ impl Orders {
         let (reason, message) = (error.reason.clone(), error.message.clone());
         let refused = pb::Refused { reason, message, ..pb::Refused::default() };
         self.answer(request, answer::Answer::Refused(refused));
+    }
+
+    /// Has blobs dropped.
+    pub(crate) fn release(&self, blobs: Vec<Digest>) {
+        let blobs = blobs.into_iter().map(Into::into).collect();
+        self.push(Order::ReleaseObjects(ReleaseObjects { blobs, ..Default::default() }));
+    }
+
+    /// Has the process leave when it has nothing more to run.
+    pub(crate) fn drain(&self) {
+        let reason = "it has run as many tasks as a process may".to_owned();
+        self.push(Order::Drain(DrainExecutor { reason }));
+    }
+
+    /// Says no more.
+    pub(crate) fn close(&self) {
+        self.0.close();
     }
 
     /// Has the process leave.

@@ -99,10 +99,11 @@ impl Arrived {
     }
 
     /// Keeps it there as the blob that it is.
-    pub(super) fn store_blob(self, store: &Store, digest: Digest) -> Result<(), Refusal> {
+    pub(super) fn store_blob(self, store: &Store, digest: Digest) -> Result<Stored, Refusal> {
         let drafts = std::iter::once(&self.draft);
-        store.put_blob(digest, Stored::gather(self.value, drafts, None)?);
-        Ok(())
+        let blob = Stored::gather(self.value, drafts, None)?;
+        store.put_blob(digest, blob.clone());
+        Ok(blob)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bireme_core::id::AttemptId;
+use bireme_core::id::{AttemptId, Digest};
 use bireme_core::protocol::Address;
 use bireme_core::reason::{Reason, Refusal};
 use bireme_core::{ObjectId, limits};
@@ -15,7 +15,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::assembly::{Arrived, Assembly};
 use super::malformed;
-use crate::store::Store;
+use crate::store::{Store, Stored};
 
 /// Why a peer could not give a value.
 #[derive(Debug, thiserror::Error)]
@@ -76,8 +76,32 @@ pub(crate) async fn fetch(
     object: ObjectId,
     store: &Arc<Store>,
 ) -> Result<(Arrived, Option<AttemptId>), FetchError> {
-    let source = Some(pb::fetch_request::Source::Object(object.into()));
-    let request = pb::FetchRequest { source, ..pb::FetchRequest::default() };
+    fetch_source(channel, bearer, pb::fetch_request::Source::Object(object.into()), store).await
+}
+
+/// Reads a blob, which is what its digest says, into the store.
+pub(crate) async fn fetch_blob(
+    channel: Channel,
+    bearer: Bearer,
+    digest: Digest,
+    store: &Arc<Store>,
+) -> Result<Stored, FetchError> {
+    let source = pb::fetch_request::Source::Blob(digest.into());
+    let (arrived, _) = fetch_source(channel, bearer, source, store).await?;
+    Ok(arrived.store_blob(store, digest)?)
+}
+
+async fn fetch_source(
+    channel: Channel,
+    bearer: Bearer,
+    source: pb::fetch_request::Source,
+    store: &Arc<Store>,
+) -> Result<(Arrived, Option<AttemptId>), FetchError> {
+    let digest = match &source {
+        pb::fetch_request::Source::Blob(digest) => Some(digest.clone()),
+        pb::fetch_request::Source::Object(_) => None,
+    };
+    let request = pb::FetchRequest { source: Some(source), ..pb::FetchRequest::default() };
     let mut client = StoreClient::with_interceptor(channel, bearer)
         .max_decoding_message_size(limits::STORE_CHUNK_BYTES + limits::MESSAGE_BYTES);
     let mut parts = patient(client.fetch(request)).await?.into_inner();
@@ -86,7 +110,10 @@ pub(crate) async fn fetch(
         return Err(malformed("head", "the first message carries no head").into());
     };
     let made_by = head.made_by.map(TryInto::try_into).transpose()?;
-    let value = head.value.ok_or_else(|| malformed("head.value", "the value's head is missing"))?;
+    let missing = || malformed("head.value", "the value's head is missing");
+    let value = head.value.ok_or_else(missing)?;
+    // What was asked for is what it has to be, whatever the peer says.
+    let value = pb::ValueHead { digest: digest.or(value.digest), ..value };
     let mut assembly = Assembly::new(value, store).await?;
     while let Some(message) = patient(parts.message()).await? {
         let Some(pb::fetch_response::Part::Chunk(chunk)) = message.part else {

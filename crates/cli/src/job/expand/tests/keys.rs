@@ -117,7 +117,7 @@ fn what_a_task_leaves_open_is_as_the_defaults_say() {
         )
     });
     expect![[r#"
-        cpus=0.5 gpu=1 [("disk", "fast"), ("zone", "a")] ["w1"] 0 0 us 60.000 s [Timeout, User] Fail
+        cpus=0.5 gpu=1 [("disk", "fast"), ("zone", "a")] ["w1"] 0 0 us 1 min [Timeout, User] Fail
         cpus=2 gpu=1 [("zone", "a")] [] 2 1.000 s 5.000 s [Timeout, User] Fail
     "#]]
     .assert_eq(&shown.collect::<String>());

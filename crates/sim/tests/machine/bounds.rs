@@ -1,171 +1,17 @@
-//! The scheduler at its limits. They are far beyond what a random load reaches, so each is walked up to here, on a machine
-//! alone: the last thing that fits is taken in, and the next meets what `bireme_core::limits` says.
+//! The scheduler at its limits. They are far beyond what a random load reaches, so each is walked up to here: the last thing
+//! that fits is taken in, and the next meets what `bireme_core::limits` says.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
 
-use bireme_core::graph::{Dep, GraphChunk, GraphOptions, Rows, TaskArray, TaskClass, TaskSpec};
-use bireme_core::id::{
-    AttemptId, AttemptNo, Epoch, GraphId, HolderId, SessionId, SessionToken, SubmissionId, TaskId,
-    WorkerId, WorkerLife, WorkerUid,
-};
-use bireme_core::protocol::{Announce, Join, Order, Output, Report, Timing};
-use bireme_core::resources::UNITS;
-use bireme_core::session::{Command, Notice, Open, Owner};
-use bireme_core::{ObjectId, Reason, Resources, Span, Time, limits};
-use bireme_scheduler::machine::{Config, ConnId, Effect, Event, Machine};
+use bireme_core::graph::{GraphChunk, Rows, TaskArray, TaskClass, TaskSpec};
+use bireme_core::id::{AttemptId, AttemptNo, Epoch, GraphId, HolderId, SessionToken, TaskId};
+use bireme_core::protocol::{Order, Report, Timing};
+use bireme_core::session::{Command, Open, Owner};
+use bireme_core::{ObjectId, Reason, Resources, Span, limits};
+use bireme_scheduler::machine::{ConnId, Effect, Event};
 
-const SESSION: SessionId = SessionId(1);
-const WORKER: WorkerId = WorkerId(1);
-
-/// A machine with one session.
-struct Run {
-    machine: Machine,
-    conns: u64,
-    submissions: u128,
-}
-
-impl Run {
-    fn new() -> Self {
-        let config = Config { epoch: Epoch(1), seed: 1, first_session: 1, small_bytes: 0 };
-        let mut run = Self { machine: Machine::new(config), conns: 0, submissions: 0 };
-        run.open(1);
-        run
-    }
-
-    fn handle(&mut self, event: Event) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        self.machine.handle(Time(1), event, &mut effects);
-        effects
-    }
-
-    /// Opens a session. Returns why not.
-    fn open(&mut self, token: u128) -> Option<Reason> {
-        self.conns += 1;
-        let open = Open {
-            token: SessionToken(token),
-            name: String::new(),
-            by_name: false,
-            owner: Owner::default(),
-            ttl: None,
-            weight_percent: 100,
-            known: Vec::new(),
-        };
-        cut(&self.handle(Event::SessionOpened { conn: Some(ConnId(self.conns)), open }))
-    }
-
-    /// Has a worker join. Returns why not.
-    fn join(&mut self, n: u32, cpus: u64) -> Option<Reason> {
-        self.conns += 1;
-        let join = Join {
-            uid: WorkerUid(n.into()),
-            life: WorkerLife(1),
-            name: format!("w{n}"),
-            resources: Resources::new(cpus * UNITS, 0),
-            labels: Vec::new(),
-            addresses: Vec::new(),
-            machine: String::new(),
-            pid: 1,
-            functions: Vec::new(),
-            runtimes: Vec::new(),
-            previous: None,
-        };
-        let joined = cut(&self.handle(Event::WorkerJoined { conn: ConnId(self.conns), join }));
-        let announce = Announce { last: true, ..Announce::default() };
-        self.handle(Event::WorkerAnnounced { worker: WorkerId(n), announce });
-        joined
-    }
-
-    /// Submits tasks as a graph of their own. Returns why not.
-    fn submit(&mut self, tasks: Vec<TaskSpec>, class: TaskClass) -> Option<Reason> {
-        let chunk = GraphChunk { tasks, classes: vec![class], ..self.chunk() };
-        self.command(Command::Chunk(Box::new(chunk)))
-    }
-
-    fn chunk(&mut self) -> GraphChunk {
-        GraphChunk {
-            submission: self.submission(),
-            graph: None,
-            first_index: 0,
-            tasks: Vec::new(),
-            arrays: Vec::new(),
-            classes: Vec::new(),
-            externals: Vec::new(),
-            outputs: Vec::new(),
-            options: Some(GraphOptions::default()),
-            last: false,
-        }
-    }
-
-    fn submission(&mut self) -> SubmissionId {
-        self.submissions += 1;
-        SubmissionId(self.submissions)
-    }
-
-    /// Returns why it was refused.
-    fn command(&mut self, command: Command) -> Option<Reason> {
-        let effects = self.handle(Event::Commanded { session: SESSION, command });
-        self.read();
-        refused(&effects)
-    }
-
-    /// The session reads what there is to read.
-    fn read(&mut self) -> Vec<Notice> {
-        let mut notices = Vec::new();
-        while self.machine.take_notices(SESSION, limits::BATCH_BYTES, &mut notices) {}
-        notices
-    }
-
-    fn orders(&mut self) -> Vec<Order> {
-        let mut orders = Vec::new();
-        while self.machine.take_orders(WORKER, limits::BATCH_BYTES, &mut orders) {}
-        orders
-    }
-
-    /// Attempts that the worker is sent.
-    fn started(&mut self) -> Vec<AttemptId> {
-        let start = |order| match order {
-            Order::Start(start) => Some(start.attempt),
-            _ => None,
-        };
-        self.orders().into_iter().filter_map(start).collect()
-    }
-
-    fn report(&mut self, report: Report) -> Vec<Effect> {
-        self.handle(Event::WorkerReported { worker: WORKER, report })
-    }
-
-    fn finish(&mut self, attempt: AttemptId, ran: Span) -> Vec<Effect> {
-        let outputs = std::iter::once(Output { size: 8, value: None }).collect();
-        let timing = Timing { run: ran, ..Timing::default() };
-        self.report(Report::Finished { attempt, outputs, timing })
-    }
-}
-
-fn cut(effects: &[Effect]) -> Option<Reason> {
-    effects.iter().find_map(|effect| match effect {
-        Effect::Disconnect { refusal, .. } => Some(refusal.reason),
-        _ => None,
-    })
-}
-
-fn refused(effects: &[Effect]) -> Option<Reason> {
-    effects.iter().find_map(|effect| match effect {
-        Effect::Answered { outcome, .. } => outcome.as_ref().err().map(|refusal| refusal.reason),
-        _ => None,
-    })
-}
-
-fn tasks(count: usize) -> Vec<TaskSpec> {
-    vec![TaskSpec::default(); count]
-}
-
-/// A task that takes an output of each of the first `count` tasks.
-fn taker(count: u32) -> TaskSpec {
-    let deps = (0..count).map(|task| Dep { task, output: 0 }).collect();
-    TaskSpec { deps, ..TaskSpec::default() }
-}
+use crate::alone::{Run, SESSION, cut, taker, tasks};
+use crate::sources;
 
 #[test]
 fn sessions() {
@@ -397,33 +243,11 @@ const ELSEWHERE: &[(&str, &str)] = &[
 
 #[test]
 fn every_limit_that_a_machine_names_is_reached_or_said_why_not() {
-    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut named = BTreeSet::new();
-    for daemon in ["scheduler", "worker"] {
-        let machine = crates.join(daemon).join("src/machine");
-        collect_limits(&machine.with_extension("rs"), &mut named);
-        for entry in fs::read_dir(&machine).expect("a directory") {
-            collect_limits(&entry.expect("an entry").path(), &mut named);
-        }
-    }
+    let is_part = |letter: char| letter.is_ascii_uppercase() || letter == '_';
+    let named = sources::names(sources::MACHINES, "limits::", is_part);
     let elsewhere = ELSEWHERE.iter().map(|(name, _)| *name);
     let listed: BTreeSet<String> =
         REACHED.iter().copied().chain(elsewhere).map(str::to_owned).collect();
     assert_eq!(named.difference(&listed).collect::<Vec<_>>(), Vec::<&String>::new(), "unlisted");
     assert_eq!(listed.difference(&named).collect::<Vec<_>>(), Vec::<&String>::new(), "not named");
-}
-
-/// The limits that a source file names.
-fn collect_limits(path: &Path, named: &mut BTreeSet<String>) {
-    if path.extension().is_none_or(|extension| extension != "rs") || path.ends_with("tests.rs") {
-        return;
-    }
-    let text = fs::read_to_string(path).expect("a source file");
-    for rest in text.split("limits::").skip(1) {
-        let is_part = |letter: &char| letter.is_ascii_uppercase() || *letter == '_';
-        let name: String = rest.chars().take_while(is_part).collect();
-        if !name.is_empty() {
-            named.insert(name);
-        }
-    }
 }

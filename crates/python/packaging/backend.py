@@ -1,0 +1,64 @@
+"""Builds the package: the daemons first, which go into the wheel, then with maturin the rest.
+
+An embedded cluster starts the daemons of its own package, so that both are always of one version.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import maturin  # type: ignore[import-untyped]
+
+PACKAGE = Path(__file__).resolve().parent.parent
+BIN = PACKAGE / "python" / "bireme" / "bin"
+DAEMONS = ("bireme-scheduler", "bireme-worker")
+
+get_requires_for_build_wheel = maturin.get_requires_for_build_wheel
+get_requires_for_build_sdist = maturin.get_requires_for_build_sdist
+get_requires_for_build_editable = maturin.get_requires_for_build_editable
+build_sdist = maturin.build_sdist
+
+
+def prepare_metadata_for_build_wheel(directory: str, settings: Any = None) -> str:
+    return str(maturin.prepare_metadata_for_build_wheel(directory, _settings(settings)))
+
+
+def prepare_metadata_for_build_editable(directory: str, settings: Any = None) -> str:
+    return str(maturin.prepare_metadata_for_build_editable(directory, _settings(settings)))
+
+
+def build_wheel(directory: str, settings: Any = None, metadata: str | None = None) -> str:
+    _build_daemons()
+    return str(maturin.build_wheel(directory, _settings(settings), metadata))
+
+
+def build_editable(directory: str, settings: Any = None, metadata: str | None = None) -> str:
+    _build_daemons()
+    return str(maturin.build_editable(directory, _settings(settings), metadata))
+
+
+def _settings(settings: Any) -> Any:
+    """The stable ABI has buffers from Python 3.11 on: an older one gets a build of its own."""
+    if sys.version_info >= (3, 11):
+        return settings
+    settings = dict(settings or {})
+    settings.setdefault("build-args", "--no-default-features")
+    return settings
+
+
+def _build_daemons() -> None:
+    """Builds the daemons in the target directory that maturin uses too, and copies them into the package."""
+    cargo = os.environ.get("CARGO", "cargo")
+    packages = [word for daemon in DAEMONS for word in ("--package", daemon)]
+    command = [cargo, "build", "--release", "--bins", *packages, "--message-format=json-render-diagnostics"]
+    built = subprocess.run(command, cwd=PACKAGE, check=True, stdout=subprocess.PIPE, text=True)
+    BIN.mkdir(exist_ok=True)
+    for line in built.stdout.splitlines():
+        message = json.loads(line)
+        executable = message.get("executable")
+        if executable and message["target"]["name"] in DAEMONS:
+            shutil.copy(executable, BIN)

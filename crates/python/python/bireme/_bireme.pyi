@@ -1,0 +1,264 @@
+"""The native half of Bireme: bytes in, bytes out. Nothing here pickles.
+
+Every call that waits lets other threads run meanwhile, and ends early with `KeyboardInterrupt` on Ctrl-C in the main
+thread. A session used after a fork raises `RuntimeError`. A lost connection is a `ConnectionError`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal, TypeAlias, TypedDict, final
+
+from typing_extensions import Buffer
+
+# ---- codecs of values -------------------------------------------------------------------------------------------------
+
+CODEC_RAW: Final = 1
+CODEC_UTF8: Final = 2
+CODEC_JSON: Final = 3
+CODEC_MSGPACK: Final = 4
+CODEC_ARROW_IPC: Final = 5
+CODEC_NPY: Final = 6
+CODEC_PICKLE5: Final = 7
+CODEC_CLOUDPICKLE: Final = 8
+CODEC_NONE: Final = 9
+
+# ---- states of tasks --------------------------------------------------------------------------------------------------
+
+PENDING: Final = 0
+FINISHED: Final = 1
+FAILED: Final = 2
+CANCELLED: Final = 3
+
+ARGS_BYTES: Final[int]
+"""Arguments up to this size ride with their task; `Session.submit` stores larger ones first."""
+
+__version__: Final[str]
+
+Task: TypeAlias = tuple[int, int]
+"""A submitted task: the number that `Session.submit` returned, and its place in that batch."""
+
+Buffers: TypeAlias = list[bytes | memoryview]
+"""Small buffers are `bytes`; large ones are read-only views of memory that is not copied."""
+
+Value: TypeAlias = tuple[int, Buffers]
+"""A codec and the buffers that it reads, in order. `CODEC_NONE` has no buffers."""
+
+class Error(TypedDict):
+    """Why a task failed. Every field is there; texts that are not known are empty."""
+
+    # cancelled, dependency, deserialize, input_lost, malformed, not_found, out_of_memory, process_died, reschedule,
+    # serialize, store, timeout, user, worker_lost or would_deadlock; and, of this side only, graph (the batch was refused)
+    # and fetch (the value exists and cannot be brought here).
+    kind: str
+    # Stable name: a reason of Bireme in capitals, or the name of the exception's class.
+    reason: str
+    message: str
+    traceback: str
+    language: str
+    worker: str
+    # Text of the attempt's number.
+    attempt: str
+    # Exit code and signal of the process, where one ended.
+    exit: tuple[int, int] | None
+    last_lines: list[str]
+    cause: Error | None
+    # The original exception.
+    opaque: Value | None
+
+class Failed(Exception):
+    """A task came to nothing: `args[0]` is why, as an `Error`; `args[1]` is the `Task`, or `None`."""
+
+class Refused(Exception):
+    """A command was not carried out: `args` is its stable reason and a line for people."""
+
+# ---- the client's side ------------------------------------------------------------------------------------------------
+
+@final
+class Object:
+    """A value that a session has put into the cluster. Dropping it releases it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+# One task of a batch: its key, unique in the batch (empty is none); the digest that `put_blob` returned; the pickle of
+# `(args, kwargs)` and its out-of-band buffers; its inputs in the order that the pickle numbers them, each an earlier index
+# of this batch, a task of an earlier batch, or an object; and what `options` returned (0 is: one cpu, runtime `python`).
+Submission: TypeAlias = tuple[
+    str,
+    bytes,
+    Buffer | Sequence[Buffer],
+    Sequence[int | Task | Object],
+    int,
+]
+
+@final
+class Session:
+    """A session with a cluster, on a thread of its own."""
+
+    def __init__(
+        self,
+        scheduler: str | None = None,
+        *,
+        token: str | None = None,
+        access_file: str | None = None,
+        name: str = "",
+        namespace: str | None = None,
+    ) -> None:
+        """Connects; what is not given comes from the environment and this user's access file.
+
+        Raises ConnectionError that names the address.
+        """
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def address(self) -> str:
+        """Of the scheduler."""
+
+    def options(
+        self,
+        *,
+        cpus: float = 1.0,
+        memory: int = 0,
+        resources: dict[str, float] | None = None,
+        retries: int = 0,
+        priority: int = 0,
+        workers: Sequence[str] = (),
+        allow_other_workers: bool = False,
+        timeout: float | None = None,
+        runtime: str = "python",
+    ) -> int:
+        """The number of a set of options for tasks; equal sets have one number. Memory in bytes, times in seconds."""
+
+    def put_blob(self, data: Buffer) -> bytes:
+        """Makes a function's pickle known to the cluster, once per session, and returns its digest."""
+
+    def put(self, codec: int, buffers: Sequence[Buffer], type_hint: str = "") -> Object:
+        """Stores a value in the cluster, where tasks can take it. The buffers must not change before it returns."""
+
+    def fetch(self, object: Object) -> Value: ...
+    def submit(
+        self, tasks: Sequence[Submission], *, name: str = "", keep: Sequence[int] | None = None
+    ) -> int:
+        """Submits a batch: one graph. Returns its number. Only the outputs of `keep` outlive their consumers, if given.
+
+        Buffers must be contiguous runs of plain bytes: use `pickle.PickleBuffer.raw`.
+        """
+
+    def state(self, graph: int, index: int) -> int: ...
+    def result(self, graph: int, index: int, timeout: float | None = None) -> Value:
+        """Waits for a task and returns its value. Raises Failed, or TimeoutError after so many seconds."""
+
+    def results(self, tasks: Sequence[Task], timeout: float | None = None) -> list[Value | Failed]:
+        """Waits for tasks and brings their values together; failures are in their places."""
+
+    def error(self, graph: int, index: int) -> Error | None:
+        """Why a task failed; None if it did not, or has not ended."""
+
+    def ends(self, timeout: float | None = None) -> list[tuple[int, int, int]]:
+        """Waits until tasks end, and returns those that ended since the last call: batch, place, state.
+
+        One thread calls it. An empty list is a timeout; ConnectionError means that nothing more will be heard.
+        """
+
+    def release(self, graph: int, indices: Sequence[int]) -> None:
+        """Gives up results, each once; does not wait. What still runs goes on.
+
+        A batch is forgotten when all of it is given up and nothing that is remembered takes a result of it.
+        """
+
+    def cancel(self, graph: int, indices: Sequence[int] = (), grace: float = 0.0) -> None:
+        """Cancels tasks and what depends on them; all of the batch if none are named."""
+
+    def retry(self, graph: int, indices: Sequence[int]) -> None:
+        """Tries tasks that failed or were cancelled again, and those that failed because of them."""
+
+    def close(self) -> None:
+        """Ends the session and drops what it submitted."""
+
+    def status(self) -> dict[str, Any]:
+        """How the cluster is: counts and the scheduler's own state."""
+
+    def workers(self) -> list[dict[str, Any]]:
+        """The workers, each with at least `number`, `name`, `address`, `cpus`, `memory` and `state`."""
+
+# ---- the executor's side ----------------------------------------------------------------------------------------------
+
+Argument: TypeAlias = Value | list["Argument"] | dict[str, "Argument"]
+"""An argument of a function that is named: a value, or a list or map of arguments."""
+
+@final
+class View:
+    """Memory that is not Python's, for reading: what large buffers are views of."""
+
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
+class Attempt:
+    """One execution of a task, as a worker gave it."""
+
+    @property
+    def id(self) -> str:
+        """The attempt's number as text."""
+    @property
+    def graph(self) -> int: ...
+    @property
+    def index(self) -> int: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def function(self) -> bytes | str:
+        """Digest of the function's pickle, to cache what it unpickles to; or its name, `module:function`."""
+
+    def code(self) -> bytes | memoryview:
+        """The pickle that `function` is the digest of."""
+
+    @property
+    def args(self) -> list[Argument]:
+        """One `CODEC_PICKLE5` value, `(args, kwargs)`, where the function has a digest; else plain arguments by position."""
+    @property
+    def named_args(self) -> dict[str, Argument]:
+        """Plain arguments by name, where the function is named."""
+    @property
+    def inputs(self) -> list[Value]:
+        """The inputs, in the order that the pickle of the arguments numbers them."""
+    @property
+    def outputs(self) -> int:
+        """How many outputs are awaited."""
+    @property
+    def labels(self) -> dict[str, str]: ...
+    @property
+    def environment(self) -> dict[str, str]: ...
+    @property
+    def directory(self) -> str | None: ...
+    @property
+    def cpus(self) -> float: ...
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that it may take; 0 is no limit."""
+    @property
+    def resources(self) -> dict[str, float]: ...
+    @property
+    def deadline(self) -> float | None:
+        """Seconds that it may run."""
+
+    def stop_asked(self) -> bool:
+        """Whether it is unwanted: then it had better return."""
+
+    def wait_stop(self, seconds: float) -> bool:
+        """Waits until it is unwanted, or for so long; whether it is."""
+
+# A value: codec, buffers, and the name of its type for people.
+Ok: TypeAlias = tuple[Literal["ok"], int, Sequence[Buffer], str]
+# `kind`, `reason`, `message` and `traceback` are required; `opaque` may be the pickled exception.
+Err: TypeAlias = tuple[Literal["error"], dict[str, Any]]
+
+def serve(handler: Callable[[Attempt], Ok | Err], *, slots: int = 1) -> None:
+    """Runs the attempts that the worker that started this process gives, one by one, until it says to leave.
+
+    `handler` runs on the calling thread, which must be the main one. What it raises is an `Err` of kind `user`. Raises
+    RuntimeError if this process was not started by a worker.
+    """

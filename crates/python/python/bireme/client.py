@@ -1,0 +1,470 @@
+"""The client: names and meanings are those of dask's, so that code moves by changing an import."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import sys
+import weakref
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from html import escape
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from . import fleet
+from ._bireme import Failed, Session
+from .cluster import LocalCluster
+from .future import Future, futures_in
+from .keys import keys_of_map
+from .link import Known, Link
+from .task import Key
+from .units import seconds
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from typing_extensions import Self
+
+T = TypeVar("T")
+
+#: Arguments that all calls of a `map` share are stored once beyond this size, in bytes.
+_SHARED_BYTES = 4096
+
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+_default: list[weakref.ref[Client]] = []
+
+
+class Client:
+    """A program's way into a cluster.
+
+    Without an address it goes where `BIREME_SCHEDULER` or this user's access file says, and where there is neither it
+    starts a cluster of its own, which ends with it. With `asynchronous=True` whatever would wait returns something to
+    await.
+    """
+
+    def __init__(
+        self,
+        address: str | LocalCluster | None = None,
+        timeout: float | str | None = None,
+        set_as_default: bool = True,
+        scheduler_file: str | os.PathLike[str] | None = None,
+        asynchronous: bool = False,
+        name: str | None = None,
+        *,
+        token: str | None = None,
+        namespace: str | None = None,
+        **cluster: Any,
+    ) -> None:
+        """Connects. `scheduler_file` is an access file; further arguments are those of the cluster that it starts."""
+        self.asynchronous = asynchronous
+        self.name = name or ""
+        self._owner = os.getpid()
+        self._own_cluster: LocalCluster | None = None
+        self.cluster = address if isinstance(address, LocalCluster) else None
+        if self.cluster is None and not scheduler_file and (cluster or (address is None and not _is_known())):
+            self.cluster = self._own_cluster = LocalCluster(**cluster)
+        if self.cluster is not None:
+            address, scheduler_file = None, self.cluster.access_file
+        self._link = self._connect(address, scheduler_file, token, namespace)
+        self._is_closed = False
+        self._dask_config: Any = None
+        _clients.add(self)
+        if set_as_default:
+            self.as_default()
+
+    def _connect(
+        self, address: Any, access_file: str | os.PathLike[str] | None, token: str | None, namespace: str | None
+    ) -> Link:
+        file = None if access_file is None else os.fspath(access_file)
+        if isinstance(address, str):
+            address = address.replace("tcp://", "http://", 1)
+            address = address if "://" in address else f"http://{address}"
+        try:
+            session = Session(address, token=token, access_file=file, name=self.name, namespace=namespace)
+        except BaseException:
+            if self._own_cluster is not None:
+                self._own_cluster.close()
+            raise
+        return Link(session)
+
+    # ---- calls ----------------------------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        func: Callable[..., T],
+        *args: Any,
+        key: Key = None,
+        workers: str | Iterable[str] | None = None,
+        resources: Mapping[str, Any] | None = None,
+        retries: int | None = None,
+        priority: int = 0,
+        fifo_timeout: Any = None,
+        allow_other_workers: bool = False,
+        actor: bool = False,
+        actors: bool = False,
+        pure: bool = True,
+        timeout: float | str | None = None,
+        **kwargs: Any,
+    ) -> Future[T]:
+        """Calls `func(*args, **kwargs)` in the cluster.
+
+        Futures among the arguments, at any depth, become their values. A pure call that equals one that this client holds
+        a future of is not made again. `timeout` is how long an attempt may run.
+        """
+        _refuse_actors(actor or actors)
+        _check_callable(func)
+        link = self._live()
+        options = link.options.number(
+            workers=workers,
+            resources=resources,
+            retries=retries,
+            priority=priority,
+            allow_other_workers=allow_other_workers,
+            timeout=timeout,
+        )
+        return Future(self, link.call(func, args, kwargs, key=key, pure=pure, options=options))
+
+    def map(
+        self,
+        func: Callable[..., T],
+        *iterables: Iterable[Any],
+        key: str | Sequence[Key] | None = None,
+        workers: str | Iterable[str] | None = None,
+        retries: int | None = None,
+        resources: Mapping[str, Any] | None = None,
+        priority: int = 0,
+        allow_other_workers: bool = False,
+        fifo_timeout: Any = None,
+        actor: bool = False,
+        actors: bool = False,
+        pure: bool = True,
+        batch_size: int | None = None,
+        timeout: float | str | None = None,
+        **kwargs: Any,
+    ) -> list[Future[T]]:
+        """Calls `func` once for each set of arguments, as the built-in `map` does. `batch_size` calls are sent at once."""
+        _refuse_actors(actor or actors)
+        _check_callable(func)
+        link = self._live()
+        options = link.options.number(
+            workers=workers,
+            resources=resources,
+            retries=retries,
+            priority=priority,
+            allow_other_workers=allow_other_workers,
+            timeout=timeout,
+        )
+        calls = list(zip(*iterables, strict=False))
+        key_of = keys_of_map(key, len(calls))
+        kwargs = self._shared(kwargs)
+        futures: list[Future[T]] = []
+        for n, args in enumerate(calls):
+            futures.append(Future(self, link.call(func, args, kwargs, key=key_of(n), pure=pure, options=options)))
+            if batch_size and len(futures) % batch_size == 0:
+                link.submitter.flush()
+        link.submitter.flush()
+        return futures
+
+    def scatter(
+        self,
+        data: Any,
+        workers: Any = None,
+        broadcast: bool | int = False,
+        direct: bool | None = None,
+        hash: bool = True,
+        timeout: float | str | None = None,
+    ) -> Any:
+        """Puts values into the cluster: a list of them gives a list of futures, a dictionary one of futures by the same
+        keys, anything else one future. Equal values are kept once if `hash`. Every worker takes a copy when its first
+        task needs it, with or without `broadcast`.
+        """
+        return self._sync(self._scatter, data, hash)
+
+    def gather(self, futures: Any, errors: Literal["raise", "skip"] = "raise", direct: bool | None = None) -> Any:
+        """Waits for futures, in lists, tuples, sets and dictionaries at any depth, and puts their values in their places.
+
+        What went wrong is raised, or with `errors="skip"` left out of lists.
+        """
+        if errors not in ("raise", "skip"):
+            raise ValueError(f"errors is {errors!r}; give 'raise' or 'skip'")
+        return self._sync(self._gather, futures, errors)
+
+    def cancel(self, futures: Any, force: bool = False, reason: str | None = None, msg: str | None = None) -> Any:
+        """Cancels tasks and whatever depends on them."""
+        return self._sync(self._cancel, futures_in(futures))
+
+    # ---- dask collections -----------------------------------------------------------------------------------------
+
+    def get(self, dsk: Any, keys: Any, sync: bool = True, **options: Any) -> Any:
+        """Computes keys of a dask graph; made for `dask.config.set(scheduler=client.get)`."""
+        from . import dask
+
+        return dask.get(self, dsk, keys, sync=sync, **options)
+
+    def compute(self, collections: Any, sync: bool = False, optimize_graph: bool = True, **options: Any) -> Any:
+        """Computes dask collections. Returns a future for each, or their values if `sync`."""
+        from . import dask
+
+        futures = dask.compute(self, collections, optimize_graph=optimize_graph, **options)
+        return self.gather(futures) if sync else futures
+
+    def persist(self, collections: Any, optimize_graph: bool = True, **options: Any) -> Any:
+        """Starts to compute dask collections, and returns the same collections, made of futures."""
+        from . import dask
+
+        return dask.persist(self, collections, optimize_graph=optimize_graph, **options)
+
+    # ---- the cluster ----------------------------------------------------------------------------------------------
+
+    def scheduler_info(self, n_workers: int = -1) -> Any:
+        """The scheduler's address and its workers, by their addresses."""
+        return self._sync(fleet.scheduler_info, self._live().session, n_workers)
+
+    def nthreads(self, workers: Iterable[str] | None = None) -> Any:
+        """How many cpus the workers have, by their addresses."""
+        return self._sync(fleet.nthreads, self._live().session, workers)
+
+    def ncores(self, workers: Iterable[str] | None = None) -> Any:
+        """Another name of `nthreads`."""
+        return self.nthreads(workers)
+
+    def wait_for_workers(self, n_workers: int = 1, timeout: float | str | None = None) -> Any:
+        """Waits until the cluster has so many workers."""
+        return self._sync(fleet.wait_for_workers, self._live().session, n_workers, seconds(timeout))
+
+    def run(
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        workers: Iterable[str] | None = None,
+        wait: bool = True,
+        on_error: Literal["raise", "return", "ignore"] = "raise",
+        **kwargs: Any,
+    ) -> Any:
+        """Calls a function once on every worker, and returns the results by the workers' addresses."""
+        return self._sync(fleet.run, self, function, args, kwargs, workers, wait, on_error)
+
+    def get_executor(self, **options: Any) -> Executor:
+        """An executor as in `concurrent.futures`, whose calls are tasks with these options."""
+        from .executor_api import ClusterExecutor
+
+        return ClusterExecutor(self, **options)
+
+    # ---- life -----------------------------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> str:
+        """`running` or `closed`."""
+        return "closed" if self._is_closed else "running"
+
+    @property
+    def scheduler_address(self) -> str:
+        """Where the scheduler is."""
+        return self._link.session.address
+
+    @classmethod
+    def current(cls, allow_global: bool = True) -> Client:
+        """The client that was made last and is open. Raises ValueError where there is none."""
+        while _default:
+            client = _default[-1]()
+            if client is not None and not client._is_closed and client._owner == os.getpid():
+                return client
+            _default.pop()
+        raise ValueError("there is no client; make one with bireme.Client()")
+
+    def as_default(self) -> None:
+        """Makes it the client that `current` finds, and where they are loaded the one that dask computes with and that is
+        joblib's backend `bireme`.
+        """
+        _default.append(weakref.ref(self))
+        if "dask" in sys.modules:
+            from . import dask
+
+            self._dask_config = dask.use(self)
+        if "joblib" in sys.modules:
+            from . import joblib
+
+            joblib.register()
+
+    def close(self, timeout: float | str | None = None) -> Any:
+        """Ends the session and the cluster that it started. Its tasks are dropped."""
+        return self._sync(self._close)
+
+    def shutdown(self) -> Any:
+        """Closes, and ends the local cluster that it was given, too."""
+        return self._sync(self._shutdown)
+
+    def __enter__(self) -> Self:
+        if self.asynchronous:
+            raise TypeError("this client is asynchronous; write `async with`")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, behind: TracebackType | None
+    ) -> None:
+        self._close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *raised: Any) -> None:
+        await asyncio.to_thread(self._close)
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        async def itself() -> Self:
+            return self
+
+        return itself().__await__()
+
+    def __repr__(self) -> str:
+        if self._is_closed:
+            return f"<Client: {self.scheduler_address}, closed>"
+        workers = self._link.session.workers()
+        return f"<Client: {self.scheduler_address}, {len(workers)} workers, {fleet.cpus_of(workers):g} cpus>"
+
+    def _repr_html_(self) -> str:
+        if self._is_closed:
+            return f"<b>Client</b> <code>{escape(self.scheduler_address)}</code>, closed"
+        return fleet.table(self.scheduler_address, self._link.session.workers())
+
+    # ---- within the package ---------------------------------------------------------------------------------------
+
+    def _live(self) -> Link:
+        if self._is_closed:
+            raise RuntimeError("the client is closed; make a new one")
+        if os.getpid() != self._owner:
+            raise RuntimeError("this client belongs to the process that forked this one; make a new one here")
+        return self._link
+
+    def _sync(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Calls a function that waits, or of an asynchronous client returns something to await that does."""
+        return asyncio.to_thread(function, *args) if self.asynchronous else function(*args)
+
+    def _status(self, task: Known) -> str:
+        return self._link.status(task)
+
+    def _result(self, task: Known, timeout: float | str | None) -> Any:
+        return self._live().result(task, seconds(timeout))
+
+    def _exception(self, task: Known, timeout: float | str | None) -> BaseException | None:
+        return self._live().error(task, seconds(timeout))
+
+    def _watch(self, task: Known, call: Callable[[], object]) -> None:
+        self._live().watch(task, call)
+
+    def _call_back(self, callback: Callable[[Future[Any]], object], future: Future[Any]) -> None:
+        self._link.call_back(callback, future)
+
+    def _gather(self, futures: Any, errors: str) -> Any:
+        link = self._live()
+        if isinstance(futures, Future):
+            return link.result(futures.task, None)
+        found = futures_in(futures) if not _is_flat(futures) else futures
+        tasks = [future.task for future in found]
+        values = dict(zip(map(id, tasks), link.results(tasks), strict=True))
+        skips = errors == "skip"
+
+        def fill(future: Future[Any]) -> Any:
+            return link.taken(future.task, values[id(future.task)])
+
+        def is_skipped(future: Future[Any]) -> bool:
+            return skips and isinstance(values[id(future.task)], Failed)
+
+        return _filled(futures, fill, is_skipped)
+
+    def _scatter(self, data: Any, hashed: bool) -> Any:
+        link = self._live()
+        if isinstance(data, dict):
+            return {key: Future(self, link.store(value, key)) for key, value in data.items()}
+        if isinstance(data, (list, tuple, set, frozenset)):
+            return type(data)(Future(self, link.store(value, None, hashed)) for value in data)
+        return Future(self, link.store(data, None, hashed))
+
+    def _shared(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Named arguments of many calls, the large ones of which are stored once."""
+        return {
+            name: self._scatter(value, True) if _is_large(value) else value for name, value in kwargs.items()
+        }
+
+    def _cancel(self, futures: Sequence[Future[Any]]) -> None:
+        self._live().cancel([future.task for future in futures])
+
+    def _close(self) -> None:
+        if self._is_closed or os.getpid() != self._owner:
+            return
+        self._is_closed = True
+        if self._dask_config is not None:
+            self._dask_config()
+        self._link.close()
+        if self._own_cluster is not None:
+            self._own_cluster.close()
+
+    def _shutdown(self) -> None:
+        self._close()
+        if self.cluster is not None and not self.cluster.is_closed:
+            self.cluster.close()
+
+
+def get_client(address: str | None = None, timeout: float | str | None = None) -> Client:
+    """The client that was made last, or a new one where there is none, or it is of another address."""
+    try:
+        client = Client.current()
+    except ValueError:
+        return Client(address, timeout)
+    return client if address in (None, client.scheduler_address) else Client(address, timeout)
+
+
+def _is_known() -> bool:
+    """Whether the environment or an access file says where a cluster is."""
+    if os.environ.get("BIREME_SCHEDULER") or os.environ.get("BIREME_ACCESS_FILE"):
+        return True
+    directory = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    return os.path.exists(os.path.join(directory, "bireme", "access.toml"))
+
+
+def _check_callable(function: object) -> None:
+    if not callable(function):
+        raise TypeError(f"the first argument is a {type(function).__name__}; give a function and then its arguments")
+
+
+def _refuse_actors(wanted: bool) -> None:
+    if wanted:
+        raise ValueError("actor=True is not supported: this client runs tasks alone")
+
+
+def _is_flat(value: object) -> bool:
+    return isinstance(value, list) and all(type(part) is Future for part in value)
+
+
+def _is_large(value: object) -> bool:
+    size = getattr(value, "nbytes", None)
+    if size is None:
+        size = len(value) if isinstance(value, (bytes, bytearray, str)) else 0
+    return isinstance(size, int) and size > _SHARED_BYTES
+
+
+def _filled(part: Any, fill: Callable[[Future[Any]], Any], is_skipped: Callable[[Future[Any]], bool]) -> Any:
+    """The same containers, with values in the places of futures, and without those that are skipped."""
+
+    def is_left(value: Any) -> bool:
+        return not (isinstance(value, Future) and is_skipped(value))
+
+    def filled(value: Any) -> Any:
+        return _filled(value, fill, is_skipped)
+
+    if isinstance(part, Future):
+        return fill(part)
+    if isinstance(part, dict):
+        return {key: filled(value) for key, value in part.items() if is_left(value)}
+    if isinstance(part, tuple) and hasattr(part, "_fields"):
+        return type(part)(*map(filled, part))
+    if isinstance(part, (list, tuple, set, frozenset)):
+        return type(part)(filled(value) for value in part if is_left(value))
+    return part
+
+
+@atexit.register
+def _close_all() -> None:
+    for client in list(_clients):
+        client._close()

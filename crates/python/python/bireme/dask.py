@@ -1,0 +1,288 @@
+"""dask collections on a cluster: each task of a dask graph is a task here, and all of a graph are sent at once.
+
+Today's dask hands over an expression; before, it was a mapping of keys to tasks. Both become a mapping of keys to
+nodes: tasks to run, data, and other names of keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from graphlib import TopologicalSorter
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import dask.config
+from dask._task_spec import Alias, DataNode, GraphNode, convert_legacy_graph
+from dask.base import collections_to_expr, is_dask_collection
+from dask.core import flatten
+from dask.order import order
+from dask.sizeof import sizeof
+from dask.utils import ensure_dict
+
+from .future import Future
+from .link import Known, Link
+from .serialize import encode_pickle, load_input
+from .task import Key, Stored, Task
+
+if TYPE_CHECKING:
+    from ._bireme import Object, Submission
+    from .client import Client
+
+#: Data of a graph travels within the tasks that take it up to this size, in bytes; what is larger is stored first.
+_INLINE_BYTES = 4096
+#: Graphs of more tasks are sent in the order of their dependencies alone: a better order costs more than it saves.
+_ORDER_TASKS = 100_000
+#: The annotations of dask that say something about how a task is treated.
+_ANNOTATIONS = ("workers", "allow_other_workers", "resources", "retries", "priority")
+
+Nodes: TypeAlias = dict[Key, GraphNode]
+
+
+def get(client: Client, dsk: Any, keys: Any, sync: bool = True, **options: Any) -> Any:
+    """Computes keys, in lists at any depth, and returns their values in the same lists; their futures unless `sync`."""
+    if sync:
+        return client._sync(_get, client, dsk, keys, options)
+    futures = submit(client, dsk, _all_keys(keys), options)
+    return _in_places(keys, futures.__getitem__)
+
+
+def compute(
+    client: Client, collections: Any, optimize_graph: bool = True, traverse: bool = True, **options: Any
+) -> Any:
+    """A future for each collection; what is none stays what it is."""
+    from dask._expr import FinalizeCompute
+
+    if not isinstance(collections, (list, tuple, set, frozenset)):
+        return compute(client, [collections], optimize_graph, traverse, **options)[0]
+    items = [_delayed(item) if traverse else item for item in collections]
+    wanted = [item for item in items if is_dask_collection(item)]
+    if not wanted:
+        return items
+    expression = FinalizeCompute(collections_to_expr(wanted, optimize_graph)).optimize()
+    names = list(flatten(expression.__dask_keys__()))
+    futures = submit(client, expression, names, options)
+    rest = iter(names)
+    return [futures[next(rest)] if is_dask_collection(item) else item for item in items]
+
+
+def persist(client: Client, collections: Any, optimize_graph: bool = True, **options: Any) -> Any:
+    """The same collections, whose partitions are futures."""
+    if not isinstance(collections, (list, tuple, set, frozenset)):
+        return persist(client, [collections], optimize_graph, **options)[0]
+    items = list(collections)
+    expression = collections_to_expr(items, optimize_graph).optimize()
+    keys = [list(flatten(part)) for part in expression.__dask_keys__()]
+    futures = submit(client, expression, [key for part in keys for key in part], options)
+    rebuilt = []
+    for item, its in zip(items, keys, strict=True):
+        rebuild, arguments = item.__dask_postpersist__()
+        rebuilt.append(rebuild({key: futures[key] for key in its}, *arguments))
+    return rebuilt
+
+
+def use(client: Client) -> Callable[[], None]:
+    """Lets collections be computed by this client unless told otherwise. Returns what undoes it."""
+    before = dask.config.set(scheduler=client.get)
+    return lambda: before.__exit__(None, None, None)
+
+
+def submit(client: Client, dsk: Any, keys: Iterable[Key], options: Mapping[str, Any]) -> dict[Key, Future[Any]]:
+    """Sends what these keys need, and returns their futures."""
+    link = client._live()
+    nodes, annotations = _nodes(dsk)
+    wanted = list(dict.fromkeys(keys))
+    sender = _Sender(link, nodes, _Treatment(link, options, annotations))
+    found = sender.send(wanted)
+    return {key: Future(client, found[key]) for key in wanted}
+
+
+def _get(client: Client, dsk: Any, keys: Any, options: Mapping[str, Any]) -> Any:
+    futures = submit(client, dsk, _all_keys(keys), options)
+    values = client._gather(list(futures.values()), "raise")
+    return _in_places(keys, dict(zip(futures, values, strict=True)).__getitem__)
+
+
+class _Sender:
+    """Turns the nodes of one graph into the tasks of one."""
+
+    def __init__(self, link: Link, nodes: Nodes, treatment: _Treatment) -> None:
+        self._link = link
+        self._nodes = nodes
+        self._treatment = treatment
+        self._function = link.functions.digest(run_node)
+        self._rows: list[Submission] = []
+        self._indices: dict[Key, int] = {}
+        self._stored: dict[Key, Stored] = {}
+        # Held here, so that what was found stays until the graph is sent.
+        self._known: dict[Key, Known | None] = {}
+
+    def send(self, keys: list[Key]) -> dict[Key, Known]:
+        """Sends what the keys need, and says what each of them is."""
+        targets = {key: self._target(key) for key in keys}
+        found: dict[Key, Known] = {}
+        for key in targets.values():
+            known = self._find(key)
+            if known is not None:
+                found[key] = known
+        for key in self._needed([key for key in targets.values() if key not in found]):
+            self._add(key)
+        kept = {key: self._indices[key] for key in targets.values() if key in self._indices}
+        if kept:
+            found |= self._submit(kept)
+        for key in targets.values():
+            if key not in found:
+                found[key] = self._store(key)
+        return {key: found[target] for key, target in targets.items()}
+
+    def _submit(self, kept: dict[Key, int]) -> dict[Key, Known]:
+        name = str(next(iter(kept)))[:64]
+        batch = self._link.submitter.send_graph(self._rows, sorted(kept.values()), name)
+        tasks: dict[Key, Known] = {key: Task(key, batch, index) for key, index in kept.items()}
+        self._link.known.update(tasks)
+        return tasks
+
+    def _needed(self, keys: list[Key]) -> list[Key]:
+        """The keys of the tasks to run, each behind what it takes, in the order that dask thinks frugal of memory."""
+        nodes: Nodes = {}
+        rest = list(keys)
+        while rest:
+            key = rest.pop()
+            node = self._nodes.get(key)
+            if key in nodes or node is None or (self._find(key) is not None and not isinstance(node, Alias)):
+                continue
+            nodes[key] = node
+            rest.extend(node.dependencies)
+        dependencies = {key: {other for other in node.dependencies if other in nodes} for key, node in nodes.items()}
+        if len(nodes) > _ORDER_TASKS:
+            ordered = list(TopologicalSorter(dependencies).static_order())
+        else:
+            ordered = sorted(nodes, key=order(nodes, dependencies=dependencies).__getitem__)
+        return [key for key in ordered if not isinstance(nodes[key], (Alias, DataNode))]
+
+    def _add(self, key: Key) -> None:
+        node = self._nodes[key]
+        inputs: list[int | tuple[int, int] | Object] = []
+        places: dict[int, int] = {}
+        values: dict[Key, Any] = {}
+        for dependency in node.dependencies:
+            values[dependency] = self._value(self._target(dependency), inputs)
+
+        def number(future: Future[Any]) -> int:
+            task = future.task
+            if id(task) not in places:
+                places[id(task)] = len(inputs)
+                inputs.append(self._input(task))
+            return places[id(task)]
+
+        buffers = encode_pickle(((node, values), {}), f"the task {key}", number).buffers
+        self._indices[key] = len(self._rows)
+        self._rows.append((str(key), self._function, buffers, inputs, self._treatment.options(key)))
+
+    def _value(self, key: Key, inputs: list[int | tuple[int, int] | Object]) -> Any:
+        """What stands for a dependency in the arguments of a task: an input, or data itself."""
+        index = self._indices.get(key)
+        if index is not None:
+            inputs.append(index)
+        elif (known := self._find(key)) is not None:
+            inputs.append(self._input(known))
+        elif not isinstance(node := self._nodes.get(key), DataNode):
+            raise KeyError(f"the graph needs {key!r}, which is neither in it nor a future of this client")
+        elif sizeof(node.value) <= _INLINE_BYTES:
+            return node.value
+        else:
+            inputs.append(self._store(key).object)
+        return _Input(len(inputs) - 1)
+
+    def _input(self, known: Known) -> tuple[int, int] | Object:
+        if isinstance(known, Stored):
+            return known.object
+        self._link.send(known)
+        return known.place
+
+    def _store(self, key: Key) -> Stored:
+        if key not in self._stored:
+            node = self._nodes.get(key)
+            if not isinstance(node, DataNode):
+                raise KeyError(f"{key!r} is neither in the graph nor a future of this client")
+            self._stored[key] = self._link.store(node.value, key)
+        return self._stored[key]
+
+    def _find(self, key: Key) -> Known | None:
+        """What this client has of a key already."""
+        if key not in self._known:
+            self._known[key] = self._link.find(key)
+        return self._known[key]
+
+    def _target(self, key: Key) -> Key:
+        """The key that has the value which this one only is another name of."""
+        node = self._nodes.get(key)
+        while isinstance(node, Alias) and node.target != key:
+            key = node.target
+            node = self._nodes.get(key)
+        return key
+
+
+class _Treatment:
+    """How the tasks of one graph are treated: as the call says, and the annotations of each."""
+
+    def __init__(self, link: Link, options: Mapping[str, Any], annotations: Mapping[str, Any]) -> None:
+        self._link = link
+        self._options = {name: value for name, value in options.items() if name in _ANNOTATIONS and value is not None}
+        self._annotations = {name: annotations[name] for name in _ANNOTATIONS if annotations.get(name)}
+        self._plain = link.options.number(**self._options)
+
+    def options(self, key: Key) -> int:
+        """The number of a task's options."""
+        own = {name: by_key[key] for name, by_key in self._annotations.items() if key in by_key}
+        return self._link.options.number(**{**self._options, **own}) if own else self._plain
+
+
+class _Input:
+    """Stands in arguments for the value of an input."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __reduce__(self) -> tuple[Callable[[int], object], tuple[int]]:
+        return load_input, (self.number,)
+
+
+def run_node(node: Callable[[Mapping[Key, Any]], Any], values: Mapping[Key, Any]) -> Any:
+    """What runs on a worker: a node of a dask graph, with the values of those that it takes."""
+    return node(values)
+
+
+def _nodes(dsk: Any) -> tuple[Nodes, Mapping[str, Any]]:
+    """The nodes of a graph in whatever form, and its annotations by kind and key."""
+    graph = dsk.__dask_graph__() if hasattr(dsk, "__dask_graph__") else dsk
+    annotated = dsk if hasattr(dsk, "__dask_annotations__") else None
+    annotations = annotated.__dask_annotations__() if annotated is not None else _of_layers(graph)
+    return convert_legacy_graph(ensure_dict(graph)), annotations
+
+
+def _of_layers(graph: Any) -> Mapping[str, Any]:
+    """The annotations of the layers of a graph that has some."""
+    found: dict[str, dict[Key, Any]] = {}
+    for layer in getattr(graph, "layers", {}).values():
+        for name, value in (getattr(layer, "annotations", None) or {}).items():
+            found.setdefault(name, {}).update({key: value(key) if callable(value) else value for key in layer})
+    return found
+
+
+def _delayed(item: Any) -> Any:
+    """Collections within containers are computed as one."""
+    if isinstance(item, (list, set, tuple, dict, Iterator)):
+        from dask.delayed import delayed
+
+        return delayed(item)
+    return item
+
+
+def _all_keys(keys: Any) -> list[Key]:
+    return list(flatten(keys)) if isinstance(keys, list) else [keys]
+
+
+def _in_places(keys: Any, value: Callable[[Key], Any]) -> Any:
+    """The same lists, with something in the place of each key."""
+    return [_in_places(part, value) for part in keys] if isinstance(keys, list) else value(keys)

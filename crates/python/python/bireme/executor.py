@@ -1,0 +1,153 @@
+"""The executor process: `python -m bireme.executor`, started by a worker.
+
+It runs one task after the other on its main thread, where signals arrive. Whatever a task does to the process ends only
+that task: the worker starts another process. Whatever a task raises, returns or prints is made readable here.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from typing import TYPE_CHECKING, Any, cast
+
+from . import worker_api
+from .calls import Functions, read_call
+from .errors import Reschedule, describe
+from .interrupts import Interrupts
+from .serialize import DecodeError, EncodeError, encode
+
+if TYPE_CHECKING:
+    from ._bireme import Attempt, Err, Ok
+
+#: Longest name of a result's type, in characters.
+_HINT_CHARACTERS = 200
+
+
+class Executor:
+    """Runs attempts."""
+
+    def __init__(self, interrupts: Interrupts) -> None:
+        self._functions = Functions()
+        self._interrupts = interrupts
+        self._pid = os.getpid()
+
+    def run(self, attempt: Attempt) -> Ok | Err:
+        """Runs an attempt to its end, whatever that is."""
+        worker_api.enter(attempt)
+        try:
+            variables, directory = attempt.environment, attempt.directory
+            if not variables and directory is None:
+                return self._run(attempt)
+            with _surroundings(variables, directory):
+                return self._run(attempt)
+        except BaseException as error:
+            return _failed(error)
+        finally:
+            worker_api.enter(None)
+            _flush()
+            if os.getpid() != self._pid:
+                os._exit(0)  # The task forked, and this is the child, which has nobody to tell.
+
+    def _run(self, attempt: Attempt) -> Ok | Err:
+        try:
+            function, args, kwargs = read_call(attempt, self._functions)
+        except LookupError as error:
+            return _failed(error, "not_found")
+        except Exception as error:
+            return _failed(error, "deserialize")
+        try:
+            result = self._call(attempt, function, args, kwargs)
+        except Reschedule as error:
+            return _failed(error, "reschedule")
+        except BaseException as error:
+            return _failed(error)
+        try:
+            return _finished(result, attempt.key)
+        except Exception as error:
+            return _failed(error, "serialize")
+
+    def _call(self, attempt: Attempt, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        self._interrupts.running = attempt
+        try:
+            result = function(*args, **kwargs)
+            if isinstance(result, CoroutineType):
+                import asyncio
+
+                result = asyncio.run(result)
+            return result
+        finally:
+            self._interrupts.running = None
+
+
+def _finished(result: object, key: str) -> Ok:
+    what = f"the result of {key!r}"
+    if isinstance(result, (GeneratorType, AsyncGeneratorType)):
+        sort = "a generator" if isinstance(result, GeneratorType) else "an asynchronous generator"
+        raise EncodeError(f"{what} is {sort}, which cannot leave its process; return a list of its items: list(...)")
+    codec, buffers = encode(result, what)
+    kind = type(result)
+    hint = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return "ok", int(codec), buffers, hint[:_HINT_CHARACTERS]
+
+
+def _failed(error: BaseException, kind: str = "user") -> Err:
+    described = describe(error, kind, __file__)
+    if isinstance(error, DecodeError) and error.module is not None:
+        described["reason"] = "ModuleNotFoundError"
+    return "error", described
+
+
+@contextmanager
+def _surroundings(variables: dict[str, str], directory: str | None) -> Iterator[None]:
+    """The variables and the directory that a task sees."""
+    before = {name: os.environ.get(name) for name in variables}
+    origin = os.getcwd()
+    os.environ.update(variables)
+    try:
+        if directory is not None:
+            os.chdir(directory)
+        yield
+    finally:
+        os.chdir(origin)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except Exception:
+        pass  # The task has closed one of them, or put something else in its place.
+
+
+def main() -> None:
+    """Runs what the worker gives until it says to leave."""
+    from ._bireme import serve
+
+    # A process that dies says where it was.
+    faulthandler.enable()
+    # What was printed before a crash is not lost with the buffer.
+    cast(Any, sys.stdout).reconfigure(line_buffering=True)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    interrupts = Interrupts()
+    interrupts.install()
+    serve(Executor(interrupts).run)
+
+
+if __name__ == "__main__":
+    # Not the copy of this file that is called `__main__`: tasks see the module of that name as theirs.
+    from bireme.executor import main as start
+
+    try:
+        start()
+    except RuntimeError as problem:
+        sys.exit(f"bireme.executor: {problem}")

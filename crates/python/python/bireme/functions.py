@@ -1,0 +1,46 @@
+"""Functions on their way to the cluster: each is pickled once, uploaded once, and known by its digest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from .serialize import encode_function
+
+if TYPE_CHECKING:
+    from ._bireme import Session
+
+
+class Functions:
+    """The functions that the cluster knows of one session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._digests: WeakKeyDictionary[Callable[..., Any], bytes] = WeakKeyDictionary()
+
+    def digest(self, function: Callable[..., Any]) -> bytes:
+        """The digest by which tasks name a function, which is uploaded the first time."""
+        try:
+            known = self._digests.get(function)
+        except TypeError:
+            # Neither hashable nor weakly referable, such as a method of a list: equal pickles are still one blob.
+            return self._upload(function)
+        if known is None:
+            known = self._upload(function)
+            try:
+                self._digests[function] = known
+            except TypeError:
+                pass
+        return known
+
+    def _upload(self, function: Callable[..., Any]) -> bytes:
+        return self._session.put_blob(encode_function(function, f"the function {name_of(function)}"))
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """A short name for people, the first part of keys."""
+    while hasattr(function, "func"):
+        function = function.func
+    name = getattr(function, "__name__", None) or type(function).__name__
+    return "lambda" if name == "<lambda>" else str(name)[:64]

@@ -1,0 +1,81 @@
+//! What the scheduler tells of the cluster, as plain dictionaries.
+
+use bireme_client::{ClusterStatus, WorkerStatus};
+use bireme_core::graph::TaskState;
+use bireme_core::resources::Resources;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::options::amount;
+
+/// How the cluster is.
+pub(crate) fn status<'py>(py: Python<'py>, status: &ClusterStatus) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("address", &status.address)?;
+    dict.set_item("cluster", status.cluster.map(|cluster| cluster.to_string()))?;
+    dict.set_item("epoch", status.epoch.0)?;
+    dict.set_item("version", &status.version)?;
+    dict.set_item("uptime", status.uptime.to_std().as_secs_f64())?;
+    dict.set_item("durable", status.durable)?;
+    dict.set_item("workers", status.workers)?;
+    dict.set_item("sessions", status.sessions)?;
+    dict.set_item("graphs", status.graphs)?;
+    dict.set_item("open_graphs", status.open_graphs)?;
+    let tasks = PyDict::new(py);
+    for state in TaskState::ALL {
+        tasks.set_item(state.name(), status.tasks.of(state))?;
+    }
+    dict.set_item("tasks", tasks)?;
+    dict.set_item("resources", resources(py, &status.resources)?)?;
+    dict.set_item("free", resources(py, &status.free)?)?;
+    dict.set_item("warnings", &status.warnings)?;
+    Ok(dict)
+}
+
+/// How a worker is.
+pub(crate) fn worker<'py>(py: Python<'py>, worker: &WorkerStatus) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("number", worker.worker.0)?;
+    dict.set_item("name", &worker.name)?;
+    dict.set_item("state", worker.state)?;
+    dict.set_item("reason", &worker.reason)?;
+    dict.set_item("address", worker.addresses.first())?;
+    dict.set_item("addresses", &worker.addresses)?;
+    dict.set_item("cpus", amount(worker.resources.cpu_units))?;
+    dict.set_item("memory", worker.resources.memory_bytes)?;
+    dict.set_item("resources", resources(py, &worker.resources)?)?;
+    dict.set_item("free", resources(py, &worker.free)?)?;
+    dict.set_item("running", worker.running)?;
+    dict.set_item("sent", worker.sent)?;
+    dict.set_item("objects", worker.objects)?;
+    dict.set_item("stored_bytes", worker.stored_bytes)?;
+    dict.set_item("spilled_bytes", worker.spilled_bytes)?;
+    dict.set_item("resident_bytes", worker.resident_bytes)?;
+    dict.set_item("cpu_percent", worker.cpu_percent)?;
+    dict.set_item("loop_lag", worker.loop_lag.to_std().as_secs_f64())?;
+    dict.set_item("silent", worker.silent.to_std().as_secs_f64())?;
+    dict.set_item("labels", labels(py, &worker.labels)?)?;
+    dict.set_item("runtimes", &worker.runtimes)?;
+    dict.set_item("version", &worker.version)?;
+    dict.set_item("machine", &worker.machine)?;
+    dict.set_item("age", worker.age.to_std().as_secs_f64())?;
+    Ok(dict)
+}
+
+/// Pairs as a dictionary.
+pub(crate) fn labels<'py>(
+    py: Python<'py>,
+    labels: &[(String, String)],
+) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    labels.iter().try_for_each(|(name, value)| dict.set_item(name, value))?;
+    Ok(dict)
+}
+
+fn resources<'py>(py: Python<'py>, resources: &Resources) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("cpus", amount(resources.cpu_units))?;
+    dict.set_item("memory", resources.memory_bytes)?;
+    resources.others().try_for_each(|(name, units)| dict.set_item(name, amount(units)))?;
+    Ok(dict)
+}

@@ -1,0 +1,119 @@
+//! An executor process: attempts are run by a function of Python's.
+
+use bireme_core::{Codec, ErrorClass, TaskError, Value};
+use bireme_executor::{Attempt, Description, Launch, Outcome, Runtime};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use crate::payload::Call;
+use crate::{attempt, errors, values};
+
+/// The language of tracebacks, and the name of the runtime.
+const PYTHON: &str = "python";
+
+/// What this package's executor decodes.
+const DECODED: [Codec; 8] = [
+    Codec::Raw,
+    Codec::Utf8,
+    Codec::Json,
+    Codec::Msgpack,
+    Codec::ArrowIpc,
+    Codec::Npy,
+    Codec::Pickle5,
+    Codec::None,
+];
+
+/// Runs the attempts that a worker gives, until it says to leave.
+#[pyfunction]
+#[pyo3(signature = (handler, *, slots=1))]
+pub(crate) fn serve(py: Python<'_>, handler: Py<PyAny>, slots: u32) -> PyResult<()> {
+    let launch = Launch::from_env().map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+    let launch = launch.ok_or_else(|| {
+        PyRuntimeError::new_err(
+            "no worker started this process; name it to one: bireme-worker --runtime 'python=python -m bireme.executor'",
+        )
+    })?;
+    let version = Python::version_str().split_whitespace().next().unwrap_or_default().to_owned();
+    let python = Python3 { handler, version, slots };
+    py.detach(|| bireme_executor::serve(launch, &python))
+        .map_err(|error| PyRuntimeError::new_err(error.to_string()))
+}
+
+/// This interpreter.
+struct Python3 {
+    handler: Py<PyAny>,
+    version: String,
+    slots: u32,
+}
+
+impl Runtime for Python3 {
+    fn describe(&self) -> Description {
+        Description {
+            runtime: PYTHON.to_owned(),
+            version: self.version.clone(),
+            language: PYTHON.to_owned(),
+            slots: self.slots,
+            codecs: DECODED.to_vec(),
+            functions: Vec::new(),
+        }
+    }
+
+    fn run(&self, attempt: &Attempt) -> Outcome {
+        let call = Call::of(attempt)?;
+        Python::attach(|py| {
+            // A signal for an attempt that has ended is none for this one.
+            drop(py.check_signals());
+            let attempt = attempt::Attempt::new(attempt.clone(), call);
+            let said = self.handler.bind(py).call1((attempt,));
+            match said.and_then(|said| outcome(&said)) {
+                Ok(outcome) => outcome,
+                Err(error) => Err(raised(py, &error)),
+            }
+        })
+    }
+}
+
+/// What the handler returned: `("ok", codec, buffers, type_hint)` or `("error", dict)`.
+fn outcome(said: &Bound<'_, PyAny>) -> PyResult<Outcome> {
+    let said = said.cast::<PyTuple>()?;
+    let tag: String = said.get_item(0)?.extract()?;
+    match tag.as_str() {
+        "ok" => {
+            let (codec, hint) = (said.get_item(1)?.extract()?, said.get_item(3)?.extract()?);
+            let value = values::from_objects(codec, &said.get_item(2)?, hint)?;
+            Ok(Ok(vec![value]))
+        }
+        "error" => Ok(Err(failure(said.get_item(1)?.cast::<PyDict>()?)?)),
+        _ => Err(PyTypeError::new_err(format!("the handler returned {tag:?}"))),
+    }
+}
+
+fn failure(said: &Bound<'_, PyDict>) -> PyResult<Box<TaskError>> {
+    let text = |name: &str| -> PyResult<String> {
+        said.get_item(name)?.map_or_else(|| Ok(String::new()), |text| text.extract())
+    };
+    let kind = text("kind")?;
+    let class = errors::class(&kind)
+        .ok_or_else(|| PyTypeError::new_err(format!("the handler failed with kind {kind:?}")))?;
+    let mut error = TaskError::new(class, text("reason")?, text("message")?);
+    error.traceback = text("traceback")?;
+    PYTHON.clone_into(&mut error.language);
+    error.opaque = said.get_item("opaque")?.filter(|it| !it.is_none()).map(opaque).transpose()?;
+    Ok(Box::new(error))
+}
+
+fn opaque(said: Bound<'_, PyAny>) -> PyResult<Value> {
+    let (codec, buffers): (i32, Bound<'_, PyAny>) = said.extract()?;
+    values::from_objects(codec, &buffers, String::new())
+}
+
+/// The handler is not meant to raise: what it does, it says.
+fn raised(py: Python<'_>, error: &PyErr) -> Box<TaskError> {
+    let name = error.get_type(py).to_string();
+    let mut failure = TaskError::new(ErrorClass::User, name, error.to_string());
+    PYTHON.clone_into(&mut failure.language);
+    let traceback = error.traceback(py).and_then(|traceback| traceback.format().ok());
+    failure.traceback = traceback.unwrap_or_default();
+    Box::new(failure)
+}
