@@ -1,8 +1,8 @@
 //! `bireme._bireme`, the native half of the Python package: bytes in, bytes out.
 //!
-//! A [`session::Session`] is what a client holds: `submit` makes a graph of a batch of calls, `values` hands results over
-//! without a copy, `thread` lets Python threads wait for what happens on the session's own. [`executor::serve`] is what an
-//! executor process does: it gives each [`attempt::Attempt`] to a Python function.
+//! A `Session` is what a client holds: `submit` makes a graph of a batch of calls, `values` hands results over
+//! without a copy, `thread` lets Python threads wait for what happens on the session's own. `serve` is what an
+//! executor process does: it gives each `Attempt` to a Python function.
 //!
 //! What this crate never does: pickle or unpickle, decide what a call means, or keep the interpreter's lock while it waits.
 //! `_bireme.pyi` beside the Python modules says what each class and function is for.
