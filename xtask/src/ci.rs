@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 
 use crate::workspace::{EVERYTHING, cargo, has_cargo_command, run as run_command};
-use crate::{bench, codegen, it, proto, reference, refusals, systemd, test, tidy, units};
+use crate::{bench, codegen, it, proto, python, reference, refusals, systemd, test, tidy, units};
 
 /// Run every check that CI runs, in the same order
 #[derive(clap::Args)]
@@ -40,7 +40,7 @@ const fn slow(name: &'static str, run: fn() -> Result<Outcome>) -> Step {
     Step { name, slow: true, run }
 }
 
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 15] = [
     step("fmt", || passed(run_command(&mut cargo(["fmt", "--all", "--check"])))),
     step("clippy", || passed(clippy())),
     step("codegen", || passed(codegen::check())),
@@ -49,7 +49,8 @@ const STEPS: [Step; 14] = [
     step("tidy", || passed(tidy::check())),
     step("units", || possible(units::check())),
     slow("doc", || passed(doc())),
-    slow("test", || passed(test::run_all())),
+    slow("test", || passed(test::rust())),
+    slow("python", || possible(python::check())),
     slow("reference", || passed(reference::check())),
     slow("it", || passed(it::check())),
     slow("bench", || passed(bench::smoke())),

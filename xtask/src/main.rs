@@ -16,6 +16,7 @@ mod dist;
 mod it;
 mod mutants;
 mod proto;
+mod python;
 mod reference;
 mod refusals;
 mod systemd;
@@ -45,6 +46,7 @@ enum Command {
     It(it::Args),
     Mutants(mutants::Args),
     Proto(proto::Args),
+    Python(python::Args),
     Reference(reference::Args),
     Refusals(refusals::Args),
     Systemd(systemd::Args),
@@ -73,6 +75,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::It(args) => it::run(&args),
         Command::Mutants(args) => mutants::run(&args),
         Command::Proto(args) => proto::run(&args),
+        Command::Python(args) => python::run(&args),
         Command::Reference(args) => reference::run(&args),
         Command::Refusals(args) => refusals::run(&args),
         Command::Systemd(args) => systemd::run(&args),

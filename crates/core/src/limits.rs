@@ -133,6 +133,8 @@ pub const SESSION_TTL_MAX: Span = Span::secs(30 * 24 * 3600);
 pub const MAX_WAIT: Span = Span::secs(30);
 /// How long a new stream may take for its first message.
 pub const HELLO_WAIT: Span = Span::secs(10);
+/// How long a scheduler that starts waits for the one that its access file names to answer.
+pub const ACCESS_PROBE: Span = Span::secs(1);
 /// When a peer that was turned away for the time being may come again.
 pub const RETRY_AFTER: Span = Span::secs(1);
 /// How often a connection without traffic is pinged.

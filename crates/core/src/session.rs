@@ -30,6 +30,21 @@ pub struct Open {
     pub known: Vec<Known>,
 }
 
+impl Open {
+    /// Opens a session that has nothing but a token.
+    pub fn new(token: SessionToken) -> Self {
+        Self {
+            token,
+            name: String::new(),
+            by_name: false,
+            owner: Owner::default(),
+            ttl: None,
+            weight_percent: 100,
+            known: Vec::new(),
+        }
+    }
+}
+
 /// Whose a session is, as far as the scheduler can tell: whoever shows the same bearer token is the same.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Owner {

@@ -101,7 +101,8 @@ pub(crate) fn span(seconds: f64) -> PyResult<Span> {
     Ok(Span(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)))
 }
 
-/// Tried again so often.
-pub(crate) fn retries(max_retries: u32) -> RetryPolicy {
-    RetryPolicy { max_retries, ..RetryPolicy::default() }
+/// Tried again so often: after failures of its own, and after deaths of its process or worker.
+pub(crate) fn retries(max_retries: u32, max_crashes: Option<u32>) -> RetryPolicy {
+    let usual = RetryPolicy::default();
+    RetryPolicy { max_retries, max_crashes: max_crashes.unwrap_or(usual.max_crashes), ..usual }
 }

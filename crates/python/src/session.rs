@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::options::{self, Known, Options};
-use crate::submit::Making;
+use crate::submit::{self, Making};
 use crate::tasks::{self, Batches, ranges};
 use crate::thread::Driver;
 use crate::values::{self, Object};
@@ -86,7 +86,7 @@ impl Session {
     }
 
     #[pyo3(signature = (*, cpus=1.0, memory=0, resources=None, retries=0, priority=0, workers=Vec::new(),
-        allow_other_workers=false, timeout=None, runtime="python"))]
+        allow_other_workers=false, timeout=None, runtime="python", max_crashes=None))]
     #[expect(clippy::too_many_arguments, reason = "they are named, in Python")]
     fn options(
         &self,
@@ -99,13 +99,14 @@ impl Session {
         allow_other_workers: bool,
         timeout: Option<f64>,
         runtime: &str,
+        max_crashes: Option<u32>,
     ) -> PyResult<u32> {
         let class = TaskClass {
             resources: options::resources(cpus, memory, resources.unwrap_or_default())?,
             runtime: ExternalPayload::runtime(runtime),
             workers,
             allow_other_workers,
-            retry: options::retries(retries),
+            retry: options::retries(retries, max_crashes),
             timeout: timeout.map(options::span).transpose()?,
             ..TaskClass::default()
         };
@@ -158,13 +159,15 @@ impl Session {
     ) -> PyResult<u64> {
         let client = self.client()?;
         let options = Arc::clone(&lock(&self.options));
+        let kept = keep.as_ref().map(|keep| u32::try_from(keep.len()).unwrap_or(u32::MAX));
         let mut making = Making::new(self, &options, name, keep);
         for task in tasks.try_iter()? {
             making.add(&task?)?;
         }
         let Making { graph, needs, .. } = making;
         let graph = self.driver.block(py, client.submit(graph))?.map_err(errors::lost)?;
-        Ok(lock(&self.batches).add(graph, needs))
+        let kept = kept.unwrap_or_else(|| graph.tasks());
+        Ok(lock(&self.batches).add(graph, kept, needs))
     }
 
     fn state(&self, graph: u64, index: u32) -> PyResult<u8> {
@@ -243,6 +246,21 @@ impl Session {
         let graph = self.graph(graph)?;
         let retried = self.driver.block(py, graph.retry_tasks(ranges(indices)))?;
         retried.map_err(errors::command)
+    }
+
+    fn attempts(&self, py: Python<'_>, graph: u64) -> PyResult<u64> {
+        let graph = self.graph(graph)?;
+        let effort = self.driver.block(py, self.admin.effort(graph.id()))?;
+        Ok(effort.map_err(errors::refused)?.attempts)
+    }
+
+    fn holders(&self, py: Python<'_>, values: &Bound<'_, PyAny>) -> PyResult<Vec<Vec<u32>>> {
+        self.client()?;
+        let values = values.try_iter()?.map(|value| submit::object(&value?));
+        let values = values.collect::<PyResult<Vec<_>>>()?;
+        let holders = self.driver.block(py, self.admin.holders(&values))?;
+        let holders = holders.map_err(errors::refused)?.into_iter();
+        Ok(holders.map(|workers| workers.into_iter().map(|worker| worker.0).collect()).collect())
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {

@@ -117,16 +117,10 @@ impl<'a> Making<'a> {
             inputs.depend(index);
             return Ok(());
         }
-        let object = if let Ok(object) = input.cast::<Object>() {
-            object.get().object.id()
-        } else {
-            let (graph, index): (u64, u32) = input.extract().map_err(|_| {
-                PyTypeError::new_err("an input is an index of the batch, a task, or an Object")
-            })?;
+        if let Ok((graph, _)) = input.extract::<(u64, u32)>() {
             self.needs.batches.insert(graph);
-            ObjectId::output(TaskId { graph: GraphId(graph), index }, 0)
-        };
-        inputs.take(self.external(object));
+        }
+        inputs.take(self.external(object(input)?));
         Ok(())
     }
 
@@ -182,6 +176,17 @@ impl Inputs {
         }
         numbers.by_ref().fold(call, ExternalPayload::input)
     }
+}
+
+/// What a task made, or was put.
+pub(crate) fn object(value: &Bound<'_, PyAny>) -> PyResult<ObjectId> {
+    if let Ok(object) = value.cast::<Object>() {
+        return Ok(object.get().object.id());
+    }
+    let (graph, index) = value.extract::<(u64, u32)>().map_err(|_| {
+        PyTypeError::new_err("a value is a task, an Object or, of an input, an index of the batch")
+    })?;
+    Ok(ObjectId::output(TaskId { graph: GraphId(graph), index }, 0))
 }
 
 fn args_value(args: Vec<Bytes>) -> PyResult<Value> {

@@ -41,7 +41,7 @@ pub(crate) struct Batches(BTreeMap<u64, Batch>);
 #[derive(Debug)]
 struct Batch {
     graph: Graph,
-    /// Tasks that were not given up.
+    /// Tasks that are kept and were not given up.
     wanted: u32,
     /// Batches that take results of this one.
     takers: u32,
@@ -58,14 +58,15 @@ pub(crate) struct Needs {
 }
 
 impl Batches {
-    pub(crate) fn add(&mut self, graph: Graph, needs: Needs) -> u64 {
+    /// Adds a batch of which so many tasks are kept, all of which are wanted; the results of the others go by themselves.
+    pub(crate) fn add(&mut self, graph: Graph, kept: u32, needs: Needs) -> u64 {
         let number = graph.id().0;
         for needed in &needs.batches {
             if let Some(needed) = self.0.get_mut(needed) {
                 needed.takers += 1;
             }
         }
-        self.0.insert(number, Batch { wanted: graph.tasks(), graph, takers: 0, needs });
+        self.0.insert(number, Batch { wanted: kept, graph, takers: 0, needs });
         number
     }
 

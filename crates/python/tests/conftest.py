@@ -26,10 +26,11 @@ def guard() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def daemons() -> None:
+def daemons(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Takes the daemons of this tree, unless told otherwise; the environment leads to no cluster."""
-    for name in ("BIREME_SCHEDULER", "BIREME_ACCESS_FILE", "XDG_RUNTIME_DIR"):
+    for name in ("BIREME_SCHEDULER", "BIREME_ACCESS_FILE"):
         os.environ.pop(name, None)
+    os.environ["XDG_RUNTIME_DIR"] = str(tmp_path_factory.mktemp("run"))
     if "BIREME_BIN" not in os.environ:
         built = [_BUILT / profile for profile in ("debug", "release")]
         present = [directory for directory in built if (directory / "bireme-worker").exists()]

@@ -12,7 +12,7 @@ use bireme_core::id::{
 };
 use bireme_core::protocol::{Announce, Join, Order, Output, Report, Timing};
 use bireme_core::resources::UNITS;
-use bireme_core::session::{Command, Open, Owner};
+use bireme_core::session::{Command, Open};
 use bireme_core::{Resources, Span, Time, Value, limits};
 use bireme_scheduler::machine::{Config, ConnId, Effect, Event, Machine, Peer};
 
@@ -142,15 +142,7 @@ impl Run {
             submit_ns: 0,
             steps: 0,
         };
-        let open = Open {
-            token: SessionToken(1),
-            name: String::new(),
-            by_name: false,
-            owner: Owner::default(),
-            ttl: None,
-            weight_percent: 100,
-            known: Vec::new(),
-        };
+        let open = Open::new(SessionToken(1));
         run.handle([Event::SessionOpened { conn: Some(ConnId(1)), open }]);
         for number in 1..=workers {
             run.join(number);

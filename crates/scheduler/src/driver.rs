@@ -20,7 +20,7 @@ use bireme_core::limits;
 use bireme_core::link::Hello;
 use bireme_core::protocol::{Announce, Secret};
 use bireme_core::reason::{Reason, Refusal};
-use bireme_core::session::{Command, Open, Opened, Owner};
+use bireme_core::session::{Command, Open, Opened};
 use bireme_core::time::{Span, Time};
 use bireme_daemon::Systemd;
 
@@ -448,15 +448,8 @@ impl Driver {
 
 /// The session that owns what is submitted by nobody in particular.
 fn nobody(token: SessionToken) -> Open {
-    Open {
-        token,
-        name: "nobody".to_owned(),
-        by_name: false,
-        owner: Owner::default(),
-        ttl: Some(limits::SESSION_TTL_MAX),
-        weight_percent: 100,
-        known: Vec::new(),
-    }
+    let ttl = Some(limits::SESSION_TTL_MAX);
+    Open { name: "nobody".to_owned(), ttl, ..Open::new(token) }
 }
 
 /// The id under which a command is answered.

@@ -1,11 +1,13 @@
 //! The scheduler as a whole: everything that listens, decides and remembers.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use bireme_core::id::{ClusterId, SessionToken};
 use bireme_core::limits;
@@ -33,6 +35,16 @@ pub enum ServeError {
     /// The access file cannot be written.
     #[error(transparent)]
     Access(#[from] access::AccessError),
+    /// Another scheduler is found by the access file.
+    #[error(
+        "another scheduler answers at {address}, and is found by {}: stop it, or give this one a file of its own with --access-file", path.display()
+    )]
+    Found {
+        /// The file.
+        path: PathBuf,
+        /// Where the other one listens.
+        address: String,
+    },
     /// A port cannot be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -67,6 +79,18 @@ pub struct Server {
     systemd: Systemd,
 }
 
+/// Sees to it that the access file of a scheduler that lives is not replaced. A port that both want is the listener's matter.
+async fn leave_others(path: &Path, listen: &str) -> Result<(), ServeError> {
+    let Ok(found) = access::read(path) else { return Ok(()) };
+    let address = found.address.trim_start_matches("http://");
+    let answers = TcpStream::connect(address);
+    let answers = timeout(limits::ACCESS_PROBE.to_std(), answers).await;
+    if address != listen && matches!(answers, Ok(Ok(_))) {
+        return Err(ServeError::Found { path: path.to_owned(), address: found.address });
+    }
+    Ok(())
+}
+
 impl Server {
     /// Opens the ports and the state, and writes the access file.
     pub async fn bind(config: Config) -> Result<Self, ServeError> {
@@ -78,6 +102,9 @@ impl Server {
             None => State::in_memory(fresh),
         };
         describe(&state);
+        if let Some(path) = &access_file {
+            leave_others(path, &listen).await?;
+        }
         let grpc = Listener::bind(&listen, limits::CONNECTIONS).await?;
         let http = Listener::bind(&http, limits::HTTP_CONNECTIONS).await?;
         let (token, access) = admit(token_file, insecure)?;
@@ -213,7 +240,7 @@ async fn say_goodbye(door: &Door) {
 
 /// Waits until the last messages are read, but not for those who do not read.
 async fn wind_down(served: Task<Result<(), tonic::transport::Error>>) -> Result<(), ServeError> {
-    let Ok(ended) = tokio::time::timeout(limits::STOP_WAIT.to_std(), served).await else {
+    let Ok(ended) = timeout(limits::STOP_WAIT.to_std(), served).await else {
         tracing::warn!("some peers did not read their last messages");
         return Ok(());
     };

@@ -7,7 +7,7 @@ use bireme_core::id::{
 };
 use bireme_core::protocol::{Announce, Join, Order, Output, Report, Timing};
 use bireme_core::resources::UNITS;
-use bireme_core::session::{Command, Open, Owner};
+use bireme_core::session::{Command, Open};
 use bireme_core::{AttemptId, Resources, Span, Time, limits};
 use bireme_scheduler::machine::{Config, ConnId, Event, Machine};
 
@@ -56,15 +56,7 @@ fn handle(machine: &mut Machine, event: Event) -> Result<(), String> {
 }
 
 fn open(machine: &mut Machine, session: SessionId) {
-    let open = Open {
-        token: SessionToken(session.0.into()),
-        name: String::new(),
-        by_name: false,
-        owner: Owner::default(),
-        ttl: None,
-        weight_percent: 100,
-        known: Vec::new(),
-    };
+    let open = Open::new(SessionToken(session.0.into()));
     let conn = Some(ConnId(session.0.into()));
     machine.handle(Time(1), Event::SessionOpened { conn, open }, &mut Vec::new());
 }

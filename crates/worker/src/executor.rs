@@ -8,6 +8,7 @@ mod awaiting;
 pub(crate) mod command;
 pub(crate) mod crew;
 pub(crate) mod environment;
+mod gathering;
 mod languages;
 pub(crate) mod payload;
 pub(crate) mod pool;
@@ -20,10 +21,13 @@ use std::sync::Arc;
 use bireme_core::graph::Runtime;
 use bireme_core::id::Digest;
 use bireme_core::{AttemptId, ErrorClass, Reason, Span, TaskError, Time, Value};
+use bytes::Bytes;
 use rustix::process::Signal;
 use smallvec::SmallVec;
 
+use self::awaiting::Waiting;
 use self::command::Commands;
+pub(crate) use self::gathering::Gathering;
 pub(crate) use self::languages::Languages;
 use self::payload::malformed;
 use self::pool::Pool;
@@ -31,6 +35,7 @@ use self::process::Processes;
 use self::relay::Relay;
 use crate::failure::failure;
 use crate::machine::Execution;
+use crate::rpc::payload::blobs;
 use crate::store::{Store, Stored};
 
 /// An attempt on its way to an executor, with everything that it needs.
@@ -40,7 +45,7 @@ pub(crate) struct Job {
     pub(crate) execution: Box<Execution>,
     /// The values of its inputs, in the payload's order.
     pub(crate) inputs: SmallVec<[Stored; 2]>,
-    /// The blobs that its payload names, where its executor is a language's.
+    /// The blobs that its payload names.
     pub(crate) blobs: Vec<(Digest, Stored)>,
     /// When the machine let go of it.
     pub(crate) handed: Time,
@@ -82,6 +87,17 @@ impl Job {
         let message = format!("input {object} was cut while the attempt read it");
         let lost = failure(ErrorClass::InputLost, Reason::InputLost, message);
         Box::new(TaskError { cause: Some(error), ..*lost })
+    }
+
+    /// The bytes of a blob that its payload names.
+    pub(crate) fn blob(&self, digest: Digest) -> Result<Bytes, Box<TaskError>> {
+        let blob = self.blobs.iter().find(|(named, _)| *named == digest);
+        let (_, blob) = blob.ok_or_else(|| payload::no_blob(digest))?;
+        let loaded = blob.load().map(|value| value.bytes().unwrap_or_default());
+        loaded.map_err(|error| {
+            let message = format!("blob {digest:?} cannot be read: {error}");
+            failure(ErrorClass::InputLost, Reason::InputLost, message)
+        })
     }
 
     /// The value of an input, every byte of it in memory.
@@ -188,11 +204,13 @@ pub(crate) struct Executors {
     command: Commands,
     /// None where the worker was given no runtime.
     languages: Option<Languages>,
+    /// None where there is nobody to ask for blobs.
+    gathering: Option<Gathering>,
 }
 
 impl Executors {
     pub(crate) fn new(relay: Arc<Relay>, native: Native, command: Commands) -> Self {
-        Self { relay, native, command, languages: None }
+        Self { relay, native, command, languages: None, gathering: None }
     }
 
     /// The same with language executors.
@@ -200,20 +218,60 @@ impl Executors {
         Self { languages: Some(languages), ..self }
     }
 
-    /// Runs an attempt at once, or when one with the same resources ends.
+    /// The same with blobs for those that name some.
+    pub(crate) fn with_blobs(self, gathering: Gathering) -> Self {
+        Self { gathering: Some(gathering), ..self }
+    }
+
+    /// Runs an attempt, at once or when one with the same resources ends, as soon as the blobs that its payload names are
+    /// here.
     pub(crate) fn execute(&self, job: Job, follow: bool) {
-        match (&job.execution.runtime, &self.languages) {
-            (Runtime::External { .. }, Some(languages)) => languages.admit(job, follow),
-            (Runtime::Native, _) if follow => self.native.follow(&self.relay, job),
-            _ if follow => self.relay.follow(job),
+        match (self.needs(&job), &self.gathering) {
+            (Err(error), _) => self.relay.fail(&job, !follow, error),
+            (Ok(needs), Some(gathering)) if !needs.is_empty() => {
+                self.hand_over(gathering.gather(Waiting::new(job, needs, !follow)));
+            }
+            _ if follow => self.follow(job),
             _ => self.start(job),
+        }
+    }
+
+    /// The blobs that an attempt has to have.
+    fn needs(&self, job: &Job) -> Result<SmallVec<[Digest; 1]>, Box<TaskError>> {
+        let Execution { payload, runtime, .. } = &*job.execution;
+        match (runtime, &self.languages) {
+            (Runtime::External { .. }, Some(languages)) => languages.check(job)?,
+            // It is refused where it starts.
+            (Runtime::External { .. }, None) | (Runtime::Wasm, _) => return Ok(SmallVec::new()),
+            (Runtime::Native | Runtime::Command, _) => {}
+        }
+        blobs(payload, runtime)
+    }
+
+    fn hand_over(&self, found: Option<Box<Waiting>>) {
+        match found {
+            Some(waiting) if waiting.granted => self.start(waiting.job),
+            Some(waiting) => self.follow(waiting.job),
+            None => {}
+        }
+    }
+
+    fn follow(&self, job: Job) {
+        match (&job.execution.runtime, &self.languages) {
+            (Runtime::External { .. }, Some(languages)) => languages.follow(job),
+            (Runtime::Native, _) => self.native.follow(&self.relay, job),
+            _ => self.relay.follow(job),
         }
     }
 
     /// A blob has come, or why not.
     pub(crate) fn blob_came(&self, digest: Digest, came: Result<Stored, Box<TaskError>>) {
-        if let Some(languages) = &self.languages {
-            languages.blob_came(digest, came);
+        let Some(gathering) = &self.gathering else { return };
+        for waiting in gathering.take(digest, came.as_ref().ok()) {
+            match &came {
+                Ok(_) => self.hand_over(gathering.gather(waiting)),
+                Err(error) => self.relay.fail(&waiting.job, waiting.granted, error.clone()),
+            }
         }
     }
 
@@ -222,19 +280,25 @@ impl Executors {
         if let Some(job) = self.relay.promote(attempt) {
             return self.start(job);
         }
+        self.gathering.iter().for_each(|gathering| gathering.promote(attempt));
         self.native.promoted(attempt);
         self.languages.iter().for_each(|languages| languages.promoted(attempt));
     }
 
     /// Takes a follower back, if it has not started; the answer comes through the inbox.
     pub(crate) fn recall(&self, attempt: AttemptId) {
-        self.languages.iter().for_each(|languages| languages.recall(attempt));
+        let waiting = self.gathering.as_ref().and_then(|all| all.remove_follower(attempt));
+        if let Some(waiting) = waiting {
+            self.relay.follow(waiting.job);
+        }
         self.relay.recall(attempt);
     }
 
     /// Ends an attempt, started or not.
     pub(crate) fn kill(&self, attempt: AttemptId, kill: Kill) {
-        if let Some(job) = self.relay.promote(attempt) {
+        let waiting = self.gathering.as_ref().and_then(|all| all.remove(attempt));
+        let waiting = waiting.map(|waiting| waiting.job);
+        if let Some(job) = waiting.or_else(|| self.relay.promote(attempt)) {
             self.relay.refuse(&job, kill.error());
         } else {
             self.native.kill(attempt, kill);

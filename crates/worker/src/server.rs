@@ -28,7 +28,7 @@ use crate::executor::environment::Environment;
 use crate::executor::pool::Pool;
 use crate::executor::process::{Processes, Program, Setup};
 use crate::executor::relay::Relay;
-use crate::executor::{self, Executors, Languages};
+use crate::executor::{self, Executors, Gathering, Languages};
 use crate::host;
 use crate::identity::IdentityError;
 use crate::inbox::Inbox;
@@ -253,6 +253,7 @@ fn assemble(bulk: &Bulk, config: Config, given: Given) -> Result<Parts, ServeErr
     let relay = Arc::new(relay.with_black_box(black_box));
     let registry = Arc::new(builtin::register(config.registry));
     let runtime = bulk.handle().clone();
+    let environment = Arc::new(Environment::new(join.name.clone(), &config.resources));
     let setup = |program, tasks| Setup {
         relay: Arc::clone(&relay),
         store: Arc::clone(&store),
@@ -263,6 +264,7 @@ fn assemble(bulk: &Bulk, config: Config, given: Given) -> Result<Parts, ServeErr
         warm: warm(&config.resources),
         tasks,
         worker: join.name.clone(),
+        environment: Arc::clone(&environment),
     };
     let native = match config.native {
         Native::InProcess => {
@@ -279,19 +281,15 @@ fn assemble(bulk: &Bulk, config: Config, given: Given) -> Result<Parts, ServeErr
         let setup = setup(Program::Language(language), config.runtime_tasks);
         runtimes.insert(name, Processes::open(setup)?);
     }
-    let shell = Shell {
-        clock,
-        environment: Environment::new(join.name.clone(), &config.resources),
-        logs,
-        scratch: Scratch::create(&std::env::temp_dir())?,
-    };
+    let shell =
+        Shell { clock, environment, logs, scratch: Scratch::create(&std::env::temp_dir())? };
     let commands = Commands::new(Arc::clone(&relay), shell);
-    let mut executors = Executors::new(Arc::clone(&relay), native, commands);
+    let (source, told) = (config.scheduler.clone(), Arc::clone(&inbox));
+    let courier = Courier::new(runtime.clone(), Arc::clone(&store), told, source);
+    let executors = Executors::new(Arc::clone(&relay), native, commands);
+    let mut executors = executors.with_blobs(Gathering::new(Arc::clone(&store), courier));
     if !runtimes.is_empty() {
-        let (scheduler, inbox) = (config.scheduler.clone(), Arc::clone(&inbox));
-        let courier = Courier::new(runtime.clone(), Arc::clone(&store), inbox, scheduler);
-        let (relay, store) = (Arc::clone(&relay), Arc::clone(&store));
-        executors = executors.with_languages(Languages::new(relay, store, courier, runtimes));
+        executors = executors.with_languages(Languages::new(Arc::clone(&relay), runtimes));
     }
     let bearer = target.bearer.clone();
     let transfer =

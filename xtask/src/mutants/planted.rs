@@ -103,7 +103,7 @@ pub(super) const ALL: &[Mutant] = &[
         name: "failure-stays-in-its-graph",
         about: "tasks of other graphs that take an output of a failed task wait for ever",
         file: "crates/scheduler/src/machine/spread.rs",
-        find: "open.extend(takers.into_iter().map(|taker| (taker, lost_elsewhere())));",
+        find: "takers.extend(self.takers_of(task).into_iter().map(|taker| (taker, task)));",
         replace: "",
     },
     Mutant {

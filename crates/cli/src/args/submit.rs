@@ -59,6 +59,9 @@ pub(crate) struct Needs {
     /// How many times a task is tried again when it fails
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) retries: u32,
+    /// How many times a task is tried again when the process or worker that runs it dies
+    #[arg(long, value_name = "N", default_value_t = bireme_core::retry::DEFAULT_CRASHES)]
+    pub(crate) max_crashes: u32,
     /// Longest run of an attempt, such as 30s or 1h30m; no limit unless given
     #[arg(long, value_name = "TIME", value_parser = units::span)]
     pub(crate) timeout: Option<Span>,

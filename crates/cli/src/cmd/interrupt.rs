@@ -1,6 +1,9 @@
-//! Ctrl-C while something is waited for.
+//! Ctrl-C and SIGTERM while something is waited for.
 
 use std::future::Future;
+use std::io;
+
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::Failure;
 use crate::output;
@@ -13,11 +16,20 @@ pub(super) async fn unless_interrupted<T>(
     tokio::select! {
         // First listen, then begin: nothing that the work does finds nobody listening.
         biased;
-        interrupted = tokio::signal::ctrl_c() => {
+        interrupted = interrupted() => {
             interrupted?;
             output::say(goes_on);
             Ok(None)
         }
         done = work => done.map(Some),
+    }
+}
+
+/// Waits until a person or a program wants this to end.
+pub(super) async fn interrupted() -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
     }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use self::report::{Report, Stopwatch};
 use super::admin;
 use super::follow::{detach, tell_failures, watch_progress};
-use super::interrupt::unless_interrupted;
+use super::interrupt::{interrupted, unless_interrupted};
 use super::session::Workplace;
 use crate::args::{self, Format, Global, Run};
 use crate::exit::{Exit, Failure};
@@ -70,7 +70,7 @@ pub(super) async fn follow(job: Job, format: Format) -> Result<Exit, Failure> {
                 output::say(&format!("warning: cannot end the session in order: {error}"));
             }
         }
-        _ = tokio::signal::ctrl_c() => {}
+        _ = interrupted() => {}
     }
     ended
 }

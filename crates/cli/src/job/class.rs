@@ -57,6 +57,7 @@ pub(super) fn class(task: &Task) -> Result<TaskClass, KeyProblem> {
 fn retry(task: &Task) -> Result<RetryPolicy, KeyProblem> {
     let mut policy =
         RetryPolicy { max_retries: task.retries.unwrap_or_default(), ..RetryPolicy::default() };
+    policy.max_crashes = task.max_crashes.unwrap_or(policy.max_crashes);
     policy.backoff = span("backoff", task.backoff.as_ref())?.unwrap_or(policy.backoff);
     policy.backoff_max =
         span("backoff_max", task.backoff_max.as_ref())?.unwrap_or(policy.backoff_max);

@@ -8,7 +8,7 @@ use bireme_core::time::Span;
 use bireme_core::{TaskError, Value};
 use bireme_proto::pb;
 
-use super::{Admin, TaskName, error, state};
+use super::{Admin, PAGE, TaskName, error, state};
 use crate::error::Refused;
 use crate::fetch;
 
@@ -54,6 +54,20 @@ impl Admin {
         };
         let answer = self.cluster.clone().get_result(self.request(request)).await?.into_inner();
         found(answer)
+    }
+
+    /// The workers that have each of these values; none where it is gone, not made yet or no larger than a message carries.
+    pub async fn holders(&self, objects: &[ObjectId]) -> Result<Vec<Vec<WorkerId>>, Refused> {
+        let mut holders = Vec::with_capacity(objects.len());
+        for objects in objects.chunks(PAGE as usize) {
+            let objects = objects.iter().map(|object| (*object).into()).collect();
+            let locate = pb::LocateObjects { objects, ..pb::LocateObjects::default() };
+            let request = self.request(pb::LocateObjectsRequest { locate: Some(locate) });
+            let answer = self.cluster.clone().locate_objects(request).await?.into_inner();
+            let places = answer.objects.into_iter();
+            holders.extend(places.map(|place| place.holders.into_iter().map(WorkerId).collect()));
+        }
+        Ok(holders)
     }
 
     /// Brings a value from a worker that has it or, where none can be reached, through the scheduler.

@@ -129,6 +129,7 @@ class Session:
         allow_other_workers: bool = False,
         timeout: float | None = None,
         runtime: str = "python",
+        max_crashes: int | None = None,
     ) -> int:
         """The number of a set of options for tasks; equal sets have one number. Memory in bytes, times in seconds."""
 
@@ -174,6 +175,12 @@ class Session:
 
     def retry(self, graph: int, indices: Sequence[int]) -> None:
         """Tries tasks that failed or were cancelled again, and those that failed because of them."""
+
+    def attempts(self, graph: int) -> int:
+        """How many attempts the tasks of a batch have taken. Asks about each of them."""
+
+    def holders(self, values: Sequence[Task | Object]) -> list[list[int]]:
+        """Numbers of the workers that have each value; none where it is gone or not made, or so small that messages carry it."""
 
     def close(self) -> None:
         """Ends the session and drops what it submitted."""

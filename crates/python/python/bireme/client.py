@@ -12,7 +12,7 @@ from html import escape
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from . import fleet
+from . import fleet, holders
 from ._bireme import Failed, Session
 from .cluster import LocalCluster
 from .future import Future, futures_in
@@ -105,12 +105,14 @@ class Client:
         actors: bool = False,
         pure: bool = True,
         timeout: float | str | None = None,
+        max_crashes: int | None = None,
         **kwargs: Any,
     ) -> Future[T]:
         """Calls `func(*args, **kwargs)` in the cluster.
 
         Futures among the arguments, at any depth, become their values. A pure call that equals one that this client holds
-        a future of is not made again. `timeout` is how long an attempt may run.
+        a future of is not made again. `timeout` is how long an attempt may run. Apart
+        from `retries`, a call whose process or worker dies is made again, `max_crashes` times: 3 unless given.
         """
         _refuse_actors(actor or actors)
         _check_callable(func)
@@ -122,6 +124,7 @@ class Client:
             priority=priority,
             allow_other_workers=allow_other_workers,
             timeout=timeout,
+            max_crashes=max_crashes,
         )
         return Future(self, link.call(func, args, kwargs, key=key, pure=pure, options=options))
 
@@ -141,6 +144,7 @@ class Client:
         pure: bool = True,
         batch_size: int | None = None,
         timeout: float | str | None = None,
+        max_crashes: int | None = None,
         **kwargs: Any,
     ) -> list[Future[T]]:
         """Calls `func` once for each set of arguments, as the built-in `map` does. `batch_size` calls are sent at once."""
@@ -154,6 +158,7 @@ class Client:
             priority=priority,
             allow_other_workers=allow_other_workers,
             timeout=timeout,
+            max_crashes=max_crashes,
         )
         calls = list(zip(*iterables, strict=False))
         key_of = keys_of_map(key, len(calls))
@@ -176,15 +181,20 @@ class Client:
         timeout: float | str | None = None,
     ) -> Any:
         """Puts values into the cluster: a list of them gives a list of futures, a dictionary one of futures by the same
-        keys, anything else one future. Equal values are kept once if `hash`. Every worker takes a copy when its first
-        task needs it, with or without `broadcast`.
+        keys, anything else one future. Equal values are kept once if `hash`.
+
+        A worker takes a copy when a task there first needs it. `broadcast` has all of them take one now, or so many of
+        them; `workers` has these take the values in turn, or each of them all with `broadcast`.
         """
-        return self._sync(self._scatter, data, hash)
+        if timeout is not None:
+            raise ValueError("scatter has no timeout: it waits for nothing but the values' way; leave it out")
+        return self._sync(self._scatter, data, hash, workers, broadcast)
 
     def gather(self, futures: Any, errors: Literal["raise", "skip"] = "raise", direct: bool | None = None) -> Any:
         """Waits for futures, in lists, tuples, sets and dictionaries at any depth, and puts their values in their places.
 
-        What went wrong is raised, or with `errors="skip"` left out of lists.
+        What went wrong is raised, or with `errors="skip"` left out of lists. Large arrays lie in memory that they share
+        with the cluster, and are read-only: `copy()` what you want to change.
         """
         if errors not in ("raise", "skip"):
             raise ValueError(f"errors is {errors!r}; give 'raise' or 'skip'")
@@ -193,6 +203,10 @@ class Client:
     def cancel(self, futures: Any, force: bool = False, reason: str | None = None, msg: str | None = None) -> Any:
         """Cancels tasks and whatever depends on them."""
         return self._sync(self._cancel, futures_in(futures))
+
+    def retry(self, futures: Any, asynchronous: bool | None = None) -> Any:
+        """Tries tasks that failed or were cancelled again, and those of their batches that failed because of them."""
+        return self._sync(self._retry, futures_in(futures))
 
     # ---- dask collections -----------------------------------------------------------------------------------------
 
@@ -232,6 +246,18 @@ class Client:
     def wait_for_workers(self, n_workers: int = 1, timeout: float | str | None = None) -> Any:
         """Waits until the cluster has so many workers."""
         return self._sync(fleet.wait_for_workers, self._live().session, n_workers, seconds(timeout))
+
+    def who_has(self, futures: Any = None) -> Any:
+        """The addresses of the workers that have each value, by its key; of all that have keys of their own by default.
+
+        Small values travel in messages: no worker is named for those that none has.
+        """
+        found = self._futures() if futures is None else futures_in(futures)
+        return self._sync(holders.who_has, self._live().session, found)
+
+    def has_what(self, workers: Iterable[str] | None = None) -> Any:
+        """The keys of this client's values that workers have, by the workers' addresses."""
+        return self._sync(holders.has_what, self._live().session, self._futures(), workers)
 
     def run(
         self,
@@ -362,8 +388,12 @@ class Client:
             return link.result(futures.task, None)
         found = futures_in(futures) if not _is_flat(futures) else futures
         tasks = [future.task for future in found]
-        values = dict(zip(map(id, tasks), link.results(tasks), strict=True))
+        results = link.results(tasks)
         skips = errors == "skip"
+        if found is futures:
+            taken = zip(tasks, results, strict=True)
+            return [link.taken(task, value) for task, value in taken if not (skips and isinstance(value, Failed))]
+        values = dict(zip(map(id, tasks), results, strict=True))
 
         def fill(future: Future[Any]) -> Any:
             return link.taken(future.task, values[id(future.task)])
@@ -373,7 +403,13 @@ class Client:
 
         return _filled(futures, fill, is_skipped)
 
-    def _scatter(self, data: Any, hashed: bool) -> Any:
+    def _scatter(self, data: Any, hashed: bool, workers: Any = None, broadcast: bool | int = False) -> Any:
+        scattered = self._stored(data, hashed)
+        if workers is not None or broadcast:
+            holders.spread(self, futures_in(scattered), workers, broadcast)
+        return scattered
+
+    def _stored(self, data: Any, hashed: bool) -> Any:
         link = self._live()
         if isinstance(data, dict):
             return {key: Future(self, link.store(value, key)) for key, value in data.items()}
@@ -384,11 +420,17 @@ class Client:
     def _shared(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Named arguments of many calls, the large ones of which are stored once."""
         return {
-            name: self._scatter(value, True) if _is_large(value) else value for name, value in kwargs.items()
+            name: self._stored(value, True) if _is_large(value) else value for name, value in kwargs.items()
         }
 
     def _cancel(self, futures: Sequence[Future[Any]]) -> None:
         self._live().cancel([future.task for future in futures])
+
+    def _retry(self, futures: Sequence[Future[Any]]) -> None:
+        self._live().retry([future.task for future in futures])
+
+    def _futures(self) -> list[Future[Any]]:
+        return [Future(self, task) for task in list(self._live().known.values())]
 
     def _close(self) -> None:
         if self._is_closed or os.getpid() != self._owner:
@@ -419,8 +461,9 @@ def _is_known() -> bool:
     """Whether the environment or an access file says where a cluster is."""
     if os.environ.get("BIREME_SCHEDULER") or os.environ.get("BIREME_ACCESS_FILE"):
         return True
-    directory = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
-    return os.path.exists(os.path.join(directory, "bireme", "access.toml"))
+    run = os.environ.get("XDG_RUNTIME_DIR", "")
+    directory = os.path.join(run, "bireme") if os.path.isabs(run) else f"/tmp/bireme-{os.geteuid()}"
+    return os.path.exists(os.path.join(directory, "access.toml"))
 
 
 def _check_callable(function: object) -> None:

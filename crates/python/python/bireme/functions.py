@@ -18,9 +18,19 @@ class Functions:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._digests: WeakKeyDictionary[Callable[..., Any], bytes] = WeakKeyDictionary()
+        # What was called last is called again more often than not, and then found without a look-up.
+        self._last: tuple[object, bytes, str] = (None, b"", "")
+
+    def find(self, function: Callable[..., Any]) -> tuple[bytes, str]:
+        """The digest by which tasks name a function, which is uploaded the first time, and its name for people."""
+        last, digest, name = self._last
+        if last is not function:
+            digest, name = self.digest(function), name_of(function)
+            self._last = (function, digest, name)
+        return digest, name
 
     def digest(self, function: Callable[..., Any]) -> bytes:
-        """The digest by which tasks name a function, which is uploaded the first time."""
+        """The digest of a function alone."""
         try:
             known = self._digests.get(function)
         except TypeError:

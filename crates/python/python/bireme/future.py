@@ -81,6 +81,10 @@ class Future(Generic[T]):
         """Cancels the task and whatever depends on it."""
         return self._client.cancel(self)
 
+    def retry(self) -> Any:
+        """Tries the task again where it failed or was cancelled, and those of its batch that failed because of it."""
+        return self._client.retry(self)
+
     def add_done_callback(self, callback: Callable[[Future[T]], object]) -> None:
         """Calls `callback` with this future when the task has ended, on a thread of the client's; at once if it has."""
         self._client._watch(self.task, lambda: self._client._call_back(callback, self))
@@ -150,3 +154,7 @@ def futures_in(value: object) -> list[Future[Any]]:
             rest.extend(dict(part.__dask_graph__() or {}).values())
     found.reverse()
     return found
+
+
+#: What dask calls it.
+futures_of = futures_in

@@ -11,12 +11,12 @@ from weakref import WeakValueDictionary
 from ._bireme import Failed, Session
 from .batch import Submitter
 from .errors import exception
-from .functions import Functions, name_of
+from .functions import Functions
 from .future import Future
 from .keys import content_key, new_key, pure_key
 from .options import PLAIN, Options
 from .serialize import decode, encode, encode_call
-from .task import CANCELLED, PENDING, Key, Stored, Task
+from .task import CANCELLED, ERROR, FINISHED, PENDING, Key, Stored, Task
 from .watch import STATES, Watcher
 
 if TYPE_CHECKING:
@@ -53,11 +53,10 @@ class Link:
         """Submits a call, or finds the task that makes it already. Futures in the arguments become inputs."""
         if key is not None and (found := self.find(key)) is not None:
             return found
+        digest, name = self.functions.find(function)
         inputs: list[Known] = []
-        buffers = self._arguments(function, args, kwargs, inputs) if args or kwargs else self._no_arguments
-        digest = self.functions.digest(function)
+        buffers = self._arguments(name, args, kwargs, inputs) if args or kwargs else self._no_arguments
         if key is None:
-            name = name_of(function)
             key = pure_key(name, digest, buffers, inputs) if pure else None
         if key is None:
             task: Known = self.submitter.add(new_key(name), digest, buffers, inputs, options)
@@ -100,8 +99,14 @@ class Link:
 
     def status(self, task: Known) -> str:
         """How a task is doing."""
-        if task.status == PENDING and isinstance(task, Task) and task.is_sent:
-            task.status = STATES[self.session.state(*task.place)]
+        if task.status != FINISHED and isinstance(task, Task) and task.is_sent:
+            # What failed may have been tried again since; what was cancelled here goes on until the cluster knows.
+            try:
+                state = STATES[self.session.state(*task.place)]
+            except KeyError:
+                return task.status  # The session is over: what was known last.
+            if state != PENDING or task.status != CANCELLED:
+                task.status = state
         return task.status
 
     def result(self, task: Known, timeout: float | None) -> Any:
@@ -167,6 +172,15 @@ class Link:
         for graph, indices in by_graph(pending).items():
             self.session.cancel(graph, indices)
 
+    def retry(self, tasks: Sequence[Known]) -> None:
+        """Tries those tasks again that failed or were cancelled."""
+        again = [task for task in tasks if isinstance(task, Task) and self.status(task) in (ERROR, CANCELLED)]
+        for task in again:
+            task.status = PENDING
+            self.known.setdefault(task.key, task)
+        for graph, indices in by_graph(again).items():
+            self.session.retry(graph, indices)
+
     def call_back(self, callback: Callable[[Future[Any]], object], future: Future[Any]) -> None:
         """Runs a user's callback on a thread for callbacks, where it may wait for whatever it likes."""
         with self._lock:
@@ -194,7 +208,7 @@ class Link:
         return exception(error)
 
     def _arguments(
-        self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], inputs: list[Known]
+        self, name: str, args: Sequence[Any], kwargs: dict[str, Any], inputs: list[Known]
     ) -> list[Any]:
         """The pickle of a call's arguments; the tasks whose values it takes are added to `inputs`."""
         places: dict[int, int] = {}
@@ -206,7 +220,7 @@ class Link:
                 inputs.append(task)
             return places[id(task)]
 
-        return encode_call(args, kwargs, name_of(function), number)
+        return encode_call(args, kwargs, name, number)
 
 
 def by_graph(tasks: Sequence[Known]) -> dict[int, list[int]]:

@@ -29,9 +29,10 @@ class Options:
         priority: int | None = 0,
         allow_other_workers: bool | None = False,
         timeout: float | str | None = None,
+        max_crashes: int | None = None,
     ) -> int:
         """The number of a set. Of `resources`, `cpus` and `memory` are those that every worker has."""
-        if not (workers or resources or retries or priority or timeout):
+        if not (workers or resources or retries or priority or timeout or max_crashes is not None):
             return PLAIN
         wanted = dict(resources or {})
         return self._session.options(
@@ -43,6 +44,7 @@ class Options:
             workers=self._names(workers),
             allow_other_workers=bool(allow_other_workers),
             timeout=seconds(timeout),
+            max_crashes=max_crashes,
         )
 
     def _names(self, workers: str | Iterable[str] | None) -> list[str]:

@@ -139,13 +139,16 @@ def encode_call(
     args: Sequence[Any], kwargs: Mapping[str, Any], function: str = "the function", number: Number | None = None
 ) -> list[Buffer]:
     """Turns the arguments of a task into the one pickle that carries them. `function` is the name that errors call it."""
+    before, _scope.number = _scope.number, number
     try:
-        return encode_pickle((tuple(args), dict(kwargs)), f"the arguments of {function}", number).buffers
-    except EncodeError:
+        return _pickle((tuple(args), dict(kwargs)))
+    except Exception:
         # Says which argument it is rather than which part of the pickle.
         for name, argument in [*enumerate(args), *kwargs.items()]:
             encode_pickle(argument, f"argument {name!r} of {function}", number)
-        raise
+        return encode_pickle((tuple(args), dict(kwargs)), f"the arguments of {function}", number).buffers
+    finally:
+        _scope.number = before
 
 
 def encode_as(codec: Codec, value: object, what: str = "value") -> Encoded:

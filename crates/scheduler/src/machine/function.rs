@@ -1,6 +1,6 @@
-//! Functions that no worker has: the names they are like.
+//! Functions and language runtimes that no worker has: what there is instead.
 
-use bireme_core::graph::TaskClass;
+use bireme_core::graph::{Runtime, TaskClass};
 
 use super::Machine;
 
@@ -8,8 +8,31 @@ use super::Machine;
 const LISTED: usize = 3;
 
 impl Machine {
-    /// Whether no worker has the function of a class, in words, with the names most like it that there are.
+    /// Whether no worker has what the code of a class needs, in words, with what comes near.
     pub(super) fn nobody_has(&self, class: &TaskClass) -> Option<String> {
+        self.nobody_has_function(class).or_else(|| self.nobody_has_runtime(class))
+    }
+
+    /// Whether no worker has the language runtime of a class, in words, with what some have.
+    fn nobody_has_runtime(&self, class: &TaskClass) -> Option<String> {
+        let Runtime::External { name, .. } = &class.runtime else { return None };
+        if self.workers.values().any(|worker| worker.join.runtimes.contains(name)) {
+            return None;
+        }
+        let have = self.workers.values().take(LISTED).map(|worker| {
+            let has = worker.join.runtimes.join(", ");
+            let has = if has.is_empty() { "none" } else { has.as_str() };
+            format!("{} has {has}", worker.join.name)
+        });
+        let have: Vec<_> = have.collect();
+        let have = if have.is_empty() { "there are none".to_owned() } else { have.join("; ") };
+        Some(format!(
+            "no worker has the runtime {name}, start one with --runtime {name}=COMMAND: {have}"
+        ))
+    }
+
+    /// Whether no worker has the function of a class, in words, with the names most like it that there are.
+    fn nobody_has_function(&self, class: &TaskClass) -> Option<String> {
         let function = class.function.as_deref()?;
         if self.is_known(function) {
             return None;

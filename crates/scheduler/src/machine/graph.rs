@@ -142,7 +142,7 @@ impl Graph {
         if task.outputs > 1 {
             return self.several.get(&index)?.get(usize::from(output)).copied();
         }
-        self.tasks.object(index)
+        self.tasks.object(index).filter(|_| output < task.outputs)
     }
 
     /// Whether the session wants the outputs of a task to stay.

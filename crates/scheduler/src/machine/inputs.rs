@@ -44,10 +44,7 @@ impl Machine {
                         }
                     }
                     Some(producer) if self.task(producer).phase.is_final() => {
-                        let error = lost_input(
-                            "a task of another graph that makes an input has failed or was cancelled",
-                        );
-                        self.fail_from(task, Failure::Own(Box::new(error)));
+                        self.fail_from(task, self.failed_elsewhere(producer));
                     }
                     Some(_) => {}
                     None => self.fail_from(

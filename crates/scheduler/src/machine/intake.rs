@@ -316,8 +316,7 @@ impl Machine {
     /// Decides what a new task waits for, if anything.
     pub(super) fn begin(&mut self, task: TaskRef) {
         match self.failed_input(task) {
-            Some(Failure::Of(root)) => self.fail_from(task, Failure::Of(root)),
-            Some(Failure::Own(error)) => self.fail_from(task, Failure::Own(error)),
+            Some(failure) => self.fail_from(task, failure),
             None => self.wait_for_inputs(task),
         }
     }

@@ -1,5 +1,7 @@
 //! What the end of a task does to those that need it: they are taken back, fail or are cancelled with it.
 
+use std::sync::Arc;
+
 use bireme_core::Span;
 use bireme_core::error::{ErrorClass, TaskError};
 use bireme_core::id::WorkerId;
@@ -52,7 +54,9 @@ impl Machine {
 
     /// Fails a task that no worker has, and every task that needs it.
     pub(super) fn fail_from(&mut self, task: TaskRef, failure: Failure) {
-        let mut graphs = vec![task.graph];
+        let first = task.graph;
+        // Said once: behind all that fail here is the same error, and it may be large.
+        let mut abroad = None;
         let mut open = vec![(task, failure)];
         while let Some((task, failure)) = open.pop() {
             if self.task(task).phase.is_final() {
@@ -62,7 +66,7 @@ impl Machine {
                 self.call_off(task);
             }
             let root = match &failure {
-                Failure::Own(_) => task.index,
+                Failure::Own(_) | Failure::Elsewhere(_) => task.index,
                 Failure::Of(root) => *root,
             };
             self.set_phase(task, Phase::Failed);
@@ -70,13 +74,34 @@ impl Machine {
             self.consume_inputs(task);
             self.note_end(task);
             open.extend(self.dependents_of(task).into_iter().map(|task| (task, Failure::Of(root))));
-            let takers = self.takers_of(task);
-            graphs.extend(takers.iter().map(|taker| taker.graph));
-            open.extend(takers.into_iter().map(|taker| (taker, lost_elsewhere())));
+            for taker in self.takers_of(task) {
+                let failure = abroad.get_or_insert_with(|| self.failed_elsewhere(task));
+                open.push((taker, failure.clone()));
+            }
         }
-        for graph in graphs {
-            self.enforce_max_failures(graph);
-        }
+        self.enforce_max_failures(first);
+    }
+
+    /// The failure of tasks of other graphs that need a task which failed or was cancelled.
+    pub(super) fn failed_elsewhere(&self, task: TaskRef) -> Failure {
+        let graph = self.graph(task.graph);
+        let root = match graph.failures.get(&task.index) {
+            Some(Failure::Of(root)) => *root,
+            _ => task.index,
+        };
+        let cause = match graph.failures.get(&root) {
+            // Not one behind the other: a chain of graphs would tell all of it.
+            Some(failure @ Failure::Elsewhere(_)) => return failure.clone(),
+            Some(Failure::Own(cause)) => Some(cause.clone()),
+            Some(Failure::Of(_)) | None => None,
+        };
+        let is_cancelled = graph.task(task.index).phase == Phase::Cancelled;
+        let how = if is_cancelled { "was cancelled" } else { "failed" };
+        let (name, id) = (graph.name(root), graph.id);
+        let message = format!("task {name:?} of graph {id}, which this one needs, {how}");
+        let reason = Reason::DependencyFailed.name();
+        let error = TaskError::new(ErrorClass::Dependency, reason, message);
+        Failure::Elsewhere(Arc::new(TaskError { cause, ..error }))
     }
 
     /// Cancels a task and every task of its graph that needs it; running code may go on for `grace`. Those of other graphs
@@ -110,10 +135,10 @@ impl Machine {
             self.note_end(task);
             self.fold(task);
             open.extend(self.dependents_of(task));
-            takers.extend(self.takers_of(task));
+            takers.extend(self.takers_of(task).into_iter().map(|taker| (taker, task)));
         }
-        for taker in takers {
-            self.fail_from(taker, lost_elsewhere());
+        for (taker, producer) in takers {
+            self.fail_from(taker, self.failed_elsewhere(producer));
         }
     }
 
@@ -146,10 +171,4 @@ impl Machine {
             self.end_graph(no, error);
         }
     }
-}
-
-/// The error of a task that takes an output of another graph's task which ended otherwise than finished.
-fn lost_elsewhere() -> Failure {
-    let message = "a task of another graph that makes an input has failed or was cancelled";
-    Failure::Own(Box::new(super::inputs::lost_input(message)))
 }

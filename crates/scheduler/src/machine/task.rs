@@ -1,5 +1,7 @@
 //! The records of tasks and of what they take: dense, so that a million of them fit and a step touches few cache lines.
 
+use std::sync::Arc;
+
 use bireme_core::TaskError;
 use bireme_core::graph::TaskState;
 
@@ -156,4 +158,6 @@ pub(super) enum Failure {
     Own(Box<TaskError>),
     /// That of the task with this index, which it needs.
     Of(u32),
+    /// That a task of another graph, which it needs, failed or was cancelled; all that need it share what is said.
+    Elsewhere(Arc<TaskError>),
 }

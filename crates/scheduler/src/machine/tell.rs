@@ -308,7 +308,11 @@ impl Machine {
     pub(super) fn error_of(graph: &Graph, index: u32) -> Option<Box<TaskError>> {
         match graph.failures.get(&index)? {
             Failure::Own(error) => Some(error.clone()),
+            Failure::Elsewhere(error) => Some(Box::new(TaskError::clone(error))),
             Failure::Of(root) => {
+                if let Some(Failure::Elsewhere(error)) = graph.failures.get(root) {
+                    return Some(Box::new(TaskError::clone(error)));
+                }
                 let name = graph.name(*root);
                 let message = format!("task {name:?}, which this one needs, failed");
                 let mut error = TaskError::new(

@@ -236,6 +236,58 @@ fn a_task_goes_where_its_function_is() {
 }
 
 #[test]
+fn a_task_goes_where_its_language_is() {
+    check(
+        "join 1 1 | class speaks python | submit a | why a | join 2 1 runtime:python runtime:node | submit b | why b | class speaks cobol | submit c | why c",
+        &expect![[r"
+            join 1 1                             ->
+            class speaks python                  ->
+            submit a                             -> client: warning NO_WORKER
+            why a                                -> is ready; no worker has the runtime python, start one with --runtime python=COMMAND: w1 has none | w1 lacks the runtime python, it has none: start it with --runtime python=COMMAND, for ever
+            join 2 1 runtime:python runtime:node -> 2: start a.1
+            submit b                             -> 2: start b.1
+            why b                                -> is sent to a worker and waits there for resources | w1 lacks the runtime python, it has none: start it with --runtime python=COMMAND, for ever | w2 is busy: cpus free 0, needed 1
+            class speaks cobol                   ->
+            submit c                             -> client: warning NO_WORKER
+            why c                                -> is ready; no worker has the runtime cobol, start one with --runtime cobol=COMMAND: w1 has none; w2 has python, node | w1 lacks the runtime cobol, it has none: start it with --runtime cobol=COMMAND, for ever | w2 lacks the runtime cobol, it has python, node: start it with --runtime cobol=COMMAND, for ever
+        "]],
+    );
+}
+
+#[test]
+fn what_fails_for_a_task_of_another_graph_says_why_that_one_failed() {
+    check(
+        "join 1 4 | submit a b:a | take b | submit c d:c | take d | submit e | fail 1 a | error c | error d | error e | submit f | error f",
+        &expect![[r#"
+            join 1 4     ->
+            submit a b:a -> 1: start a.1 | 1: start b.1 ahead
+            take b       ->
+            submit c d:c ->
+            take d       ->
+            submit e     ->
+            fail 1 a     -> 1: settle a.1 | 1: retract b.1 | client: failed a | client: failed b | client: failed d | client: failed e | client: failed c | client: done | client: done | client: done
+            error c      -> DEPENDENCY_FAILED: task "a" of graph 1.1, which this one needs, failed <- USER_ERROR: it failed (on w1)
+            error d      -> DEPENDENCY_FAILED: task "a" of graph 1.1, which this one needs, failed <- USER_ERROR: it failed (on w1)
+            error e      -> DEPENDENCY_FAILED: task "a" of graph 1.1, which this one needs, failed <- USER_ERROR: it failed (on w1)
+            submit f     -> client: failed f | client: done
+            error f      -> DEPENDENCY_FAILED: task "a" of graph 1.1, which this one needs, failed <- USER_ERROR: it failed (on w1)
+        "#]],
+    );
+    check(
+        "join 1 4 | submit a | take a | submit b c:b | cancel a | error b | error c",
+        &expect![[r#"
+            join 1 4     ->
+            submit a     -> 1: start a.1
+            take a       ->
+            submit b c:b ->
+            cancel a     -> 1: cancel a.1 | client: cancelled a | client: failed b | client: failed c | client: done | client: done
+            error b      -> DEPENDENCY_FAILED: task "a" of graph 1.1, which this one needs, was cancelled
+            error c      -> DEPENDENCY_FAILED: task "a" of graph 1.1, which this one needs, was cancelled
+        "#]],
+    );
+}
+
+#[test]
 fn the_last_replica_of_a_put_value_outlives_fetches_that_fail() {
     check(
         "join 1 1 | join 2 1 | put 7 1 | submit a b | away 1 | unreachable 2 n 7 at 1 | error b",

@@ -178,3 +178,25 @@ async fn health_and_metrics_are_shown() {
         "{metrics}"
     );
 }
+
+#[tokio::test]
+async fn a_scheduler_that_lives_is_left_its_access_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("access.toml");
+    let config = || Config { access_file: Some(path.clone()), ..Config::default() };
+    let first = Scheduler::with(config()).await;
+    let before = access::read(&path).unwrap();
+    let error = soon(Server::bind(config())).await.err().unwrap().to_string();
+    assert!(error.contains(&before.address) && error.contains("--access-file"), "{error}");
+    assert_eq!(access::read(&path).unwrap(), before);
+    end(first).await;
+    let second = Scheduler::with(config()).await;
+    assert_ne!(access::read(&path).unwrap(), before);
+    end(second).await;
+}
+
+/// Ends a scheduler, and waits for that.
+async fn end(scheduler: Scheduler) {
+    scheduler.shutdown.trigger();
+    soon(scheduler.running).await.unwrap().unwrap();
+}

@@ -6,7 +6,7 @@ use bireme_core::id::{
 };
 use bireme_core::protocol::{Announce, Join, Order, Output, Report, Timing};
 use bireme_core::resources::UNITS;
-use bireme_core::session::{Command, Notice, Open, Owner};
+use bireme_core::session::{Command, Notice, Open};
 use bireme_core::{Reason, Resources, Span, Time, limits};
 use bireme_scheduler::machine::{Config, ConnId, Effect, Event, Machine};
 
@@ -37,15 +37,7 @@ impl Run {
     /// Opens a session. Returns why not.
     pub(super) fn open(&mut self, token: u128) -> Option<Reason> {
         self.conns += 1;
-        let open = Open {
-            token: SessionToken(token),
-            name: String::new(),
-            by_name: false,
-            owner: Owner::default(),
-            ttl: None,
-            weight_percent: 100,
-            known: Vec::new(),
-        };
+        let open = Open::new(SessionToken(token));
         cut(&self.handle(Event::SessionOpened { conn: Some(ConnId(self.conns)), open }))
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use bireme_core::graph::{GraphChunk, Rows, TaskArray, TaskClass, TaskSpec};
 use bireme_core::id::{AttemptId, AttemptNo, Epoch, GraphId, HolderId, SessionToken, TaskId};
 use bireme_core::protocol::{Order, Report, Timing};
-use bireme_core::session::{Command, Open, Owner};
+use bireme_core::session::{Command, Open};
 use bireme_core::{ObjectId, Reason, Resources, Span, limits};
 use bireme_scheduler::machine::{ConnId, Effect, Event};
 
@@ -25,15 +25,7 @@ fn sessions() {
 #[test]
 fn session_ttl_max() {
     let mut run = Run::new();
-    let open = Open {
-        token: SessionToken(2),
-        name: String::new(),
-        by_name: false,
-        owner: Owner::default(),
-        ttl: Some(Span(u64::MAX)),
-        weight_percent: 100,
-        known: Vec::new(),
-    };
+    let open = Open { ttl: Some(Span(u64::MAX)), ..Open::new(SessionToken(2)) };
     let effects = run.handle(Event::SessionOpened { conn: Some(ConnId(2)), open });
     let ttl = effects.iter().find_map(|effect| match effect {
         Effect::SessionOpened { opened, .. } => Some(opened.ttl),

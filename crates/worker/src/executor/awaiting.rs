@@ -104,3 +104,116 @@ impl Awaiting {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bireme_core::graph::{Row, Runtime};
+    use bireme_core::id::{AttemptNo, Epoch, GraphId, TaskId};
+    use bireme_core::resources::Pieces;
+    use bireme_core::{Resources, Time, Value};
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::machine::Execution;
+
+    const FIRST: Digest = Digest([1; 32]);
+    const SECOND: Digest = Digest([2; 32]);
+
+    fn attempt(index: u32) -> AttemptId {
+        let task = TaskId { graph: GraphId(1), index };
+        AttemptId { task, no: AttemptNo { epoch: Epoch(1), n: 1 } }
+    }
+
+    fn waiting(index: u32, needs: &[Digest], granted: bool) -> Waiting {
+        let execution = Execution {
+            attempt: attempt(index),
+            key: index.to_string(),
+            payload: Bytes::new(),
+            inputs: SmallVec::new(),
+            resources: Resources::one_cpu(),
+            held: Pieces::none(),
+            outputs: 1,
+            timeout: None,
+            row: Row::None,
+            runtime: Runtime::Native,
+        };
+        let job = Job::new(Box::new(execution), SmallVec::new(), Time(1));
+        Waiting::new(job, needs.into(), granted)
+    }
+
+    fn blob() -> Stored {
+        Stored::of(Value::raw("blob"))
+    }
+
+    fn indexes(waiting: &[Waiting]) -> Vec<u32> {
+        waiting.iter().map(|waiting| waiting.job.attempt().task.index).collect()
+    }
+
+    #[test]
+    fn a_blob_is_fetched_once_for_all_that_name_it() {
+        let (awaiting, store) = (Awaiting::default(), Store::scratch());
+        assert!(matches!(awaiting.find(waiting(1, &[FIRST], true), &store), Found::Fetch(FIRST)));
+        assert!(matches!(awaiting.find(waiting(2, &[FIRST], true), &store), Found::Coming));
+        store.put_blob(FIRST, blob());
+        let there = awaiting.take(FIRST, Some(&blob()));
+        assert_eq!(indexes(&there), [1, 2]);
+        for one in there {
+            let Found::All(one) = awaiting.find(one, &store) else { panic!("it lacks nothing") };
+            assert!(matches!(&one.job.blobs[..], [(FIRST, _)]));
+        }
+        assert!(awaiting.take(FIRST, None).is_empty());
+    }
+
+    #[test]
+    fn one_blob_after_the_other_is_waited_for() {
+        let (awaiting, store) = (Awaiting::default(), Store::scratch());
+        let both = waiting(1, &[SECOND, FIRST], true);
+        assert!(matches!(awaiting.find(both, &store), Found::Fetch(FIRST)));
+        let mut there = awaiting.take(FIRST, Some(&blob()));
+        let one = there.pop().expect("it waited");
+        assert!(matches!(awaiting.find(one, &store), Found::Fetch(SECOND)));
+        store.put_blob(SECOND, blob());
+        let one = awaiting.take(SECOND, Some(&blob())).pop().expect("it waited");
+        let Found::All(one) = awaiting.find(one, &store) else { panic!("it has both") };
+        assert_eq!(one.job.blobs.len(), 2);
+    }
+
+    #[test]
+    fn who_gets_its_resources_meanwhile_has_them_when_the_blob_comes() {
+        let (awaiting, store) = (Awaiting::default(), Store::scratch());
+        awaiting.find(waiting(1, &[FIRST], false), &store);
+        awaiting.find(waiting(2, &[FIRST], false), &store);
+        awaiting.promote(attempt(2));
+        awaiting.promote(attempt(3));
+        let there = awaiting.take(FIRST, Some(&blob()));
+        let granted: Vec<_> = there.iter().map(|waiting| waiting.granted).collect();
+        assert_eq!((indexes(&there), granted), (vec![1, 2], vec![false, true]));
+    }
+
+    #[test]
+    fn only_followers_are_recalled() {
+        let (awaiting, store) = (Awaiting::default(), Store::scratch());
+        awaiting.find(waiting(1, &[FIRST], true), &store);
+        awaiting.find(waiting(2, &[FIRST], false), &store);
+        assert!(awaiting.remove_follower(attempt(1)).is_none());
+        assert_eq!(
+            indexes(&awaiting.remove_follower(attempt(2)).into_iter().collect::<Vec<_>>()),
+            [2]
+        );
+        assert!(awaiting.remove_follower(attempt(2)).is_none());
+        awaiting.find(waiting(4, &[FIRST], false), &store);
+        awaiting.promote(attempt(4));
+        assert!(awaiting.remove_follower(attempt(4)).is_none(), "it has resources to give back");
+    }
+
+    #[test]
+    fn what_was_killed_is_gone_and_its_blob_comes_all_the_same() {
+        let (awaiting, store) = (Awaiting::default(), Store::scratch());
+        awaiting.find(waiting(1, &[FIRST], true), &store);
+        assert!(awaiting.remove(attempt(1)).is_some());
+        assert!(awaiting.remove(attempt(1)).is_none());
+        let late = waiting(2, &[FIRST], true);
+        assert!(matches!(awaiting.find(late, &store), Found::Coming), "it is not fetched twice");
+        assert_eq!(indexes(&awaiting.take(FIRST, Some(&blob()))), [2]);
+    }
+}

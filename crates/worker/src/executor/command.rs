@@ -44,7 +44,7 @@ pub(crate) struct Commands {
 #[derive(Debug)]
 pub(crate) struct Shell {
     pub(crate) clock: Clock,
-    pub(crate) environment: Environment,
+    pub(crate) environment: Arc<Environment>,
     pub(crate) logs: Arc<Logs>,
     pub(crate) scratch: Scratch,
 }
@@ -69,7 +69,8 @@ impl Commands {
     #[cfg(test)]
     pub(crate) fn alone(relay: Arc<Relay>, clock: Clock) -> Self {
         let directory = std::env::temp_dir();
-        let environment = Environment::new("w".to_owned(), &bireme_core::Resources::one_cpu());
+        let environment =
+            Arc::new(Environment::new("w".to_owned(), &bireme_core::Resources::one_cpu()));
         let logs = Logs::new(directory.clone(), clock);
         let scratch = Scratch::create(&directory).expect("a directory can be made");
         Self::new(relay, Shell { clock, environment, logs, scratch })

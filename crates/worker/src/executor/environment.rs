@@ -65,6 +65,12 @@ impl Environment {
         THREADS.into_iter().map(|name| (name, "1"))
     }
 
+    /// What an attempt is told in a process that others share: all, if it holds pieces of its own, and nothing otherwise, so
+    /// that the others cost nothing.
+    pub(crate) fn variables_of_pieces(&self, execution: &Execution) -> Vec<Variable> {
+        if execution.held.is_empty() { Vec::new() } else { self.variables(execution) }
+    }
+
     /// The variables that tell an attempt who it is and what it holds.
     pub(crate) fn variables(&self, execution: &Execution) -> Vec<Variable> {
         let Execution { attempt, key, resources, .. } = execution;
@@ -189,6 +195,17 @@ mod tests {
                 "OMP_NUM_THREADS=2",
             ]
         );
+    }
+
+    #[test]
+    fn in_a_shared_process_only_who_holds_pieces_is_told() {
+        let environment = Environment::new("w".to_owned(), &resources(UNITS, &[("gpu", UNITS)]));
+        let mut held = Pieces::none();
+        let part = execution(resources(UNITS, &[("gpu", UNITS / 2)]), held.clone(), Row::None);
+        assert_eq!(environment.variables_of_pieces(&part), []);
+        held.add("gpu", Piece { number: 0, units: UNITS });
+        let whole = execution(resources(UNITS, &[("gpu", UNITS)]), held, Row::None);
+        assert_eq!(environment.variables_of_pieces(&whole), environment.variables(&whole));
     }
 
     #[test]

@@ -4,77 +4,40 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bireme_core::graph::Runtime;
-use bireme_core::id::Digest;
 use bireme_core::{AttemptId, ErrorClass, Reason, TaskError};
 
-use super::awaiting::{Awaiting, Found, Waiting};
 use super::process::Processes;
 use super::relay::Relay;
 use super::{Executor as _, Job, Kill};
 use crate::failure::failure;
-use crate::rpc::payload::blobs;
-use crate::store::{Store, Stored};
-use crate::transfer::courier::Courier;
 
 /// The language executors of a worker.
 #[derive(Debug)]
 pub(crate) struct Languages {
     relay: Arc<Relay>,
-    store: Arc<Store>,
-    courier: Courier,
     /// By name.
     runtimes: BTreeMap<String, Processes>,
-    awaiting: Awaiting,
 }
 
 impl Languages {
-    pub(crate) fn new(
-        relay: Arc<Relay>,
-        store: Arc<Store>,
-        courier: Courier,
-        runtimes: BTreeMap<String, Processes>,
-    ) -> Self {
-        Self { relay, store, courier, runtimes, awaiting: Awaiting::default() }
+    pub(crate) fn new(relay: Arc<Relay>, runtimes: BTreeMap<String, Processes>) -> Self {
+        Self { relay, runtimes }
     }
 
-    /// Runs an attempt, at once or when one with the same resources ends, as soon as the blobs that its payload names are
-    /// here.
-    pub(super) fn admit(&self, job: Job, follow: bool) {
-        let needs = self.runtime(&job).and_then(|_| blobs(&job.execution.payload));
-        match needs {
-            Ok(needs) => self.go_on(Waiting::new(job, needs, !follow)),
-            Err(error) => self.relay.fail(&job, !follow, error),
-        }
+    /// Why an attempt can run in none of them; nothing if it can.
+    pub(super) fn check(&self, job: &Job) -> Result<(), Box<TaskError>> {
+        self.runtime(job).map(|_| ())
     }
 
-    /// Looks for the blobs of an attempt, and hands it over once it has all.
-    fn go_on(&self, waiting: Waiting) {
-        match self.awaiting.find(waiting, &self.store) {
-            Found::All(waiting) if waiting.granted => self.start(waiting.job),
-            Found::All(waiting) => self.follow(waiting.job),
-            Found::Fetch(digest) => self.courier.fetch(digest),
-            Found::Coming => {}
-        }
-    }
-
-    /// A blob has come, or why not.
-    pub(super) fn blob_came(&self, digest: Digest, came: Result<Stored, Box<TaskError>>) {
-        for waiting in self.awaiting.take(digest, came.as_ref().ok()) {
-            match &came {
-                Ok(_) => self.go_on(waiting),
-                Err(error) => self.relay.fail(&waiting.job, waiting.granted, error.clone()),
-            }
-        }
-    }
-
-    fn follow(&self, job: Job) {
+    /// Has an attempt run when one with the same resources ends.
+    pub(super) fn follow(&self, job: Job) {
         match self.runtime(&job) {
             Ok(processes) => processes.follow(job),
             Err(error) => self.relay.refuse(&job, error),
         }
     }
 
-    /// Runs an attempt that has its blobs.
+    /// Runs an attempt at once.
     pub(super) fn start(&self, job: Job) {
         match self.runtime(&job) {
             Ok(processes) => processes.start(job),
@@ -84,23 +47,12 @@ impl Languages {
 
     /// An attempt that was not to be had from the relay has resources of its own.
     pub(super) fn promoted(&self, attempt: AttemptId) {
-        self.awaiting.promote(attempt);
         self.runtimes.values().for_each(|processes| processes.promoted(attempt));
-    }
-
-    /// Has the relay answer for an attempt that waits for a blob.
-    pub(super) fn recall(&self, attempt: AttemptId) {
-        if let Some(waiting) = self.awaiting.remove_follower(attempt) {
-            self.relay.follow(waiting.job);
-        }
     }
 
     /// Ends an attempt; nothing happens if it is not here.
     pub(super) fn kill(&self, attempt: AttemptId, kill: Kill) {
-        match self.awaiting.remove(attempt) {
-            Some(waiting) => self.relay.refuse(&waiting.job, kill.error()),
-            None => self.runtimes.values().for_each(|processes| processes.kill(attempt, kill)),
-        }
+        self.runtimes.values().for_each(|processes| processes.kill(attempt, kill));
     }
 
     /// Ends every process and waits for it.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bireme_core::id::Digest;
+use bireme_core::value::Buffer;
 use bireme_core::{ErrorClass, Reason, TaskError, Value};
 use bytes::Bytes;
 
@@ -18,6 +20,9 @@ pub(crate) trait Material {
     /// The value of an input, every byte of it in reach.
     fn input(&self, n: usize) -> Result<Arc<Value>, Box<TaskError>>;
 
+    /// The bytes of a blob that the payload names.
+    fn blob(&self, digest: Digest) -> Result<Bytes, Box<TaskError>>;
+
     /// The row's own argument.
     fn row(&self) -> Result<Value, Box<TaskError>>;
 }
@@ -29,6 +34,10 @@ impl Material for Job {
 
     fn input(&self, n: usize) -> Result<Arc<Value>, Box<TaskError>> {
         Self::input(self, n)
+    }
+
+    fn blob(&self, digest: Digest) -> Result<Bytes, Box<TaskError>> {
+        Self::blob(self, digest)
     }
 
     fn row(&self) -> Result<Value, Box<TaskError>> {
@@ -146,9 +155,29 @@ impl Template {
                     .collect::<Result<_, Box<TaskError>>>()?,
             ),
             Self::Row => Arg::Value(Arc::new(job.row()?)),
-            Self::Value(value) => Arg::Value(Arc::clone(value)),
+            Self::Value(value) => Arg::Value(with_blobs(value, job)?),
         })
     }
+}
+
+/// A value with its blobs in place.
+fn with_blobs(value: &Arc<Value>, job: &impl Material) -> Result<Arc<Value>, Box<TaskError>> {
+    if !value.buffers.iter().any(|buffer| matches!(buffer, Buffer::Blob(_))) {
+        return Ok(Arc::clone(value));
+    }
+    let mut value = (**value).clone();
+    for buffer in &mut value.buffers {
+        if let Buffer::Blob(digest) = *buffer {
+            *buffer = Buffer::Inline(job.blob(digest)?);
+        }
+    }
+    Ok(Arc::new(value))
+}
+
+/// The failure of an attempt whose payload names a blob that did not come with it.
+pub(crate) fn no_blob(digest: Digest) -> Box<TaskError> {
+    let message = format!("blob {digest:?} did not come with the attempt that names it");
+    failure(ErrorClass::NotFound, Reason::BlobUnknown, message)
 }
 
 /// The arguments of a payload.

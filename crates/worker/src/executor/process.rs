@@ -43,6 +43,7 @@ pub(crate) use self::program::Program;
 pub(crate) use self::seat::Manners;
 use self::seat::{Lease, Running, Seat, Sent};
 use self::setbacks::Setbacks;
+use super::environment::Environment;
 use super::relay::Relay;
 use super::{Executor, Job, Kill};
 use crate::clock::Clock;
@@ -68,6 +69,8 @@ pub(crate) struct Setup {
     pub(crate) tasks: u64,
     /// The worker's name.
     pub(crate) worker: String,
+    /// What attempts are told of themselves.
+    pub(crate) environment: Arc<Environment>,
 }
 
 /// Runs attempts of one runtime in processes.
@@ -267,7 +270,8 @@ impl Shared {
             let lease = Lease { _inputs: job.inputs.clone(), _drafts: input_drafts };
             seat.leases.insert(job.attempt(), lease);
         }
-        orders.run(&job.execution, inputs, blobs);
+        let environment = self.setup.environment.variables_of_pieces(&job.execution);
+        orders.run(&job.execution, inputs, blobs, environment);
         seat.given += 1;
         let sent = Sent::new(job, seat.given, granted);
         seat.jobs.push_back(Sent { drafts: blob_drafts, ..sent });

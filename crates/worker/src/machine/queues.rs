@@ -41,7 +41,7 @@ impl Queue {
     /// Whether it is worthwhile to hand attempts over before there is room: those that need more than cpus are few and long,
     /// and those that need nothing start at once.
     pub(super) fn can_follow(&self) -> bool {
-        matches!(self.runtime, Runtime::Command | Runtime::Native)
+        !matches!(self.runtime, Runtime::Wasm)
             && self.need.cpu_units > 0
             && self.need.memory_bytes == 0
             && self.need.others().next().is_none()

@@ -3,7 +3,7 @@
 use std::path::{Component, Path};
 use std::sync::Arc;
 
-use bireme_core::graph::Row;
+use bireme_core::graph::{Row, Runtime};
 use bireme_core::id::Digest;
 use bireme_core::reason::Refusal;
 use bireme_core::{TaskError, Value};
@@ -32,21 +32,40 @@ pub(crate) fn decode(payload: &Bytes) -> Result<Payload, Box<TaskError>> {
     Ok(Payload { work, args: templates(args, "payload.args")?, named: named_args.len() })
 }
 
-/// The blobs that an encoded `Payload` for a language's executor names: that of its function, and those in its arguments.
-pub(crate) fn blobs(payload: &Bytes) -> Result<SmallVec<[Digest; 1]>, Box<TaskError>> {
+/// The blobs that an encoded `Payload` names, as function, argument or content of a file.
+pub(crate) fn blobs(
+    payload: &Bytes,
+    runtime: &Runtime,
+) -> Result<SmallVec<[Digest; 1]>, Box<TaskError>> {
+    let mut found = SmallVec::new();
+    let is_language = matches!(runtime, Runtime::External { .. });
+    if !is_language && payload.len() < size_of::<Digest>() {
+        return Ok(found); // Most that take nothing are not decoded here.
+    }
     let pb::Payload { work, args, named_args } = pb::Payload::decode(payload.clone())
         .map_err(|error| malformed(format!("payload: {error}; encode a bireme.v1.Payload")))?;
-    let Some(pb::payload::Work::External(pb::External { function })) = work else {
-        let message =
-            "payload.work is no function of a language, but the task's class names a runtime";
-        return Err(malformed(message));
-    };
-    let mut found = SmallVec::new();
-    if let Some(pb::external::Function::Blob(digest)) = function {
-        found.push(digest.try_into().map_err(|refusal| refused("payload.external", refusal))?);
+    let mut all = args;
+    all.extend(named_args.into_iter().filter_map(|named| named.arg));
+    match work {
+        Some(pb::payload::Work::External(pb::External {
+            function: Some(pb::external::Function::Blob(digest)),
+        })) if is_language => {
+            let digest = digest.try_into();
+            found.push(digest.map_err(|refusal| refused("payload.external", refusal))?);
+        }
+        Some(pb::payload::Work::External(_)) if is_language => {}
+        _ if is_language => {
+            let message =
+                "payload.work is no function of a language, but the task's class names a runtime";
+            return Err(malformed(message));
+        }
+        Some(pb::payload::Work::Command(command)) => {
+            all.extend(command.stdin);
+            all.extend(command.files.into_iter().filter_map(|file| file.content));
+        }
+        _ => {}
     }
-    let named = named_args.into_iter().filter_map(|named| named.arg);
-    args.into_iter().chain(named).try_for_each(|arg| blobs_of(arg, &mut found))?;
+    all.into_iter().try_for_each(|arg| blobs_of(arg, &mut found))?;
     Ok(found)
 }
 

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use bireme_core::id::Digest;
 use bireme_proto::pb;
 use bireme_proto::pb::fleet_order::Order;
 use bireme_proto::pb::fleet_report::Report;
+use bireme_worker::{Config, Native};
 use prost::Message as _;
 
 use crate::played::{attempt, start};
@@ -31,6 +33,52 @@ async fn attempts_run_and_fail_as_anywhere() {
     let error = ends[&1].as_ref().unwrap_err();
     assert_eq!((error.reason.as_str(), error.message.as_str()), ("USER_ERROR", "on purpose"));
     scene.close().await;
+}
+
+/// An argument whose bytes are a blob's.
+fn blob(digest: Digest, size: u64) -> pb::Arg {
+    let buffers = vec![pb::Buffer { place: Some(pb::buffer::Place::Blob(digest.into())) }];
+    let codec = pb::Codec::Utf8.into();
+    let value = pb::Value { codec, size, buffers, ..pb::Value::default() };
+    pb::Arg { kind: Some(pb::arg::Kind::Value(value)) }
+}
+
+fn work(n: u32, kind: pb::RuntimeKind, work: pb::payload::Work, args: Vec<pb::Arg>) -> Order {
+    let payload = pb::Payload { work: Some(work), args, named_args: Vec::new() };
+    Order::Start(pb::StartAttempt {
+        attempt: Some(attempt(n)),
+        payload: payload.encode_to_vec().into(),
+        key: n.to_string(),
+        runtime: Some(pb::Runtime { kind: kind.into(), ..pb::Runtime::default() }),
+        ..pb::StartAttempt::default()
+    })
+}
+
+#[tokio::test]
+async fn blobs_may_be_arguments_and_standard_input() {
+    for native in [Native::Isolated, Native::InProcess] {
+        let mut scene = Scene::new(|config| Config { native, ..config }).await;
+        let small = scene.scheduler.blobs.put("a blob");
+        let large = scene.scheduler.blobs.put("x".repeat(200_000));
+        let unknown = Digest([9; 32]);
+        let joined = |n, second| {
+            let concat = pb::Native { name: "builtin/concat".to_owned() };
+            let args = vec![blob(small, 6), second];
+            work(n, pb::RuntimeKind::Native, pb::payload::Work::Native(concat), args)
+        };
+        let (argv, stdin) = (vec!["cat".to_owned()], Some(blob(small, 6)));
+        let cat = pb::Command { argv, stdin, ..pb::Command::default() };
+        let cat = work(3, pb::RuntimeKind::Command, pb::payload::Work::Command(cat), Vec::new());
+        let orders = [joined(0, blob(large, 200_000)), joined(1, blob(small, 6))];
+        scene.order(orders.into_iter().chain([joined(2, blob(unknown, 1)), cat])).await;
+        let ends: BTreeMap<_, _> = scene.ends(4).await.into_iter().collect();
+        for (n, size) in [(0, 200_006), (1, 12), (3, 6)] {
+            assert_eq!(ends[&n].as_ref().unwrap().outputs[0].size, size);
+        }
+        assert_eq!(ends[&2].as_ref().unwrap_err().reason, "BLOB_UNKNOWN");
+        assert_eq!(scene.scheduler.blobs.fetched(small), 1);
+        scene.close().await;
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::process;
 
 use bireme_core::id::Digest;
 use bireme_core::value::Buffer;
-use bireme_core::{Codec, ErrorClass, TaskError, Value};
+use bireme_core::{Codec, ErrorClass, Resources, TaskError, Value};
 use bireme_executor::{Attempt, Description, Launch, Outcome, Runtime, serve};
 use bireme_proto::pb;
 use bireme_proto::pb::fleet_order::Order;
@@ -44,6 +44,14 @@ impl Runtime for Words {
             }
             Function::Name(name) => match name.as_str() {
                 "exit" => process::exit(7),
+                "gpus" => {
+                    let mut variables = attempt.environment.iter();
+                    let held = variables.find(|(name, _)| name == "CUDA_VISIBLE_DEVICES");
+                    let told = attempt.environment.len();
+                    Ok(vec![Value::raw(
+                        held.map_or_else(|| format!("{told} variables"), |(_, of)| of.clone()),
+                    )])
+                }
                 "pid" => Ok(vec![Value::raw(process::id().to_string())]),
                 other => Err(Box::new(TaskError::new(ErrorClass::User, "USER_ERROR", other))),
             },
@@ -199,6 +207,25 @@ async fn what_a_worker_does_not_have_is_refused_by_name() {
     assert_eq!(errors[0].reason, "UNSUPPORTED");
     assert_eq!(errors[1].reason, "RUNTIME_UNKNOWN");
     assert!(errors[1].message.contains("it has missing, mute, words"), "{}", errors[1].message);
+    scene.close().await;
+}
+
+#[tokio::test]
+async fn who_holds_pieces_is_told_which_and_others_are_told_nothing() {
+    let gpus = [("gpu".to_owned(), 20_000)];
+    let resources = Resources::new(20_000, 0).with_others(gpus).unwrap();
+    let mut scene = Scene::new(|config| Config { resources, ..speaking(config) }).await;
+    let one = || Resources::one_cpu().with_others([("gpu".to_owned(), 10_000)]).unwrap();
+    let call = |n| {
+        let Order::Start(start) = call(n, "words", "gpus") else { unreachable!("it starts") };
+        let resources = if n == 2 { Resources::one_cpu() } else { one() };
+        Order::Start(pb::StartAttempt { resources: Some(resources.into()), ..start })
+    };
+    scene.order((0..3).map(call)).await;
+    let ends: BTreeMap<_, _> = scene.ends(3).await.into_iter().collect();
+    let told: Vec<_> = ends.values().map(made).collect();
+    assert!(told[..2].iter().all(|gpu| gpu == "0" || gpu == "1"), "{told:?}");
+    assert_eq!(told[2], "0 variables");
     scene.close().await;
 }
 

@@ -78,6 +78,12 @@ impl Stream {
 
     /// The next report; heartbeats and news of starts are passed over.
     pub(crate) async fn report(&mut self) -> pb::fleet_report::Report {
+        // All of it is guarded: heartbeats come however long there is nothing to report.
+        let report = tokio::time::timeout(GUARD, self.next_report()).await;
+        report.expect("the worker has nothing to report")
+    }
+
+    async fn next_report(&mut self) -> pb::fleet_report::Report {
         loop {
             let said = self.next().await.expect("the worker has left");
             let started = |report: &_| matches!(report, pb::fleet_report::Report::Started(_));
@@ -91,7 +97,8 @@ impl Stream {
     }
 
     pub(crate) async fn answer(&self, down: pb::FleetDown) {
-        self.answer.send(Ok(down)).await.expect("the worker reads");
+        let sent = tokio::time::timeout(GUARD, self.answer.send(Ok(down))).await;
+        sent.expect("the worker reads").expect("the stream is up");
     }
 
     pub(crate) async fn order(&self, order: pb::fleet_order::Order) {

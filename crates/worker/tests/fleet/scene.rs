@@ -1,5 +1,7 @@
 //! A worker with two cpus, and what its scheduler tells it and hears of it.
 
+use std::collections::BTreeSet;
+
 use bireme_core::Resources;
 use bireme_daemon::Shutdown;
 use bireme_daemon::auth::Token;
@@ -59,7 +61,16 @@ impl Scene {
 
     /// The reports about so many ends, in order.
     pub(crate) async fn ends(&mut self, count: usize) -> Vec<(u32, Ended)> {
-        let mut ends = Vec::new();
+        let mut ends = Vec::with_capacity(count);
+        // All of it is guarded: heartbeats come however long nothing ends.
+        if tokio::time::timeout(GUARD, self.gather(&mut ends, count)).await.is_err() {
+            let ended: BTreeSet<_> = ends.iter().map(|(index, _)| *index).collect();
+            panic!("{} of {count} attempts ended, those are {ended:?}", ends.len());
+        }
+        ends
+    }
+
+    async fn gather(&mut self, ends: &mut Vec<(u32, Ended)>, count: usize) {
         while ends.len() < count {
             let said = self.stream.next().await.expect("the worker has left");
             for report in said.reports.into_iter().filter_map(|report| report.report) {
@@ -75,14 +86,18 @@ impl Scene {
                 }
             }
         }
-        ends
     }
 
     pub(crate) async fn close(mut self) {
         self.shutdown.trigger();
-        while self.stream.next().await.is_some_and(|said| {
-            !said.reports.iter().any(|report| matches!(report.report, Some(Report::Draining(_))))
-        }) {}
+        let left = async {
+            while self.stream.next().await.is_some_and(|said| {
+                let leaves =
+                    |report: &pb::FleetReport| matches!(report.report, Some(Report::Draining(_)));
+                !said.reports.iter().any(leaves)
+            }) {}
+        };
+        tokio::time::timeout(GUARD, left).await.expect("the worker says that it leaves");
         drop(self.stream);
         let ended = tokio::time::timeout(GUARD, self.worker).await;
         ended.expect("the worker stays").expect("it does not panic").unwrap();

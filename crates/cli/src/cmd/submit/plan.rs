@@ -169,7 +169,11 @@ fn class(needs: &Needs) -> Result<TaskClass, Failure> {
     Ok(TaskClass {
         runtime: CommandPayload::RUNTIME,
         resources: resources(needs)?,
-        retry: RetryPolicy { max_retries: needs.retries, ..RetryPolicy::default() },
+        retry: RetryPolicy {
+            max_retries: needs.retries,
+            max_crashes: needs.max_crashes,
+            ..RetryPolicy::default()
+        },
         timeout: needs.timeout,
         ..TaskClass::default()
     })

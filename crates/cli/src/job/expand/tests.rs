@@ -290,7 +290,7 @@ fn errors_of_the_format_show_the_line() {
               |
             5 | comand = ["x"]
               | ^^^^^^
-            unknown field `comand`, expected one of `name`, `for_each`, `reduce`, `inputs`, `command`, `stdin`, `files`, `outputs`, `ok_exit`, `function`, `args`, `save`, `priority`, `cwd`, `inherit_env`, `retries`, `backoff`, `backoff_max`, `retry_on`, `timeout`, `workers`, `on_worker_lost`, `env`, `labels`, `resources`
+            unknown field `comand`, expected one of `name`, `for_each`, `reduce`, `inputs`, `command`, `stdin`, `files`, `outputs`, `ok_exit`, `function`, `args`, `save`, `priority`, `cwd`, `inherit_env`, `retries`, `max_crashes`, `backoff`, `backoff_max`, `retry_on`, `timeout`, `workers`, `on_worker_lost`, `env`, `labels`, `resources`
             job.toml: TOML parse error at line 5, column 14
               |
             5 | for_each = { files = "*" }

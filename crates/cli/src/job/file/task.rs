@@ -76,6 +76,7 @@ with_common! {
         cwd: String,
         inherit_env: bool,
         retries: u32,
+        max_crashes: u32,
         backoff: String,
         backoff_max: String,
         retry_on: Vec<String>,

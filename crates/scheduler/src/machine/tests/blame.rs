@@ -62,7 +62,7 @@ fn whoever_kills_every_worker_fails_in_the_end() {
             crash 1 as 2 a -> 2: start a.2
             crash 2 as 3 a -> client: failed a | client: failed b | client: done
             error a        -> CRASHED_TOO_OFTEN: was running each of the 2 times when its worker was lost, last w1 (its daemon was killed by signal 11) (on w1)
-            error b        -> DEPENDENCY_FAILED: task "a", which this one needs, failed
+            error b        -> DEPENDENCY_FAILED: task "a", which this one needs, failed <- CRASHED_TOO_OFTEN: was running each of the 2 times when its worker was lost, last w1 (its daemon was killed by signal 11) (on w1)
         "#]],
     );
 }
@@ -111,7 +111,7 @@ fn a_process_that_dies_counts_as_a_crash() {
             submit a  -> 1: start a.1
             died 1 a  -> 1: settle a.1 | 1: start a.2
             died 1 a  -> 1: settle a.2 | client: failed a | client: done
-            error a   -> CRASHED_TOO_OFTEN: the process or worker that ran it died 2 times: it was killed by signal 9 (on w1)
+            error a   -> CRASHED_TOO_OFTEN: the process or worker that ran it died 2 times: it was killed by signal 9 (on w1) <- PROCESS_DIED: it was killed (on w1)
         "]],
     );
 }

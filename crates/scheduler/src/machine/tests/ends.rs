@@ -1,10 +1,10 @@
 //! A session that hears that a graph is done has heard of every end before, however late it reads.
 
 use bireme_core::graph::{GraphChunk, GraphOptions, TaskClass, TaskSpec, Watch};
-use bireme_core::id::{SessionId, SessionToken, SubmissionId, WorkerId};
+use bireme_core::id::{GraphId, SessionId, SessionToken, SubmissionId, TaskId, WorkerId};
 use bireme_core::protocol::{Order, Output, Report, Timing};
-use bireme_core::session::{Command, Notice, Open, Owner};
-use bireme_core::{Time, limits};
+use bireme_core::session::{Command, Notice, Open};
+use bireme_core::{ObjectId, Time, limits};
 
 use super::harness::cluster;
 use crate::machine::{ConnId, Event, Machine, Peer};
@@ -23,17 +23,18 @@ fn a_client_that_comes_back_hears_of_every_end_first() {
     let mut machine = cluster();
     run_a_graph(&mut machine);
     handle(&mut machine, Event::Disconnected { conn: ConnId(1), peer: Peer::Session(SESSION) });
-    let open = Open {
-        token: SessionToken(7),
-        name: String::new(),
-        by_name: false,
-        owner: Owner::default(),
-        ttl: None,
-        weight_percent: 100,
-        known: Vec::new(),
-    };
+    let open = Open::new(SessionToken(7));
     handle(&mut machine, Event::SessionOpened { conn: Some(ConnId(9)), open });
     assert_eq!(told(&mut machine), ["end", "end", "end", "done"]);
+}
+
+#[test]
+fn a_task_has_no_output_beyond_its_last() {
+    let mut machine = cluster();
+    run_a_graph(&mut machine);
+    let task = TaskId { graph: GraphId::new(SESSION, 1), index: 0 };
+    assert!(machine.object(ObjectId::output(task, 0)).is_some());
+    assert!(machine.object(ObjectId::output(task, 1)).is_none());
 }
 
 /// Submits three tasks and has them finish; the session reads nothing meanwhile.

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use bireme_core::error::Exit;
 use bireme_core::graph::{
-    ArrayInput, GraphChunk, GraphOptions, OnWorkerLost, Rows, TaskArray, TaskClass, TaskSpec, Watch,
+    ArrayInput, GraphChunk, GraphOptions, OnWorkerLost, Rows, Runtime, TaskArray, TaskClass,
+    TaskSpec, Watch,
 };
 use bireme_core::id::{
     AttemptId, AttemptNo, Epoch, GraphId, SessionId, SessionToken, SubmissionId, TaskId, WorkerId,
@@ -15,7 +16,7 @@ use bireme_core::id::{
 use bireme_core::object::ObjectId;
 use bireme_core::protocol::{Output, Report, Timing};
 use bireme_core::resources::UNITS;
-use bireme_core::session::{Command, IndexRange, Open, Owner, Put};
+use bireme_core::session::{Command, IndexRange, Open, Put};
 use bireme_core::{ErrorClass, Resources, RetryPolicy, Span, TaskError, Time};
 use expect_test::Expect;
 
@@ -84,15 +85,7 @@ impl Run {
             ttl: None,
             equal: false,
         };
-        let open = Open {
-            token: SessionToken(7),
-            name: String::new(),
-            by_name: false,
-            owner: Owner::default(),
-            ttl: None,
-            weight_percent: 100,
-            known: Vec::new(),
-        };
+        let open = Open::new(SessionToken(7));
         run.handle(Event::SessionOpened { conn: Some(ConnId(1)), open });
         run.tell();
         run
@@ -185,6 +178,15 @@ impl Run {
             ["class", "calls", function] => {
                 let function = Some((*function).to_owned());
                 self.class = TaskClass { function, ..TaskClass::default() };
+            }
+            ["class", "speaks", runtime] => {
+                let name = (*runtime).to_owned();
+                let runtime = Runtime::External { name, environment: None };
+                self.class = TaskClass { runtime, ..TaskClass::default() };
+            }
+            ["take", keys @ ..] => {
+                let output = |key: &&str| ObjectId::output(self.task(key), 0);
+                self.externals = keys.iter().map(output).collect();
             }
             ["unreachable", worker, "n", n, "at", holder] => {
                 let report = Report::InputMissing {
@@ -372,10 +374,11 @@ impl Run {
         AttemptId { task: self.task(key), no: AttemptNo { epoch: Epoch(1), n } }
     }
 
-    /// Why a task failed.
+    /// Why a task failed, with the errors behind it.
     fn error(&self, key: &str) -> String {
         let view = self.machine.find_task_view(self.task(key)).expect("the task is there");
-        view.error.map(|error| error.to_string()).unwrap_or_default()
+        let chain = std::iter::successors(view.error.as_ref(), |error| error.cause.as_ref());
+        chain.map(ToString::to_string).collect::<Vec<_>>().join(" <- ")
     }
 
     /// Reports about the newest attempt that the worker was told of.

@@ -183,15 +183,7 @@ fn whoever_comes_back_numbers_no_value_twice() {
     let object = ObjectId::Held { holder: session.into(), n: 6 };
     let report = Report::ReplicaAdded { object, size: 1 };
     machine.handle(Time(3), Event::WorkerReported { worker: WorkerId(1), report }, &mut effects);
-    let open = Open {
-        token: SessionToken(7),
-        name: String::new(),
-        by_name: false,
-        owner: Owner::default(),
-        ttl: None,
-        weight_percent: 100,
-        known: Vec::new(),
-    };
+    let open = Open::new(SessionToken(7));
     effects.clear();
     machine.handle(Time(4), Event::SessionOpened { conn: Some(ConnId(2)), open }, &mut effects);
     let opened = effects.iter().find_map(|effect| match effect {

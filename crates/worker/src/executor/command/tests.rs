@@ -1,6 +1,7 @@
 //! Real processes.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bireme_core::id::{AttemptNo, Epoch, GraphId, TaskId};
@@ -38,7 +39,7 @@ impl Bench {
         let logs = Logs::new(directory.path().join("logs"), clock);
         let shell = Shell {
             clock,
-            environment: Environment::new("w".to_owned(), &Resources::one_cpu()),
+            environment: Arc::new(Environment::new("w".to_owned(), &Resources::one_cpu())),
             logs: logs.clone(),
             scratch: Scratch::create(&directory.path().join("attempts")).unwrap(),
         };

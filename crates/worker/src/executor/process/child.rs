@@ -4,12 +4,13 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 use bireme_core::graph::Row;
+use bireme_core::id::Digest;
 use bireme_core::{Codec, TaskError, Value};
 use bireme_executor::{Attempt, Description, Launch, Outcome, Runtime, serve};
 use bytes::Bytes;
 
 use crate::builtin;
-use crate::executor::payload::{Material, malformed};
+use crate::executor::payload::{Material, malformed, no_blob};
 use crate::executor::pool::plan::Plans;
 use crate::registry::{Context, Registry};
 use crate::rpc::payload::decode_row;
@@ -72,6 +73,10 @@ impl Material for Attempt {
         self.inputs.get(n).cloned().ok_or_else(|| {
             malformed(format!("payload.args: input {n} of {} is named", self.inputs.len()))
         })
+    }
+
+    fn blob(&self, digest: Digest) -> Result<Bytes, Box<TaskError>> {
+        self.blobs.get(digest).ok_or_else(|| no_blob(digest))
     }
 
     fn row(&self) -> Result<Value, Box<TaskError>> {

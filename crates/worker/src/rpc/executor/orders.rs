@@ -15,6 +15,7 @@ use bireme_proto::pb::executor_order::{
 use bytes::Bytes;
 use prost::Message as _;
 
+use crate::executor::environment::Variable;
 use crate::machine::Execution;
 use crate::registry::IntoValue as _;
 
@@ -28,13 +29,17 @@ impl Orders {
         self.0.taken()
     }
 
-    /// Has an attempt run, with the blobs that the process does not have yet.
+    /// Has an attempt run, with the blobs that the process does not have yet and the variables that are its own.
     pub(crate) fn run(
         &self,
         execution: &Execution,
         inputs: Vec<Value>,
         blobs: Vec<(Digest, Buffer)>,
+        environment: Vec<Variable>,
     ) {
+        let environment = environment
+            .into_iter()
+            .map(|(name, value)| pb::EnvironmentVariable { name: name.into_owned(), value });
         let blobs = blobs
             .into_iter()
             .map(|(digest, bytes)| Blob { digest: Some(digest.into()), bytes: Some(bytes.into()) });
@@ -47,6 +52,7 @@ impl Orders {
             outputs: execution.outputs.into(),
             deadline_us: execution.timeout.map_or(0, |Span(timeout)| timeout),
             row: row(&execution.row),
+            environment: environment.collect(),
             blobs: blobs.collect(),
             ..Run::default()
         }));

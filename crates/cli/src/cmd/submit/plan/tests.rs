@@ -96,10 +96,11 @@ fn each_file_is_a_task() {
 #[test]
 fn what_a_task_takes_is_in_its_class() {
     let words = ["--cpus", "0.5", "--memory", "1GiB", "--resource", "gpu=1", "--retries", "3"];
-    let more = ["--timeout", "30s", "--priority", "-2", "--", "x"];
+    let more = ["--max-crashes", "0", "--timeout", "30s", "--priority", "-2", "--", "x"];
     let chunk = chunk(&[words.as_slice(), &more].concat());
     let class = &chunk.classes[0];
     assert_eq!(class.resources.to_string(), "cpus=0.5 memory=1073741824 gpu=1");
+    assert_eq!(class.retry.max_crashes, 0);
     assert_eq!((class.retry.max_retries, class.timeout), (3, Some(bireme_core::Span::secs(30))));
     assert_eq!(chunk.tasks[0].priority, -2);
     assert!(chunk.options.unwrap().detached);

@@ -92,6 +92,7 @@ fn what_a_task_leaves_open_is_as_the_defaults_say() {
         name = "own"
         command = ["true"]
         retries = 0
+        max_crashes = 0
         resources = { cpus = 0.5 }
         labels = { disk = "fast" }
         workers = ["w1"]
@@ -107,9 +108,10 @@ fn what_a_task_leaves_open_is_as_the_defaults_say() {
     let shown = chunk.classes.iter().map(|class| {
         let (labels, workers, retry) = (&class.labels, &class.workers, &class.retry);
         format!(
-            "{} {labels:?} {workers:?} {} {} {} {:?} {:?}\n",
+            "{} {labels:?} {workers:?} {} {} {} {} {:?} {:?}\n",
             class.resources,
             retry.max_retries,
+            retry.max_crashes,
             retry.backoff,
             retry.backoff_max,
             retry.retry_on,
@@ -117,8 +119,8 @@ fn what_a_task_leaves_open_is_as_the_defaults_say() {
         )
     });
     expect![[r#"
-        cpus=0.5 gpu=1 [("disk", "fast"), ("zone", "a")] ["w1"] 0 0 us 1 min [Timeout, User] Fail
-        cpus=2 gpu=1 [("zone", "a")] [] 2 1.000 s 5.000 s [Timeout, User] Fail
+        cpus=0.5 gpu=1 [("disk", "fast"), ("zone", "a")] ["w1"] 0 0 0 us 1 min [Timeout, User] Fail
+        cpus=2 gpu=1 [("zone", "a")] [] 2 3 1.000 s 5.000 s [Timeout, User] Fail
     "#]]
     .assert_eq(&shown.collect::<String>());
 }

@@ -15,7 +15,9 @@ impl Run {
     pub(super) fn join(&mut self, worker: u32, cpus: u32, others: &[&str]) {
         let functions = others.iter().filter_map(|name| name.strip_prefix("fn:"));
         let functions = functions.map(str::to_owned).collect();
-        let others = others.iter().filter(|name| !name.starts_with("fn:"));
+        let runtimes = others.iter().filter_map(|name| name.strip_prefix("runtime:"));
+        let runtimes = runtimes.map(str::to_owned).collect();
+        let others = others.iter().filter(|name| !name.contains(':'));
         let others = others.map(|name| ((*name).to_owned(), UNITS));
         let join = Join {
             uid: WorkerUid(u128::from(worker)),
@@ -27,7 +29,7 @@ impl Run {
             machine: String::new(),
             pid: 0,
             functions,
-            runtimes: Vec::new(),
+            runtimes,
             previous: None,
         };
         self.admit(worker, join);
