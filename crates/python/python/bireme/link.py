@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 Known: TypeAlias = Task | Stored
 
 
+# Kinds of errors that an input from another graph may be the cause of.
+FROM_INPUTS = ("dependency", "input_lost")
+
+
 class Link:
     """The client's side of one session."""
 
@@ -196,8 +200,8 @@ class Link:
             self._callbacks.shutdown(wait=False)
 
     def _exception(self, task: Known, error: Error) -> BaseException:
-        """What to raise for the error of a task: where an input from another graph is missing, what that one raised."""
-        sources = task.sources if isinstance(task, Task) and error["kind"] == "input_lost" else ()
+        """What to raise for the error of a task: where an input from another graph came to nothing, what that one raised."""
+        sources = task.sources if isinstance(task, Task) and error["kind"] in FROM_INPUTS else ()
         for place in sources:
             try:
                 self.session.result(*place, 0)
