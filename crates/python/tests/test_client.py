@@ -122,10 +122,13 @@ def test_arrays_come_and_go(client: Client) -> None:
     assert future.result() == 1_999_000
 
 
-def test_a_cancelled_task_says_so(client: Client, tmp_path: Path) -> None:
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_cancelled_task_says_so(client: Client, tmp_path: Path, apart: bool) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     waiting = client.submit(read, str(pipe))
+    if apart:  # What was submitted is sent for this: what follows is of another graph.
+        assert client.submit(len, "a").result(30) == 1
     dependent = client.submit(len, waiting)
     client.cancel(waiting)
     assert waiting.cancelled()
