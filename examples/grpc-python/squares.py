@@ -74,7 +74,7 @@ def follow(call, cluster, number):
         print(f"{counts.finished} of {counts.total} tasks finished", file=sys.stderr)
     answer = call(cluster.WaitGraph, cluster_pb2.WaitGraphRequest(graph=number, max_wait_us=PATIENCE_US))
     for task in answer.failures:
-        print(f"{task.key} failed: {task.error.message}", file=sys.stderr)
+        print(f"{task.key} failed: {task.error}", file=sys.stderr)
     if answer.pending or answer.failures:
         sys.exit("the graph did not finish")
 

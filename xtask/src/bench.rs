@@ -5,6 +5,8 @@
 //! measured becomes a `record`; `parts` are the programs that some rows measure against.
 
 #[cfg(feature = "cluster")]
+mod actors;
+#[cfg(feature = "cluster")]
 mod faults;
 #[cfg(feature = "cluster")]
 mod floor;

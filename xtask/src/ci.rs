@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 
 use crate::workspace::{EVERYTHING, cargo, has_cargo_command, run as run_command};
-use crate::{bench, codegen, it, proto, python, reference, refusals, systemd, test, tidy, units};
+use crate::{
+    bench, codegen, conformance, it, proto, python, reference, refusals, systemd, test, tidy, units,
+};
 
 /// Run every check that CI runs, in the same order
 #[derive(clap::Args)]
@@ -40,7 +42,7 @@ const fn slow(name: &'static str, run: fn() -> Result<Outcome>) -> Step {
     Step { name, slow: true, run }
 }
 
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 17] = [
     step("fmt", || passed(run_command(&mut cargo(["fmt", "--all", "--check"])))),
     step("clippy", || passed(clippy())),
     step("codegen", || passed(codegen::check())),
@@ -50,8 +52,10 @@ const STEPS: [Step; 15] = [
     step("units", || possible(units::check())),
     slow("doc", || passed(doc())),
     slow("test", || passed(test::rust())),
+    slow("wasm", || passed(wasm())),
     slow("python", || possible(python::check())),
     slow("reference", || passed(reference::check())),
+    slow("conformance", || possible(conformance::check())),
     slow("it", || passed(it::check())),
     slow("bench", || passed(bench::smoke())),
     slow("systemd", || possible(systemd::check(None))),
@@ -94,13 +98,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 fn print_table(rows: &[(&str, &str, Option<Duration>)]) {
-    println!("\n{:<10} {:<8} {:>9}", "step", "outcome", "seconds");
+    println!("\n{:<12} {:<8} {:>9}", "step", "outcome", "seconds");
     for (name, word, took) in rows {
         let seconds = took.map_or_else(String::new, |took| format!("{:.1}", took.as_secs_f64()));
-        println!("{name:<10} {word:<8} {seconds:>9}");
+        println!("{name:<12} {word:<8} {seconds:>9}");
     }
     let total: Duration = rows.iter().filter_map(|(_, _, took)| *took).sum();
-    println!("{:<10} {:<8} {:>9.1}", "total", "", total.as_secs_f64());
+    println!("{:<12} {:<8} {:>9.1}", "total", "", total.as_secs_f64());
 }
 
 fn passed(result: Result<()>) -> Result<Outcome> {
@@ -115,6 +119,13 @@ fn possible(result: Result<Option<&'static str>>) -> Result<Outcome> {
 fn clippy() -> Result<()> {
     let mut clippy = cargo(["clippy", "--all-targets"]);
     run_command(clippy.args(EVERYTHING).args(["--", "-D", "warnings"]))
+}
+
+/// What is behind a feature, because it takes long to build.
+fn wasm() -> Result<()> {
+    let worker = ["--package", "bireme-worker", "--features", "wasm", "--lib"];
+    run_command(cargo(["clippy"]).args(worker).args(["--", "-D", "warnings"]))?;
+    run_command(cargo(["test"]).args(worker).arg("wasm"))
 }
 
 fn doc() -> Result<()> {

@@ -4,6 +4,8 @@
 //! the checks themselves are grouped by what they are about.
 
 #[cfg(feature = "cluster")]
+mod actors;
+#[cfg(feature = "cluster")]
 mod ahead;
 #[cfg(feature = "cluster")]
 mod beside;
@@ -27,6 +29,8 @@ mod isolated;
 mod liars;
 #[cfg(feature = "cluster")]
 mod loss;
+#[cfg(feature = "cluster")]
+mod node;
 #[cfg(feature = "cluster")]
 mod python;
 #[cfg(feature = "cluster")]

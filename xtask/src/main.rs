@@ -1,8 +1,8 @@
 //! Everything the project does to itself: generate, check, test, measure, package.
 //!
 //! One file per command; `ci` strings the others together and is all that CI runs. Nothing here depends on
-//! `bireme-proto`: whoever breaks the generated code must still be able to generate it anew. The two commands that drive
-//! clusters do, so they are compiled with the feature `cluster` only, and this program starts itself anew with it.
+//! `bireme-proto`: whoever breaks the generated code must still be able to generate it anew. The commands that drive
+//! real processes do, so they are compiled with the feature `cluster` only, and this program starts itself anew with it.
 
 #![expect(clippy::print_stdout, reason = "a command line tool answers on stdout")]
 #![expect(clippy::print_stderr, reason = "and complains on stderr")]
@@ -12,9 +12,11 @@ mod ci;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod codegen;
+mod conformance;
 mod dist;
 mod it;
 mod mutants;
+mod node;
 mod proto;
 mod python;
 mod reference;
@@ -42,6 +44,7 @@ enum Command {
     Bench(bench::Args),
     Ci(ci::Args),
     Codegen(codegen::Args),
+    Conformance(conformance::Args),
     Dist(dist::Args),
     It(it::Args),
     Mutants(mutants::Args),
@@ -71,6 +74,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Bench(args) => bench::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::Codegen(args) => codegen::run(&args),
+        Command::Conformance(args) => conformance::run(&args),
         Command::Dist(args) => dist::run(&args),
         Command::It(args) => it::run(&args),
         Command::Mutants(args) => mutants::run(&args),

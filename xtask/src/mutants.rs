@@ -48,14 +48,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let chosen: Vec<&Mutant> = ALL.iter().filter(is_chosen).collect();
     let tree = Tree::new()?;
     let started = now();
-    if let Verdict::Failed(what) = tree.judge(args.seeds)? {
-        bail!("the simulation fails without a planted bug: {what}");
+    for actors in [false, true] {
+        if chosen.iter().any(|mutant| mutant.is_of_actors() == actors)
+            && let Verdict::Failed(what) = tree.judge(seeds(args, actors), actors)?
+        {
+            bail!("the simulation fails without a planted bug: {what}");
+        }
     }
     println!("without a planted bug: {} seeds, {}", args.seeds, seconds(now() - started));
     let mut survivors = Vec::new();
     for mutant in &chosen {
         let started = now();
-        let verdict = try_one(&tree, mutant, args.seeds)
+        let verdict = try_one(&tree, mutant, seeds(args, mutant.is_of_actors()))
             .with_context(|| format!("cannot try {}", mutant.name))?;
         let took = seconds(now() - started);
         if let Verdict::Failed(what) = verdict {
@@ -92,9 +96,14 @@ fn try_one(tree: &Tree, mutant: &Mutant, seeds: u64) -> Result<Verdict> {
     let sound = read_text(&root().join(mutant.file))?;
     let planted = mutant.plant(&sound).map_err(anyhow::Error::msg)?;
     tree.replace(mutant.file, &planted)?;
-    let verdict = tree.judge(seeds);
+    let verdict = tree.judge(seeds, mutant.is_of_actors());
     tree.replace(mutant.file, &sound)?;
     verdict
+}
+
+/// Runs of actors are short, so there are more of them.
+fn seeds(args: &Args, actors: bool) -> u64 {
+    if actors { args.seeds * 5 } else { args.seeds }
 }
 
 fn seconds(took: Duration) -> String {

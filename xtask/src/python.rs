@@ -54,22 +54,36 @@ fn check_with(rest: &[String]) -> Result<Option<&'static str>> {
         Ok(interpreter) => interpreter,
         Err(reason) => return Ok(Some(reason)),
     };
-    println!("{interpreter}");
-    // Whole: the tools do not run in the root.
-    let (package, target) = (root().join(PACKAGE), root().join(target_dir()));
-    let place = target.join("python");
-    let python = venv::prepare(&interpreter, &place.join("venv"), &package.join(REQUIREMENTS))?;
-    let bed = Bed { python, package, place, built: target.join("debug") };
+    let bed = Bed::prepare(&interpreter)?;
     if rest.is_empty() {
         run_command(bed.module("ruff").args(["check", "."]))?;
         run_command(&mut bed.module("mypy"))?;
     }
-    build(&interpreter)?;
-    lay_out(&bed.package.join("python/bireme"), &bed.built, &bed.site().join("bireme"))?;
+    bed.install(&interpreter)?;
     let mut pytest = bed.module("pytest");
     pytest.args(["-p", "no:cacheprovider", "-q", "-ra"]);
     run_command(if rest.is_empty() { pytest.arg("tests") } else { pytest.args(rest) })?;
     Ok(None)
+}
+
+/// The package as the tree has it, for others to run.
+#[derive(Debug)]
+pub(crate) struct Installed {
+    /// An interpreter that has what the package needs.
+    pub(crate) python: PathBuf,
+    /// The directory that the package is imported from.
+    pub(crate) site: PathBuf,
+}
+
+/// Builds and lays out the package. The reason if this machine cannot.
+pub(crate) fn installed() -> Result<Result<Installed, &'static str>> {
+    let interpreter = match Interpreter::find() {
+        Ok(interpreter) => interpreter,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    let bed = Bed::prepare(&interpreter)?;
+    bed.install(&interpreter)?;
+    Ok(Ok(Installed { site: bed.site(), python: bed.python }))
 }
 
 /// What the tools run in.
@@ -84,6 +98,22 @@ struct Bed {
 }
 
 impl Bed {
+    /// Sets up a virtual environment.
+    fn prepare(interpreter: &Interpreter) -> Result<Self> {
+        println!("{interpreter}");
+        // Whole: the tools do not run in the root.
+        let (package, target) = (root().join(PACKAGE), root().join(target_dir()));
+        let place = target.join("python");
+        let python = venv::prepare(interpreter, &place.join("venv"), &package.join(REQUIREMENTS))?;
+        Ok(Self { python, package, place, built: target.join("debug") })
+    }
+
+    /// Builds the package and lays it out.
+    fn install(&self, interpreter: &Interpreter) -> Result<()> {
+        build(interpreter)?;
+        lay_out(&self.package.join("python/bireme"), &self.built, &self.site().join("bireme"))
+    }
+
     /// Prepares a tool. It leaves nothing in the tree, and finds the package and the daemons that were built from it.
     fn module(&self, name: &str) -> Command {
         let mut command = Command::new(&self.python);

@@ -1,5 +1,6 @@
 //! What can be typed.
 
+mod actor;
 mod array;
 mod cluster;
 mod graph;
@@ -16,6 +17,7 @@ use bireme_daemon::logging::Directives;
 use bireme_daemon::units;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+pub(crate) use actor::{Actor, ActorArg, ActorCall, ActorCreate, ActorFilter, ActorMove, ActorTop};
 pub(crate) use array::Array;
 pub(crate) use cluster::{Shutdown, Token, Worker, Workers};
 pub(crate) use graph::{Graph, GraphCancel, GraphWait};
@@ -75,6 +77,9 @@ pub(crate) enum Format {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Create actors, call them, look into them, move them and end them
+    #[command(subcommand)]
+    Actor(Actor),
     /// Print a script that completes commands in a shell
     #[command(after_help = "Example: bireme completions bash > /etc/bash_completion.d/bireme")]
     Completions {

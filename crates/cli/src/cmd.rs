@@ -1,5 +1,6 @@
 //! The commands.
 
+mod actor;
 mod completions;
 mod follow;
 mod graph;
@@ -36,6 +37,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         output::say(&format!("warning: nothing is logged: {error}"));
     }
     match command {
+        Command::Actor(command) => Box::pin(actor::run(&global, command)).await,
         Command::Completions { shell } => completions::run(shell),
         Command::Graph(command) => graph::run(&global, command).await,
         Command::Local(args) => Box::pin(local::run(&global, args)).await,

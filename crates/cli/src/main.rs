@@ -14,6 +14,10 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    // A process for the actors of `bireme local`.
+    if let Some(code) = bireme_launch::embedded::executor(|registry| registry) {
+        return code;
+    }
     let cli = args::Cli::parse();
     let end = tokio::runtime::Builder::new_current_thread()
         .enable_all()

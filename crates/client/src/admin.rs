@@ -1,5 +1,6 @@
 //! Looks at a cluster, and runs it, from outside: by single calls, with or without the name of a session.
 
+mod actors;
 mod daemon;
 mod graphs;
 mod logs;
@@ -19,6 +20,10 @@ use bytes::Bytes;
 use tonic::Request;
 use tonic::transport::Channel;
 
+pub use self::actors::{
+    ActorChanges, ActorDeath, ActorDetails, ActorStatus, ActorWatch, LaneStatus, OneCall,
+    RunningCall,
+};
 pub use self::daemon::{IssuedToken, LoopStats, Step, TokenGrant, Use};
 pub use self::graphs::{GraphDetails, GraphStatus, GraphWait, Group};
 pub use self::logs::{LogPiece, LogQuery, TaskLogs};

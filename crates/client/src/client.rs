@@ -1,11 +1,11 @@
 //! The handle of a session, and the commands that go up its stream.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bireme_core::graph::GraphBuilder;
-use bireme_core::id::{GraphId, SessionId, SubmissionId};
+use bireme_core::id::{ClusterId, GraphId, SessionId, SubmissionId};
 use bireme_core::limits;
 use bireme_core::session::{IndexRange, Put};
 use bireme_core::time::Span;
@@ -15,6 +15,7 @@ use bytes::Bytes;
 use pb::session_command::Command;
 use tokio::sync::oneshot;
 
+use crate::actors::{Hub, Life};
 use crate::backlog::Answer;
 use crate::connect::{Attached, ConnectOptions, Opening, Target, attach};
 use crate::error::{CommandError, ConnectError, Lost, PutError};
@@ -46,7 +47,10 @@ pub(crate) struct Inner {
     /// How many values were numbered; whose turn it is to take the next follows from it.
     pub(crate) values: AtomicU64,
     session: Arc<Session>,
-    peers: Peers,
+    peers: Arc<Peers>,
+    cluster: Option<ClusterId>,
+    /// Made when the first actor is named.
+    calls: OnceLock<Arc<Hub>>,
 }
 
 impl Client {
@@ -62,14 +66,16 @@ impl Client {
     /// The handle of a session whose stream is up.
     pub(crate) fn of(session: Arc<Session>, attached: Attached, mut redial: Redial) -> Self {
         redial.attached(&attached);
-        let Attached { opened, life: _, channel, reports, first } = attached;
+        let Attached { opened, life, channel, reports, first } = attached;
         let inner = Inner {
             number: opened.session,
             token: redial.token(),
             graphs: AtomicU32::new(opened.last_graph),
             values: AtomicU64::new(opened.last_value),
             session: Arc::clone(&session),
-            peers: Peers::new(channel, redial.target()),
+            peers: Arc::new(Peers::new(channel, redial.target())),
+            cluster: life.0,
+            calls: OnceLock::new(),
         };
         tokio::spawn(session.keep(redial, reports, first));
         Self { inner: Arc::new(inner) }
@@ -102,7 +108,12 @@ impl Client {
     /// until it is released, or the session ends. Nobody can make it again if its worker is lost: then tasks that need it
     /// fail as `INPUT_LOST`.
     pub async fn put(&self, value: Value) -> Result<Object, PutError> {
-        put::put(&self.inner, value).await
+        put::put(&self.inner, value, None).await
+    }
+
+    /// Waits until the session is over, and says why.
+    pub async fn until_lost(&self) -> Lost {
+        self.inner.session.until_lost().await
     }
 
     /// Ends the session and drops what it submitted, but for detached graphs.
@@ -135,6 +146,18 @@ impl Inner {
 
     pub(crate) fn peers(&self) -> &Peers {
         &self.peers
+    }
+
+    /// The session's calls to actors.
+    pub(crate) fn calls(&self) -> &Arc<Hub> {
+        self.calls.get_or_init(|| {
+            Hub::new(&self.session, self.number, self.cluster, Arc::clone(&self.peers))
+        })
+    }
+
+    /// What the scheduler does with actors, in this session's name.
+    pub(crate) fn life(&self) -> Life {
+        Life { peers: Arc::clone(&self.peers), session: self.token() }
     }
 
     pub(crate) async fn cancel(

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bireme_core::Reason;
-use bireme_core::id::{ClusterId, Epoch, SessionToken};
+use bireme_core::id::{AttemptId, ClusterId, Epoch, SessionToken};
 use bireme_core::limits;
 use bireme_core::link::{Hello, greet};
 use bireme_core::reason::Refusal;
@@ -45,6 +45,8 @@ pub struct ConnectOptions {
     pub ttl: Option<Span>,
     /// Share of the cluster relative to other sessions, in percent; 0 is 100.
     pub weight_percent: u32,
+    /// The running attempt whose code opens the session, which ends with it. Its tasks go before those of sessions further out.
+    pub parent: Option<AttemptId>,
 }
 
 impl ConnectOptions {
@@ -78,6 +80,7 @@ pub(crate) struct Opening {
     name: String,
     ttl: Option<Span>,
     weight_percent: u32,
+    parent: Option<AttemptId>,
 }
 
 impl Opening {
@@ -91,6 +94,7 @@ impl Opening {
             name: options.name.clone(),
             ttl: options.ttl,
             weight_percent: options.weight_percent,
+            parent: options.parent,
         }
     }
 
@@ -109,6 +113,7 @@ impl Opening {
             weight_percent: self.weight_percent,
             known: self.known.into_iter().map(Into::into).collect(),
             by_name: self.by_name,
+            parent: self.parent.map(Into::into),
         };
         let hello = Some(Greeting::new(self.hello).into());
         pb::SessionUp { hello, open: Some(open), commands: Vec::new() }

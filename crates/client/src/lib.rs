@@ -8,14 +8,17 @@
 //! the connection itself; one task listens to the scheduler and writes down what it says in `session`, and has `redial` bring
 //! the stream back when it is lost; a graph of a million tasks is a million slots of eight bytes in `slots`. Values too large
 //! for the stream are fetched from the workers that hold them, in `fetch`, and looked for again in `relocate`; values for
-//! tasks that are to come are put into the stores of workers, in `put`.
+//! tasks that are to come are put into the stores of workers, in `put`. Calls to actors go to the workers that host them, over
+//! streams of their own: `actors`.
 //!
 //! What this crate never does: start daemons, know how they work inside, or let a generated type out.
 
+mod actors;
 mod admin;
 mod backlog;
 mod blob;
 mod client;
+mod codec;
 mod connect;
 mod detach;
 mod ends;
@@ -32,19 +35,25 @@ mod relocate;
 mod session;
 mod slots;
 
+pub use actors::{
+    Actor, ActorBuilder, Args, Call, CallError, Canceller, CreateError, Created, Items, Kill, Made,
+    Method, Move,
+};
 pub use admin::{
-    Admin, AttemptStatus, ClusterStatus, Drain, Effort, Explanation, Found, GraphDetails,
-    GraphStatus, GraphWait, Group, IssuedToken, Location, LogPiece, LogQuery, LoopStats,
-    OutputStatus, SessionStatus, Step, Story, TaskDetails, TaskLogs, TaskName, TaskPage, TaskQuery,
+    ActorChanges, ActorDeath, ActorDetails, ActorStatus, ActorWatch, Admin, AttemptStatus,
+    ClusterStatus, Drain, Effort, Explanation, Found, GraphDetails, GraphStatus, GraphWait, Group,
+    IssuedToken, LaneStatus, Location, LogPiece, LogQuery, LoopStats, OneCall, OutputStatus,
+    RunningCall, SessionStatus, Step, Story, TaskDetails, TaskLogs, TaskName, TaskPage, TaskQuery,
     TaskStatus, TokenGrant, Transition, Use, WorkerChanges, WorkerName, WorkerReason, WorkerStatus,
     Workers,
 };
 pub use bireme_proto::role::Role;
 pub use client::Client;
+pub use codec::{DecodeError, decode, encode};
 pub use connect::ConnectOptions;
 pub use detach::{NotATicket, Ticket};
 pub use ends::Ends;
 pub use error::{CommandError, ConnectError, GraphError, Lost, PutError, Refused, ResultError};
 pub use graph::{Graph, Progress, Summary};
 pub use object::{FetchError, Object};
-pub use payload::{Arg, CommandPayload, ExternalPayload, NativePayload, Payload};
+pub use payload::{Arg, CommandPayload, ExternalPayload, NativePayload, Payload, WasmPayload};

@@ -10,6 +10,7 @@
 //! ```
 
 mod external;
+mod wasm;
 
 use bireme_core::Value;
 use bireme_core::graph::Runtime;
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use prost::Message as _;
 
 pub use external::ExternalPayload;
+pub use wasm::WasmPayload;
 
 /// Where payloads begin.
 #[derive(Clone, Copy, Debug)]
@@ -167,7 +169,7 @@ impl Arg {
         Self(pb::arg::Kind::Row(pb::RowArgument {}))
     }
 
-    fn into_pb(self) -> pb::Arg {
+    pub(crate) fn into_pb(self) -> pb::Arg {
         pb::Arg { kind: Some(self.0) }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use bireme_core::id::WorkerId;
 use bireme_core::limits;
 use bireme_core::protocol::Address;
+use bireme_proto::pb::actors_client::ActorsClient;
 use bireme_proto::pb::cluster_client::ClusterClient;
 use bireme_proto::pb::store_client::StoreClient;
 use tonic::transport::{Channel, Endpoint};
@@ -36,6 +37,11 @@ impl Peers {
     /// The scheduler's calls.
     pub(crate) fn cluster(&self) -> ClusterClient<Channel> {
         ClusterClient::new(self.scheduler.clone()).max_decoding_message_size(limits::CALL_BYTES)
+    }
+
+    /// The scheduler's calls about actors.
+    pub(crate) fn actors(&self) -> ActorsClient<Channel> {
+        ActorsClient::new(self.scheduler.clone()).max_decoding_message_size(limits::CALL_BYTES)
     }
 
     /// A worker's store. The connection is made with the first call.

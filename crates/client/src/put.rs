@@ -43,8 +43,12 @@ struct Taker {
     machine: String,
 }
 
-/// Puts a value, and has the scheduler told.
-pub(crate) async fn put(client: &Arc<Inner>, value: Value) -> Result<Object, PutError> {
+/// Puts a value, and has the scheduler told. The worker `near` is asked first.
+pub(crate) async fn put(
+    client: &Arc<Inner>,
+    value: Value,
+    near: Option<WorkerId>,
+) -> Result<Object, PutError> {
     let size = value.size;
     let mut parcel = Parcel::new(value).ok_or(PutError::NotInline)?;
     let placed = |object, worker: Option<WorkerId>| {
@@ -53,7 +57,7 @@ pub(crate) async fn put(client: &Arc<Inner>, value: Value) -> Result<Object, Put
     };
     let (mut object, turn) = client.number_value();
     let mut problems = Vec::new();
-    for taker in takers(client, turn) {
+    for taker in takers(client, turn, near) {
         parcel.address(object);
         let worker = taker.worker;
         match hand_over(client, &taker, &parcel).await {
@@ -108,8 +112,8 @@ impl Parcel {
     }
 }
 
-/// The workers whose turn it is.
-fn takers(client: &Inner, turn: u64) -> Vec<Taker> {
+/// The workers whose turn it is, after the one that is wanted.
+fn takers(client: &Inner, turn: u64, near: Option<WorkerId>) -> Vec<Taker> {
     let takers =
         client.session().workers().into_iter().filter_map(|(worker, addresses, machine)| {
             let address = addresses.into_iter().find(fetch::is_plain)?;
@@ -118,6 +122,7 @@ fn takers(client: &Inner, turn: u64) -> Vec<Taker> {
     let mut takers: Vec<Taker> = takers.collect();
     let count = takers.len().max(1) as u64;
     takers.rotate_left(usize::try_from(turn % count).unwrap_or_default());
+    takers.sort_by_key(|taker| near.is_some_and(|near| near != taker.worker));
     takers.truncate(WORKERS_ASKED);
     takers
 }

@@ -1,12 +1,13 @@
 //! The words that scheduler, worker and client share: ids, values, graphs, refusals and what they say to each other.
 //!
 //! Start with [`graph`], the model of work, and [`protocol`], what scheduler and worker tell each other about it. Both are
-//! plain data. [`link`] is the one piece of behaviour: how two peers find out whether they can talk, and what is still to
-//! be told after a silence.
+//! plain data. [`link`] is how two peers find out whether they can talk, and what is still to be told after a silence; [`actor`]
+//! has both halves of a call.
 //!
 //! What this crate never does: read a clock, open a socket, draw a random number, or know how anything is encoded. Every
 //! constructor checks what it is given, so that what exists is valid; every bound of the system stands in [`limits`].
 
+pub mod actor;
 pub mod error;
 pub mod graph;
 pub mod hash;

@@ -172,6 +172,11 @@ pub const GRAPH_UPDATE: Span = Span::millis(100);
 pub const POOL_THREADS: usize = 1_024;
 /// Executor processes that one worker has for each of its runtimes. Attempts granted beyond them wait for one.
 pub const EXECUTORS: usize = 256;
+/// Executor processes beyond those, of each runtime, whose attempts have given their cpus back and wait for tasks of their own,
+/// unless the worker was told otherwise. One more fails to wait, as `WOULD_DEADLOCK`.
+pub const WAITING_EXECUTORS: usize = 64;
+/// How deeply sessions of attempts may be nested in each other.
+pub const NESTED: u32 = 1_024;
 /// Language runtimes of one worker.
 pub const RUNTIMES: usize = 64;
 /// How long an executor process of a language may take from its start until it comes back to its worker.
@@ -348,3 +353,97 @@ pub const ERROR_LAST_LINES: usize = 20;
 pub const ERROR_LINE_BYTES: usize = 400;
 /// Errors behind an error; the rest is dropped.
 pub const ERROR_CAUSES: usize = 4;
+
+/// Lanes of one actor.
+pub const ACTOR_LANES: usize = 64;
+/// Calls of one lane that run at a time; each has a thread.
+pub const LANE_CONCURRENCY: u32 = 1_024;
+/// Variables set in the process of an actor.
+pub const ACTOR_VARIABLES: usize = 256;
+/// Methods of one actor of which something special is said.
+pub const ACTOR_METHODS: usize = 1_024;
+/// Actors of one scheduler, dead ones that are remembered included; a further one is refused.
+pub const ACTORS: usize = 1 << 20;
+/// How long a host may go on without a word from the scheduler, where its actor says that it stops and not after how long.
+pub const ACTOR_LEASE: Span = Span::secs(60);
+/// How long after its death an actor's last checkpoint and the cause are kept, where it does not say.
+pub const ACTOR_TTL: Span = Span::secs(600);
+/// How long an actor whose log lies on a lost worker waits for that worker before it counts as dead.
+pub const ACTOR_HOME_WAIT: Span = Span::secs(300);
+/// How long after the lease of an incarnation that may still live the next one is started: what it takes to notice that a
+/// stream is dead, and for clocks that do not run alike.
+pub const ACTOR_FENCE: Span = Span(PING_IDLE.0 + PING_WAIT.0 + 1_000_000);
+/// How an incarnation of an actor ended is remembered for so many of them.
+pub const ACTOR_DEATHS: usize = 5;
+/// Actors without a worker that are looked at in one step of the scheduler.
+pub const ACTORS_LOOKED_AT: usize = 256;
+/// Actors that have gone of which those who watch are told; a watch that is further behind begins anew.
+pub const ACTORS_GONE: usize = 4_096;
+/// Methods of all classes of actors that are counted one by one; further ones are counted together.
+pub const ACTOR_SERIES: usize = 1_024;
+/// Crashes with the same call running after which that call is not tried again, where the actor does not say.
+pub const POISON_AFTER: u32 = 2;
+/// Calls of one caller that an actor holds without a reply, where the actor does not say.
+pub const MAILBOX_CALLS: u32 = 4_096;
+/// Bytes of arguments that an actor holds, where it does not say.
+pub const MAILBOX_BYTES: u64 = 256 << 20;
+/// Calls that a caller keeps for one actor before those who make more are held back.
+pub const CALLS_PENDING: usize = 65_536;
+/// Bytes of those calls before those who make more are held back.
+pub const CALLS_PENDING_BYTES: usize = 64 << 20;
+/// Replies that a caller takes before it says so; they are kept by the host until then.
+pub const CALL_ACK_AFTER: u64 = 64;
+/// How long it waits with saying so, if there are fewer.
+pub const CALL_ACK_DELAY: Span = Span::millis(50);
+/// Pause after a first attempt to reach an actor that failed; it doubles with each.
+pub const ACTOR_REACH_PAUSE: Span = Span::millis(25);
+/// The longest of these pauses.
+pub const ACTOR_REACH_PAUSE_MAX: Span = Span::secs(1);
+/// Calls that wait for a call, as it tells them. A longer chain ends as a deadlock.
+pub const CALL_CHAIN: usize = 64;
+/// Arguments or result of a call that travel on the call stream itself, in bytes; larger ones are references.
+pub const CALL_INLINE_BYTES: u64 = 64 << 10;
+/// Calls that an actor's process is given before those given earlier have ended, in a lane that runs one at a time.
+pub const CALLS_AHEAD: usize = 64;
+/// Callers that an actor remembers. Those without replies that wait for them go first.
+pub const ACTOR_CALLERS: usize = 65_536;
+/// Items of a streaming call that are sent before the caller grants more, where it does not say.
+pub const CALL_ITEMS: u32 = 64;
+/// Items of a streaming call that its host keeps for a caller that does not acknowledge them; no more are made then.
+pub const CALL_ITEMS_KEPT: u64 = 1_024;
+/// Replies that a host keeps for one caller that does not acknowledge them, beyond its window; further calls end as
+/// `MAILBOX_FULL`.
+pub const REPLIES_KEPT: usize = 16_384;
+/// How long a caller is remembered that went away, where its actor does not say.
+pub const CALLER_TTL: Span = Span::secs(600);
+/// How long the log of an actor is not played on because the items of a streaming call find no caller that takes them.
+pub const REPLAY_CALLER_WAIT: Span = Span::secs(30);
+/// Wishes for the same checkpoint; a further one is answered with an error.
+pub const CHECKPOINT_ASKERS: usize = 64;
+/// Pause after a checkpoint that could not be made; it doubles with each.
+pub const CHECKPOINT_RETRY: Span = Span::secs(1);
+/// The longest of these pauses.
+pub const CHECKPOINT_RETRY_MAX: Span = Span::secs(60);
+/// Checkpoints that fail one after the other while a reply waits for one, before the incarnation ends.
+pub const CHECKPOINT_TRIES: u32 = 5;
+/// Length of a call log at which a checkpoint is made in any case, in bytes.
+pub const CALL_LOG_BYTES: u64 = 1 << 30;
+/// How often a worker asks again for the arguments of a call that nobody is known to have.
+pub const GATHER_RETRY: Span = Span::secs(1);
+/// How long a call waits for its arguments before it ends without having run.
+pub const GATHER_WAIT: Span = Span::secs(600);
+/// Bytes of replies that wait to be read on one stream of calls. What is beyond is said again when those are read.
+pub const CALL_STREAM_BYTES: usize = 4 << 20;
+/// Conversations on one stream of calls.
+pub const CALL_OPENS: usize = 65_536;
+/// How long an actor's process may take to drop it, before it is killed.
+pub const ACTOR_DROP: Span = Span::secs(2);
+/// Processes of actors of one worker.
+pub const ACTOR_PROCESSES: usize = 1_024;
+
+/// Linear memory of a WebAssembly module, in bytes, where neither payload nor class says.
+pub const WASM_MEMORY_BYTES: u64 = 256 << 20;
+/// Stack of a WebAssembly module, in bytes.
+pub const WASM_STACK_BYTES: usize = 512 << 10;
+/// Compiled WebAssembly modules that a worker keeps. The one used longest ago goes first.
+pub const WASM_MODULES: usize = 64;

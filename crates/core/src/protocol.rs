@@ -10,6 +10,7 @@ use std::fmt;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use crate::actor::place::{ActorOrder, ActorReport, Hosted};
 use crate::error::{Exit, TaskError};
 use crate::graph::{Row, Runtime};
 use crate::id::{AttemptId, AttemptNo, WorkerId, WorkerLife, WorkerUid};
@@ -37,7 +38,7 @@ pub struct Join {
     pub machine: String,
     /// Process id of the daemon.
     pub pid: u32,
-    /// Names of its native functions, sorted.
+    /// Names of its native functions, sorted; native classes of actors with [`CLASS_PREFIX`](crate::actor::CLASS_PREFIX).
     pub functions: Vec<String>,
     /// Names of the language runtimes it can start, sorted.
     pub runtimes: Vec<String>,
@@ -110,6 +111,8 @@ impl fmt::Display for Address {
 #[expect(clippy::large_enum_variant, reason = "the large one is nearly all there are")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Order {
+    /// Something about an actor.
+    Actor(ActorOrder),
     /// End an attempt; running code may go on for `grace`.
     Cancel {
         /// Which.
@@ -196,6 +199,8 @@ pub struct Input {
 /// What a worker tells the scheduler.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Report {
+    /// Something about an actor.
+    Actor(ActorReport),
     /// The worker leaves when its attempts have ended.
     Draining {
         /// It stays for a while after that, until it is sent away: values that only it has can be copied to others.
@@ -228,6 +233,8 @@ pub enum Report {
         /// As it came with their names: what another attempt has made since is not missing.
         made_by: Option<AttemptNo>,
     },
+    /// An attempt that gave its cpus back wants them again, before any that has not started; or has them.
+    Rejoined(AttemptId),
     /// A replica was made.
     ReplicaAdded {
         /// The object.
@@ -239,6 +246,8 @@ pub enum Report {
     ReplicaLost(ObjectId),
     /// An attempt was given back before it started.
     Retracted(AttemptId),
+    /// An attempt waits for tasks of its own, and has given its cpus back.
+    Seceded(AttemptId),
     /// User code of an attempt has started and not ended.
     Started(AttemptId),
 }
@@ -283,7 +292,9 @@ pub struct Announce {
     pub objects: Vec<Held>,
     /// Attempts accepted and not ended; `true` where user code has started.
     pub attempts: Vec<(AttemptId, bool)>,
-    /// Ends of attempts that are not settled.
+    /// Actors hosted.
+    pub actors: Vec<Hosted>,
+    /// Ends of attempts and of incarnations of actors that are not settled.
     pub ended: Vec<Report>,
     /// The announcement is complete.
     pub last: bool,

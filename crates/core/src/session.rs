@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use crate::error::TaskError;
 use crate::graph::{GraphChunk, GraphCounts, TaskState};
-use crate::id::{GraphId, SessionId, SessionToken, SubmissionId, WorkerId};
+use crate::id::{AttemptId, GraphId, SessionId, SessionToken, SubmissionId, WorkerId};
 use crate::object::ObjectId;
 use crate::protocol::{Output, Peer};
 use crate::reason::Refusal;
@@ -28,6 +28,8 @@ pub struct Open {
     pub weight_percent: u32,
     /// What the client knows already.
     pub known: Vec<Known>,
+    /// The attempt whose code opens it, and with which it ends.
+    pub parent: Option<AttemptId>,
 }
 
 impl Open {
@@ -41,6 +43,7 @@ impl Open {
             ttl: None,
             weight_percent: 100,
             known: Vec::new(),
+            parent: None,
         }
     }
 }

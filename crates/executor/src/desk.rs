@@ -1,17 +1,21 @@
 //! Where the threads that run attempts and the one that holds the stream meet.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bireme_core::AttemptId;
 use bireme_proto::pb::executor_order::answer::Answer;
 use bireme_proto::pb::executor_report::{Leaving, Report};
 use bireme_proto::pb::{ExecutorReport, executor_report};
+use tokio::sync::Notify;
 
+use crate::actors::Home;
 use crate::batches::Batches;
 use crate::runtime::Attempt;
 use crate::stop::Stop;
 use crate::sync::lock;
+use crate::turns::Turns;
 
 /// An attempt as the worker gave it.
 #[derive(Debug)]
@@ -19,6 +23,15 @@ pub(crate) struct Given {
     /// Counts what was given, from 1.
     pub(crate) number: u64,
     pub(crate) attempt: Attempt,
+}
+
+/// What a thread of a slot is to do next.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// Be the thread of an actor.
+    Actor(Home),
+    /// Run an attempt.
+    Attempt(Box<Given>),
 }
 
 /// What was to be cancelled.
@@ -33,12 +46,14 @@ pub(crate) enum Found {
 }
 
 /// Shared by all threads.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Desk {
     state: Mutex<State>,
     /// There is an attempt, an answer, or nothing more to come.
-    changed: Condvar,
+    changed: Notify,
     pub(crate) reports: Batches<ExecutorReport>,
+    /// Whoever waits here holds the stream.
+    turns: Arc<Turns>,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +61,10 @@ struct State {
     /// Bounded by the worker, which ends a run that it gave too far ahead itself.
     waiting: VecDeque<Given>,
     running: Vec<(AttemptId, Arc<Stop>)>,
+    /// Actors that are to live on a thread of a slot.
+    homes: VecDeque<Home>,
+    /// How many threads run code of actors.
+    busy: usize,
     /// What was asked for, and the answer once it is here.
     asked: BTreeMap<u64, Option<Answer>>,
     /// Number of the last thing asked for.
@@ -57,6 +76,11 @@ struct State {
 }
 
 impl Desk {
+    /// One whose stream is held on a runtime.
+    pub(crate) fn new(turns: Arc<Turns>) -> Self {
+        Self { state: Mutex::default(), changed: Notify::new(), reports: Batches::default(), turns }
+    }
+
     /// Tells the worker something.
     pub(crate) fn report(&self, report: Report) {
         self.reports.push(wrap(report));
@@ -73,6 +97,11 @@ impl Desk {
         self.reports.supersede(wrap(end), is_start);
     }
 
+    /// Sends what was told, where nobody else does.
+    pub(crate) fn catch_up(&self) {
+        self.turns.catch_up();
+    }
+
     /// Has an attempt wait its turn; it is given back if nothing is taken on any more.
     pub(crate) fn give(&self, given: Given) -> Result<(), Box<Attempt>> {
         let mut state = lock(&self.state);
@@ -81,22 +110,42 @@ impl Desk {
         }
         state.waiting.push_back(given);
         drop(state);
-        self.changed.notify_one();
+        self.changed.notify_waiters();
         Ok(())
     }
 
-    /// The next attempt to run here; `None` to leave. Calls `idle` before it waits.
-    pub(crate) fn take(&self, idle: impl FnOnce()) -> Option<Given> {
+    /// Has an actor live on a thread of a slot.
+    pub(crate) fn host(&self, home: Home) {
         let mut state = lock(&self.state);
-        if state.waiting.is_empty() {
+        if !state.closed {
+            state.homes.push_back(home);
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// The next attempt to run here, or actor to live here; `None` to leave. Calls `idle` before it waits.
+    pub(crate) fn take(&self, idle: impl FnOnce()) -> Option<Next> {
+        let nothing = |state: &State| state.waiting.is_empty() && state.homes.is_empty();
+        let mut state = lock(&self.state);
+        if nothing(&state) {
             idle();
-            let more =
-                |state: &mut State| state.waiting.is_empty() && !state.draining && !state.closed;
-            state = self.wait_while(state, more);
+            let more = |state: &mut State| nothing(state) && !state.draining && !state.closed;
+            drop(state);
+            state = self.wait_while(more);
+        }
+        if let Some(home) = state.homes.pop_front() {
+            return Some(Next::Actor(home));
         }
         let given = state.waiting.pop_front()?;
         state.running.push((given.attempt.id, Arc::clone(&given.attempt.stop)));
-        Some(given)
+        Some(Next::Attempt(Box::new(given)))
+    }
+
+    /// Counts a thread as one that runs code of an actor.
+    pub(crate) fn busy(&self) -> Busy<'_> {
+        lock(&self.state).busy += 1;
+        Busy(self)
     }
 
     /// Makes note that an attempt has ended.
@@ -132,7 +181,7 @@ impl Desk {
         self.report(report(request));
         let unanswered =
             |state: &mut State| !state.closed && matches!(state.asked.get(&request), Some(None));
-        let mut state = self.wait_while(lock(&self.state), unanswered);
+        let mut state = self.wait_while(unanswered);
         state.asked.remove(&request).flatten()
     }
 
@@ -141,7 +190,7 @@ impl Desk {
         if let Some(place) = lock(&self.state).asked.get_mut(&request) {
             *place = Some(answer);
         }
-        self.changed.notify_all();
+        self.changed.notify_waiters();
     }
 
     /// Takes no more attempts on, and tells the worker so once; those that are here are run.
@@ -149,7 +198,7 @@ impl Desk {
         let drained = std::mem::replace(&mut lock(&self.state).draining, true);
         if !drained {
             self.report(Report::Leaving(Leaving { reason }));
-            self.changed.notify_all();
+            self.changed.notify_waiters();
         }
     }
 
@@ -158,24 +207,63 @@ impl Desk {
         let mut state = lock(&self.state);
         state.closed = true;
         state.waiting.clear();
+        let homes = std::mem::take(&mut state.homes);
         for (_, stop) in &state.running {
             stop.ask();
         }
         drop(state);
-        self.changed.notify_all();
+        drop(homes);
+        self.changed.notify_waiters();
     }
 
-    /// How many attempts run.
+    /// How many attempts and calls run.
     pub(crate) fn running(&self) -> usize {
-        lock(&self.state).running.len()
+        let state = lock(&self.state);
+        state.running.len() + state.busy
     }
 
-    fn wait_while<'a>(
-        &self,
-        state: MutexGuard<'a, State>,
-        condition: impl FnMut(&mut State) -> bool,
-    ) -> MutexGuard<'a, State> {
-        self.changed.wait_while(state, condition).unwrap_or_else(PoisonError::into_inner)
+    /// Holds the stream until there is something to find, which is looked for again whenever the bell rings. It is the bell of
+    /// this thread alone.
+    pub(crate) fn wait_for<T>(&self, bell: &Notify, mut find: impl FnMut() -> Option<T>) -> T {
+        if let Some(found) = find() {
+            return found;
+        }
+        self.turns.wait(async {
+            loop {
+                bell.notified().await;
+                if let Some(found) = find() {
+                    return found;
+                }
+            }
+        })
+    }
+
+    /// Holds the stream until the state is one to go on with.
+    fn wait_while(&self, mut condition: impl FnMut(&mut State) -> bool) -> MutexGuard<'_, State> {
+        self.turns.wait(async {
+            loop {
+                let mut changed = pin!(self.changed.notified());
+                // Before the look, so that no change falls between the two.
+                changed.as_mut().enable();
+                {
+                    let mut state = lock(&self.state);
+                    if !condition(&mut state) {
+                        return state;
+                    }
+                }
+                changed.await;
+            }
+        })
+    }
+}
+
+/// A thread that runs code of an actor.
+#[derive(Debug)]
+pub(crate) struct Busy<'a>(&'a Desk);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.state).busy -= 1;
     }
 }
 

@@ -81,6 +81,11 @@ impl Pen {
         self.number.set(reached.started << 1 | u64::from(reached.runs));
     }
 
+    /// Says that the process marks nothing.
+    pub(crate) fn say_nothing(&self) {
+        self.number.set(UNSAID);
+    }
+
     /// What tells the ends of what attempts print from anything that they print.
     pub fn seal(&self) -> Seal {
         self.seal
@@ -104,6 +109,8 @@ mod tests {
         let reached = Reached { started: 7, runs: true };
         theirs.set(reached);
         assert_eq!(ours.get().unwrap(), Some(reached));
+        theirs.say_nothing();
+        assert_eq!(ours.get().unwrap(), None);
         assert!(Mark::create(&path, seal).is_err(), "another process's");
     }
 }

@@ -9,7 +9,9 @@ use bireme_proto::pb;
 use bireme_proto::pb::executor_order::Run;
 
 use crate::blobs::Blobs;
-use crate::runtime::{Attempt, Held, HeldResource};
+use crate::cpus::Cpus;
+use crate::desk::Desk;
+use crate::runtime::{Attempt, Held, HeldResource, Services};
 
 /// Reads which attempt an order is about.
 pub(crate) fn attempt_id(attempt: Option<pb::AttemptId>) -> Result<AttemptId, Refusal> {
@@ -24,6 +26,7 @@ pub(crate) fn attempt(
     run: Run,
     kept: &Blobs,
     pool: &Path,
+    (services, desk): (Option<&Arc<Services>>, &Arc<Desk>),
 ) -> Result<Attempt, Refusal> {
     let Run {
         attempt: _,
@@ -65,10 +68,20 @@ pub(crate) fn attempt(
         labels: labels.into_iter().map(|pb::Label { key, value }| (key, value)).collect(),
         traceparent,
         stop: Arc::default(),
+        services: services.cloned(),
+        cpus: Arc::new(Cpus::new(id, Arc::downgrade(desk))),
     })
 }
 
-fn held(message: pb::HeldResources) -> Held {
+/// Reads where code of attempts finds the cluster.
+pub(crate) fn services(addresses: Vec<pb::Address>, token: String) -> Option<Arc<Services>> {
+    let pb::Address { scheme, host, port, network: _ } = addresses.into_iter().next()?;
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    Some(Arc::new(Services { address: format!("{scheme}://{host}:{port}"), token }))
+}
+
+/// Reads what an attempt or an actor holds.
+pub(crate) fn held(message: pb::HeldResources) -> Held {
     let pb::HeldResources { cpu_units, cpus, memory_bytes, others } = message;
     let others = others.into_iter().map(|other| {
         let pb::HeldResource { name, units, indexes, names } = other;

@@ -17,7 +17,7 @@ use self::map::Map;
 use crate::desk::Desk;
 
 /// The worker's pool.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Pool {
     pub(crate) directory: PathBuf,
     /// Values up to this size ride in messages, in bytes.
@@ -54,6 +54,25 @@ impl Pool {
         let file = File::open(self.directory.join(&place.name))?;
         let map = Map::new(&file, place.offset, place.length)?;
         Ok(Bytes::from_owner(Leased { map, _lease: Arc::clone(lease) }))
+    }
+
+    /// The inputs of an actor's call with every byte here: copied, because an actor may keep them for as long as it lives.
+    pub(crate) fn read(&self, inputs: &mut [Arc<Value>]) -> io::Result<()> {
+        let apart = inputs.iter_mut().filter(|input| !input.is_inline());
+        apart.map(Arc::make_mut).try_for_each(|input| self.read_value(input))
+    }
+
+    /// A value with every byte here: copied.
+    pub(crate) fn read_value(&self, value: &mut Value) -> io::Result<()> {
+        for buffer in &mut value.buffers {
+            if let Buffer::PoolFile(place) = buffer {
+                let file = File::open(self.directory.join(&place.name))?;
+                let mut bytes = vec![0; usize::try_from(place.length).unwrap_or(usize::MAX)];
+                file.read_exact_at(&mut bytes, place.offset)?;
+                *buffer = Buffer::Inline(bytes.into());
+            }
+        }
+        Ok(())
     }
 
     /// Writes the bytes that belong into a file that the worker gave.

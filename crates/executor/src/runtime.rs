@@ -1,12 +1,15 @@
 //! What runs attempts, and what it is told of each.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bireme_core::{AttemptId, Codec, Span, TaskError, Value};
 use bytes::Bytes;
 
+use crate::actors::Actors;
 use crate::blobs::Blobs;
+use crate::cpus::Cpus;
 use crate::stop::Stop;
 
 /// What an attempt made, in the order of its outputs, or why it failed.
@@ -19,6 +22,11 @@ pub trait Runtime: Sync {
 
     /// Runs an attempt to its end. A panic here ends the process.
     fn run(&self, attempt: &Attempt) -> Outcome;
+
+    /// What makes its actors; `None` where it only runs attempts.
+    fn actors(&self) -> Option<Arc<dyn Actors>> {
+        None
+    }
 
     /// Asked after each attempt: why this process had better leave, if it had. It is given no more attempts then; those that
     /// wait in it go to others, which the worker starts as they are needed.
@@ -75,6 +83,26 @@ pub struct Attempt {
     pub traceparent: String,
     /// Asked when the attempt is unwanted or over its time: then it had better return.
     pub stop: Arc<Stop>,
+    /// Where its code finds the cluster; `None` where the worker has no scheduler.
+    pub services: Option<Arc<Services>>,
+    /// Gives its cpus back while its code waits.
+    pub cpus: Arc<Cpus>,
+}
+
+/// Where code of attempts finds the cluster, with the attempt as the parent of the session that it opens.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Services {
+    /// The scheduler: `http://HOST:PORT`.
+    pub address: String,
+    /// The bearer token; empty where none is asked for.
+    pub token: String,
+}
+
+/// Without the token, which is a secret.
+impl fmt::Debug for Services {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Services").field("address", &self.address).finish_non_exhaustive()
+    }
 }
 
 /// What an attempt holds, with the very pieces that are its own.

@@ -17,6 +17,7 @@ use crate::pool::Pool;
 use crate::printed::Pipes;
 use crate::runtime::Runtime;
 use crate::stream;
+use crate::turns::Turns;
 use crate::usage::Meter;
 use crate::work::Slot;
 
@@ -53,24 +54,28 @@ pub fn serve<R: Runtime>(launch: Launch, runtime: &R) -> Result<(), ServeError> 
     // Several slots would have to share them.
     let tracks = Tracks { mark: launch.mark.as_ref(), printed: launch.printed.as_ref() };
     let tracks = if slots == 1 { tracks } else { Tracks::default() };
-    let desk = Arc::new(Desk::default());
+    let runtime_of_stream = Builder::new_current_thread().enable_all().build()?;
+    let turns = Arc::new(Turns::new(runtime_of_stream));
+    let desk = Arc::new(Desk::new(Arc::clone(&turns)));
     let (welcome, welcomed) = sync_channel(1);
-    let driver = Builder::new_current_thread().enable_all().build()?;
+    let actors = runtime.actors();
+    let first = stream::first(&launch, description, actors.is_some());
+    let (socket, held) = (launch.socket.clone(), Arc::clone(&desk));
+    let stream = turns.runtime().spawn(async move {
+        let outcome = stream::hold(socket, first, (Arc::clone(&held), actors), welcome).await;
+        held.close();
+        if held.running() > 0 {
+            process::exit(1);
+        }
+        outcome
+    });
     thread::scope(|scope| {
-        let held = Arc::clone(&desk);
-        let stream =
-            thread::Builder::new().name("stream".to_owned()).spawn_scoped(scope, || {
-                let desk = Arc::clone(&held);
-                let outcome = driver.block_on(stream::hold(&launch, description, held, welcome));
-                desk.close();
-                if desk.running() > 0 {
-                    process::exit(1);
-                }
-                outcome
-            })?;
+        let thread = thread::Builder::new().name("stream".to_owned());
+        let stream = thread.spawn_scoped(scope, || turns.drive(stream))?;
         work(&desk, runtime, slots, tracks, &welcomed)?;
         desk.reports.close();
-        stream.join().unwrap_or(Ok(()))
+        // A panic has been told where it happened.
+        stream.join().map_or(Ok(()), |ended| ended.unwrap_or(Ok(())))
     })
 }
 

@@ -19,12 +19,14 @@ use tokio_stream::{StreamExt as _, iter};
 use tonic::Streaming;
 use tonic::transport::Endpoint;
 
+use crate::actors::Actors;
+use crate::actors::hall::Hall;
 use crate::blobs::Blobs;
 use crate::desk::{Desk, Found, Given};
 use crate::launch::{Launch, features};
-use crate::orders::{attempt, attempt_id};
+use crate::orders::{attempt, attempt_id, services};
 use crate::pool::Pool;
-use crate::runtime::Description;
+use crate::runtime::{Description, Services};
 use crate::serve::ServeError;
 use crate::usage::{Pulse, pulse};
 use crate::work::never_ran;
@@ -41,17 +43,20 @@ struct Link {
     blobs: Blobs,
     /// Directory of the worker's pool.
     pool: PathBuf,
+    /// Where code of attempts finds the cluster.
+    services: Option<Arc<Services>>,
+    hall: Hall,
 }
 
 /// Connects, hands over what the worker's welcome says about its pool, and holds the stream until the desk's reports end or
 /// the worker ends it.
 pub(crate) async fn hold(
-    launch: &Launch,
-    description: Description,
-    desk: Arc<Desk>,
+    socket: PathBuf,
+    first: pb::ExecutorUp,
+    (desk, actors): (Arc<Desk>, Option<Arc<dyn Actors>>),
     welcomed: SyncSender<Pool>,
 ) -> Result<(), ServeError> {
-    let attached = attach(&launch.socket, first(launch, description), &desk);
+    let attached = attach(&socket, first, &desk);
     let wait = limits::HELLO_WAIT.to_std();
     let (incoming, first) = timeout(wait, attached).await.map_err(|_| ServeError::Silent)??;
     let pb::ExecutorDown { hello, welcome, orders } = first;
@@ -60,14 +65,18 @@ pub(crate) async fn hold(
     let greeting = Greeting::try_from(hello.ok_or_else(|| expected("hello"))?)?;
     greet(&ours(), &greeting.hello)?;
     let welcome = welcome.ok_or_else(|| expected("welcome"))?;
-    let pb::Welcome { pool_directory, inline_bytes, heartbeat_us, .. } = welcome;
-    let pool = PathBuf::from(pool_directory);
+    let pb::Welcome { pool_directory, inline_bytes, heartbeat_us, services: places, token, .. } =
+        welcome;
+    let directory = PathBuf::from(pool_directory);
+    let pool = Pool { directory: directory.clone(), inline_bytes };
     // Whoever does not wait for it any more leaves anyway.
-    let _ = welcomed.send(Pool { directory: pool.clone(), inline_bytes });
+    let _ = welcomed.send(pool.clone());
     let every = Span(heartbeat_us).max(limits::FLUSH).to_std();
     let mut beat = interval(every);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut link = Link { desk, incoming, given: 0, beat, blobs: Blobs::default(), pool };
+    let (blobs, services) = (Blobs::default(), services(places, token));
+    let hall = Hall::new(actors, (Arc::clone(&desk), pool), blobs.clone(), services.clone());
+    let mut link = Link { desk, incoming, given: 0, beat, blobs, pool: directory, services, hall };
     link.take(orders);
     link.serve().await
 }
@@ -78,7 +87,7 @@ fn ours() -> Hello {
 }
 
 /// What is said first.
-fn first(launch: &Launch, description: Description) -> pb::ExecutorUp {
+pub(crate) fn first(launch: &Launch, description: Description, actors: bool) -> pb::ExecutorUp {
     let Description { runtime, version, language, slots, codecs, functions } = description;
     let token = launch.token.clone();
     let greeting = Greeting { token, ..Greeting::new(ours()) };
@@ -89,7 +98,7 @@ fn first(launch: &Launch, description: Description) -> pb::ExecutorUp {
         language,
         slots,
         codecs: codecs.into_iter().map(|codec| pb::Codec::from(codec).into()).collect(),
-        actors: false,
+        actors,
         profiles: false,
         functions,
         started_as: launch.started_as,
@@ -149,11 +158,27 @@ impl Link {
                 Some(Order::Drain(executor_order::DrainExecutor { reason })) => {
                     self.desk.leave_when_done(reason);
                 }
-                Some(Order::Shutdown(_)) => self.desk.close(),
+                Some(Order::Shutdown(_)) => {
+                    self.hall.close();
+                    self.desk.close();
+                }
                 // Nothing is kept mapped that code does not use.
                 Some(Order::ReleaseObjects(released)) => self.blobs.drop(released.blobs),
-                other => self.desk.report(Report::Refused(refuse(other))),
+                other => self.take_actors(other),
             }
+        }
+    }
+
+    fn take_actors(&mut self, order: Option<Order>) {
+        match order {
+            Some(Order::ActorCall(call)) => self.hall.call(call),
+            Some(Order::ActorCancel(cancel)) => self.hall.cancel(cancel),
+            Some(Order::ActorCheckpoint(checkpoint)) => self.hall.checkpoint(checkpoint),
+            Some(Order::ActorCreate(create)) => self.hall.create(create),
+            Some(Order::ActorCredit(credit)) => self.hall.credit(credit),
+            Some(Order::ActorDrop(drop)) => self.hall.drop(drop),
+            Some(Order::ActorRestore(restore)) => self.hall.restore(restore),
+            other => self.desk.report(Report::Refused(refuse(other))),
         }
     }
 
@@ -167,7 +192,7 @@ impl Link {
         let failed = |class, reason: Reason, message: String| {
             self.desk.report(never_ran(id, TaskError::new(class, reason.name(), message)));
         };
-        match attempt(id, run, &self.blobs, &self.pool) {
+        match attempt(id, run, &self.blobs, &self.pool, (self.services.as_ref(), &self.desk)) {
             Ok(attempt) => {
                 if self.desk.give(Given { number, attempt }).is_err() {
                     let message = "the executor is about to leave".to_owned();
@@ -206,25 +231,16 @@ impl Link {
 
 /// What is said of an order that this version does not carry out.
 fn refuse(order: Option<Order>) -> OrderRefused {
-    let (what, actor, request) = match order {
-        Some(Order::ActorCall(order)) => ("actor_call", order.actor, 0),
-        Some(Order::ActorCancel(order)) => ("actor_cancel", order.actor, 0),
-        Some(Order::ActorCheckpoint(order)) => ("actor_checkpoint", order.actor, 0),
-        Some(Order::ActorCreate(order)) => ("actor_create", order.actor, 0),
-        Some(Order::ActorCredit(order)) => ("actor_credit", order.actor, 0),
-        Some(Order::ActorDrop(order)) => ("actor_drop", order.actor, 0),
-        Some(Order::ActorRestore(order)) => {
-            ("actor_restore", order.create.and_then(|create| create.actor), 0)
-        }
-        Some(Order::DumpStacks(order)) => ("dump_stacks", None, order.request),
-        Some(Order::ProfileStart(_)) => ("profile_start", None, 0),
-        Some(Order::ProfileStop(_)) => ("profile_stop", None, 0),
-        Some(Order::Answer(order)) => ("answer", None, order.request),
-        _ => ("order", None, 0),
+    let (what, request) = match order {
+        Some(Order::DumpStacks(order)) => ("dump_stacks", order.request),
+        Some(Order::ProfileStart(_)) => ("profile_start", 0),
+        Some(Order::ProfileStop(_)) => ("profile_stop", 0),
+        Some(Order::Answer(order)) => ("answer", order.request),
+        _ => ("order", 0),
     };
-    let message = format!("this executor cannot carry out `{what}`; it only runs attempts");
+    let message = format!("this executor cannot carry out `{what}`");
     let refusal = Refusal::at(Reason::Unsupported, what, message);
-    OrderRefused { actor, request, ..refused(refusal) }
+    OrderRefused { request, ..refused(refusal) }
 }
 
 fn refused(Refusal { reason, field, message }: Refusal) -> OrderRefused {

@@ -9,11 +9,16 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 /// Attempts that ran for less have no peak of memory: reading it would take longer than a few of them.
 const MEASURED: Span = Span::millis(1);
 
+/// Attempts that follow each other without a pause for so long have those that ended told in between.
+const UNTOLD: Span = Span(100);
+
 /// Measures one attempt after the other on one thread.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     /// Highest peak of the process so far, in bytes.
     peak: u64,
+    /// When what had ended was told.
+    told: Option<Instant>,
 }
 
 /// A measurement that has begun.
@@ -37,6 +42,18 @@ impl Meter {
     #[expect(clippy::disallowed_methods, reason = "time enters here")]
     pub(crate) fn begin() -> Begun {
         Begun { wall: Instant::now(), cpu: span(clock_gettime(ClockId::ThreadCPUTime)) }
+    }
+
+    /// Whether it is time to tell of what has ended, which is then taken as told. It has just been if the thread was `idle`.
+    #[expect(clippy::disallowed_methods, reason = "time enters here")]
+    pub(crate) fn is_late(&mut self, idle: bool) -> bool {
+        let now = Instant::now();
+        let late = self.told.map_or(UNTOLD.to_std(), |told| now.duration_since(told));
+        let is_due = idle || late >= UNTOLD.to_std();
+        if is_due {
+            self.told = Some(now);
+        }
+        is_due && !idle
     }
 
     pub(crate) fn end(&mut self, begun: Begun) -> Taken {
@@ -94,8 +111,17 @@ mod tests {
     }
 
     #[test]
+    fn whoever_was_idle_has_told_everything() {
+        let mut meter = Meter::default();
+        assert!(!meter.is_late(true));
+        meter.told = meter.told.and_then(|told| told.checked_sub(UNTOLD.to_std()));
+        assert!(meter.is_late(false));
+        assert!(!meter.is_late(true));
+    }
+
+    #[test]
     fn a_peak_is_told_of_the_attempt_that_reached_it() {
-        let mut meter = Meter { peak: u64::MAX };
+        let mut meter = Meter { peak: u64::MAX, told: None };
         let begun = Meter::begin();
         assert_eq!(meter.end(begun).peak, 0);
     }

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use bireme_core::value::{Buffer, PoolFile};
-use bireme_core::{AttemptId, ErrorClass, Reason, Span, TaskError, Value, limits};
+use bireme_core::{AttemptId, Span, TaskError, Value, limits};
 use bireme_proto::pb;
-use bireme_proto::pb::executor_order::answer::Answer;
-use bireme_proto::pb::executor_report::{AllocatePool, Failed, Finished, Report, Started};
+use bireme_proto::pb::executor_report::{Failed, Finished, Report, Started};
 
-use crate::desk::{Desk, Given};
+use crate::desk::{Desk, Given, Next};
 use crate::mark::Reached;
+use crate::outputs::{Owner, unread, write};
 use crate::pool::Pool;
 use crate::runtime::{Attempt, Runtime};
 use crate::serve::Tracks;
@@ -29,10 +28,29 @@ impl<R: Runtime> Slot<'_, R> {
     pub(crate) fn work(mut self) {
         let mut last = 0;
         loop {
-            let idle = || self.mark(Reached { started: last, runs: false });
-            let Some(given) = self.desk.take(idle) else { return };
+            let mut was_idle = false;
+            let idle = || {
+                self.mark(Reached { started: last, runs: false });
+                was_idle = true;
+            };
+            let given = match self.desk.take(idle) {
+                Some(Next::Attempt(given)) => given,
+                Some(Next::Actor(home)) => {
+                    if home.is_apart()
+                        && let Some(mark) = self.tracks.mark.take()
+                    {
+                        mark.say_nothing();
+                    }
+                    home.live(self.tracks.mark);
+                    continue;
+                }
+                None => return,
+            };
             last = given.number;
-            self.run(given);
+            if self.meter.is_late(was_idle) {
+                self.desk.catch_up();
+            }
+            self.run(*given);
         }
     }
 
@@ -79,54 +97,13 @@ impl<R: Runtime> Slot<'_, R> {
         let outputs = outputs.into_iter().map(|mut output| {
             let size = output.inline_bytes();
             if size > self.pool.inline_bytes.min(room) {
-                self.write(attempt.id, &mut output)?;
+                write(self.desk, self.pool, Owner::Attempt(attempt.id), &mut output)?;
             } else {
                 room -= size;
             }
             Ok(output.into())
         });
         outputs.collect()
-    }
-
-    /// Moves the bytes of a value into files that the worker gives.
-    fn write(&self, attempt: AttemptId, value: &mut Value) -> Result<(), Box<TaskError>> {
-        let inline = value.buffers.iter().filter_map(|buffer| match buffer {
-            Buffer::Inline(bytes) if !bytes.is_empty() => Some(bytes.len() as u64),
-            _ => None,
-        });
-        let files = self.allocate(attempt, inline.collect())?;
-        let mut files = files.into_iter();
-        for buffer in &mut value.buffers {
-            let Buffer::Inline(bytes) = &*buffer else { continue };
-            if bytes.is_empty() {
-                continue;
-            }
-            let file = files.next().ok_or_else(|| unstored("too few files were given"))?;
-            let file = PoolFile::try_from(file).map_err(|refusal| unstored(&refusal.message))?;
-            let written = self.pool.write(&file, bytes);
-            written.map_err(|error| unstored(&format!("{}: {error}", file.name)))?;
-            *buffer = Buffer::PoolFile(file);
-        }
-        Ok(())
-    }
-
-    fn allocate(
-        &self,
-        attempt: AttemptId,
-        lengths: Vec<u64>,
-    ) -> Result<Vec<pb::buffer::PoolFile>, Box<TaskError>> {
-        let attempt = Some(attempt.into());
-        let answer = self.desk.ask(|request| {
-            Report::AllocatePool(AllocatePool { request, attempt, lengths, actor: None })
-        });
-        match answer {
-            Some(Answer::Allocated(allocated)) => Ok(allocated.files),
-            Some(Answer::Refused(pb::Refused { reason, message, .. })) => {
-                Err(Box::new(TaskError::new(ErrorClass::Store, reason, message)))
-            }
-            Some(_) => Err(unstored("the worker answered something else than files")),
-            None => Err(unstored("the worker has gone")),
-        }
     }
 }
 
@@ -148,14 +125,4 @@ fn end(id: AttemptId, outcome: Result<Vec<pb::Value>, Box<TaskError>>, taken: Ta
 /// The end of an attempt whose code never ran.
 pub(crate) fn never_ran(id: AttemptId, error: TaskError) -> Report {
     end(id, Err(Box::new(error)), Taken::default())
-}
-
-fn unread(error: &std::io::Error) -> Box<TaskError> {
-    let message = format!("an input cannot be read from the pool: {error}");
-    Box::new(TaskError::new(ErrorClass::InputLost, Reason::InputLost.name(), message))
-}
-
-fn unstored(problem: &str) -> Box<TaskError> {
-    let message = format!("a result cannot be written into the pool: {problem}");
-    Box::new(TaskError::new(ErrorClass::Store, Reason::StoreFull.name(), message))
 }

@@ -2,27 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
-use std::sync::Mutex;
+mod stage;
+
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use bireme_core::id::{AttemptNo, Digest, Epoch, GraphId, TaskId};
 use bireme_core::{AttemptId, Codec, ErrorClass, TaskError, Value};
-use bireme_executor::{
-    Attempt, Description, Launch, Mark, Outcome, Pen, Reached, Runtime, Seal, ServeError, serve,
-};
+use bireme_executor::{Attempt, Description, Outcome, Reached, Runtime};
 use bireme_proto::pb;
 use bireme_proto::pb::executor_order::{Order, answer};
 use bireme_proto::pb::executor_report::Report;
-use bireme_proto::pb::executor_server::{Executor, ExecutorServer};
-use tempfile::TempDir;
-use tokio::net::UnixListener;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
-use tonic::{Request, Response, Status, Streaming};
 
-const GUARD: Duration = Duration::from_mins(1);
+use crate::stage::{GUARD, Stage, guarded};
 
 /// What the played runtime does with an attempt is written in its key.
 struct Played(AtomicBool);
@@ -65,113 +56,6 @@ impl Runtime for Played {
     }
 }
 
-type Said = Streaming<pb::ExecutorUp>;
-
-struct Door(Mutex<Option<mpsc::Receiver<Result<pb::ExecutorDown, Status>>>>, mpsc::Sender<Said>);
-
-#[tonic::async_trait]
-impl Executor for Door {
-    type AttachStream = ReceiverStream<Result<pb::ExecutorDown, Status>>;
-
-    async fn attach(&self, request: Request<Said>) -> Result<Response<Self::AttachStream>, Status> {
-        self.1.send(request.into_inner()).await.map_err(|_| Status::aborted("over"))?;
-        let downs = self.0.lock().unwrap().take().expect("one executor comes");
-        Ok(Response::new(ReceiverStream::new(downs)))
-    }
-}
-
-/// The played worker, and the executor on a thread.
-struct Stage {
-    dir: TempDir,
-    mark: Mark,
-    down: mpsc::Sender<Result<pb::ExecutorDown, Status>>,
-    said: Said,
-    heard: std::collections::VecDeque<Report>,
-    first: pb::ExecutorUp,
-    executor: JoinHandle<Result<(), ServeError>>,
-}
-
-impl Stage {
-    async fn open() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let socket = dir.path().join("socket");
-        let (down, downs) = mpsc::channel(16);
-        let (streams, mut stream) = mpsc::channel(1);
-        let door = Door(Mutex::new(Some(downs)), streams);
-        let listener = UnixListenerStream::new(UnixListener::bind(&socket).unwrap());
-        let served = tonic::transport::Server::builder()
-            .add_service(ExecutorServer::new(door))
-            .serve_with_incoming(listener);
-        tokio::spawn(served);
-        let mark = Mark::create(&dir.path().join("mark"), Seal::new([1; 16])).unwrap();
-        let theirs = Some(Pen::open(&dir.path().join("mark")).unwrap());
-        let token = "secret".to_owned();
-        let launch = Launch { socket, token, started_as: 7, mark: theirs, printed: None };
-        let executor = thread::spawn(move || serve(launch, &Played(AtomicBool::new(false))));
-        let mut said = guarded(stream.recv()).await.unwrap();
-        let first = guarded(said.message()).await.unwrap().unwrap();
-        let hello = pb::Hello { protocol_min: 1, protocol_max: 1, ..pb::Hello::default() };
-        let welcome = pb::Welcome {
-            pool_directory: dir.path().display().to_string(),
-            inline_bytes: 1_000,
-            heartbeat_us: 60_000_000,
-            ..pb::Welcome::default()
-        };
-        let stage = Self { dir, mark, down, said, heard: [].into(), first, executor };
-        stage
-            .send(pb::ExecutorDown {
-                hello: Some(hello),
-                welcome: Some(welcome),
-                orders: Vec::new(),
-            })
-            .await;
-        stage
-    }
-
-    async fn send(&self, down: pb::ExecutorDown) {
-        self.down.send(Ok(down)).await.unwrap();
-    }
-
-    async fn order(&self, orders: impl IntoIterator<Item = Order>) {
-        let orders = orders.into_iter().map(|order| pb::ExecutorOrder { order: Some(order) });
-        self.send(pb::ExecutorDown { orders: orders.collect(), ..Default::default() }).await;
-    }
-
-    /// The next report; heartbeats and news of starts are passed over.
-    async fn report(&mut self) -> Report {
-        loop {
-            while let Some(report) = self.heard.pop_front() {
-                if !matches!(report, Report::Started(_) | Report::Heartbeat(_)) {
-                    return report;
-                }
-            }
-            let up = guarded(self.said.message()).await.unwrap().expect("it is still here");
-            self.heard.extend(up.reports.into_iter().filter_map(|report| report.report));
-        }
-    }
-
-    /// Waits until an attempt runs.
-    async fn started(&mut self, n: u32) {
-        let mut up = 0;
-        while self.mark.get().unwrap() != Some(Reached { started: n.into(), runs: true }) {
-            up += 1;
-            self.order([Order::Ping(up)]).await;
-            assert_eq!(self.report().await, Report::Pong(up));
-        }
-    }
-
-    async fn close(self) {
-        self.order([Order::Shutdown(pb::executor_order::ShutdownExecutor::default())]).await;
-        drop(self.down);
-        let joined = tokio::task::spawn_blocking(|| self.executor.join());
-        guarded(joined).await.unwrap().unwrap().unwrap();
-    }
-}
-
-async fn guarded<T>(wait: impl Future<Output = T>) -> T {
-    tokio::time::timeout(GUARD, wait).await.expect("ended in time")
-}
-
 fn attempt(n: u32) -> AttemptId {
     let task = TaskId { graph: GraphId(1), index: n };
     AttemptId { task, no: AttemptNo { epoch: Epoch(1), n: 1 } }
@@ -204,7 +88,7 @@ fn failed(report: Report) -> (u32, String) {
 
 #[tokio::test]
 async fn it_says_who_it_is_and_runs_what_it_is_given() {
-    let mut stage = Stage::open().await;
+    let mut stage = Stage::open(Played(AtomicBool::new(false))).await;
     let first = stage.first.clone();
     assert_eq!(first.hello.unwrap().token, "secret");
     let attach = first.attach.unwrap();
@@ -217,7 +101,7 @@ async fn it_says_who_it_is_and_runs_what_it_is_given() {
 
 #[tokio::test]
 async fn large_values_pass_through_files() {
-    let mut stage = Stage::open().await;
+    let mut stage = Stage::open(Played(AtomicBool::new(false))).await;
     let bytes: Vec<u8> = (0..=250).cycle().take(50_000).collect();
     std::fs::write(stage.dir.path().join("in"), [&[0; 64], bytes.as_slice()].concat()).unwrap();
     let place =
@@ -247,7 +131,7 @@ async fn large_values_pass_through_files() {
 
 #[tokio::test]
 async fn blobs_stay_until_they_are_released() {
-    let mut stage = Stage::open().await;
+    let mut stage = Stage::open(Played(AtomicBool::new(false))).await;
     let digest = pb::Digest::from(Digest([5; 32]));
     let with = |n, place| {
         let bytes = Some(pb::Buffer { place: Some(place) });
@@ -280,9 +164,9 @@ async fn blobs_stay_until_they_are_released() {
 
 #[tokio::test]
 async fn a_process_that_leaves_says_so_before_the_end_of_its_last_attempt() {
-    let mut stage = Stage::open().await;
+    let mut stage = Stage::open(Played(AtomicBool::new(false))).await;
     stage.order([run(1, "last", vec![]), run(2, "echo", vec![])]).await;
-    stage.started(1).await;
+    stage.reached(1).await;
     stage.order([cancel(1, pb::ErrorClass::Cancelled)]).await;
     let Report::Leaving(leaving) = stage.report().await else { panic!("it does not leave") };
     assert_eq!(leaving.reason, "it was the last");
@@ -296,9 +180,9 @@ async fn a_process_that_leaves_says_so_before_the_end_of_its_last_attempt() {
 
 #[tokio::test]
 async fn what_waits_is_taken_back_and_what_runs_goes_on() {
-    let mut stage = Stage::open().await;
+    let mut stage = Stage::open(Played(AtomicBool::new(false))).await;
     stage.order([run(1, "wait", vec![]), run(2, "echo", vec![]), run(3, "echo", vec![])]).await;
-    stage.started(1).await;
+    stage.reached(1).await;
     let back = pb::ErrorClass::Reschedule;
     stage.order([cancel(1, back), cancel(2, back), cancel(3, pb::ErrorClass::Cancelled)]).await;
     assert_eq!(failed(stage.report().await), (2, "BUSY".to_owned()));
@@ -308,20 +192,25 @@ async fn what_waits_is_taken_back_and_what_runs_goes_on() {
     assert_eq!(failed(stage.report().await), (1, "CANCELLED".to_owned()));
     // Numbers go on behind what was taken back.
     stage.order([run(4, "wait", vec![])]).await;
-    stage.started(4).await;
+    stage.reached(4).await;
     // A process that is told to leave while code runs would end, and this test with it.
     stage.order([cancel(4, pb::ErrorClass::Cancelled)]).await;
     assert_eq!(failed(stage.report().await), (4, "CANCELLED".to_owned()));
     stage.close().await;
 }
 
+fn actor_create() -> pb::executor_order::ActorCreate {
+    let actor = Some(bireme_core::ActorId(1).into());
+    pb::executor_order::ActorCreate { actor, ..Default::default() }
+}
+
 #[tokio::test]
 async fn what_it_cannot_do_is_refused_by_name() {
-    let mut stage = Stage::open().await;
+    let mut stage = Stage::open(Played(AtomicBool::new(false))).await;
     stage
         .order([
             Order::DumpStacks(pb::executor_order::DumpStacks { request: 9 }),
-            Order::ActorCreate(pb::executor_order::ActorCreate::default()),
+            Order::ActorCreate(actor_create()),
         ])
         .await;
     for (what, request) in [("dump_stacks", 9), ("actor_create", 0)] {
@@ -335,7 +224,7 @@ async fn what_it_cannot_do_is_refused_by_name() {
 
 #[tokio::test]
 async fn a_room_that_is_refused_fails_the_attempt() {
-    let mut stage = Stage::open().await;
+    let mut stage = Stage::open(Played(AtomicBool::new(false))).await;
     stage.order([run(1, "large", vec![])]).await;
     let Report::AllocatePool(asked) = stage.report().await else { panic!("no room asked for") };
     let refused = pb::Refused { reason: "STORE_FULL".to_owned(), ..pb::Refused::default() };

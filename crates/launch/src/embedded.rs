@@ -14,6 +14,7 @@ use bireme_core::limits;
 use bireme_core::resources::{Resources, UNITS};
 use bireme_daemon::auth::Token;
 use bireme_worker::Registry;
+pub use bireme_worker::executor;
 
 use self::daemon::Daemon;
 
@@ -28,6 +29,9 @@ pub struct EmbeddedConfig {
     pub memory_bytes: Option<u64>,
     /// Native functions of each, besides those that every worker has.
     pub registry: Registry,
+    /// The program in whose processes native actors live: one whose `main` begins with [`executor`], such as `/proc/self/exe`.
+    /// Without one, native actors are refused.
+    pub executor_program: Option<PathBuf>,
     /// Where its access file is written, by which others find it; `None` writes none.
     pub access_file: Option<PathBuf>,
 }
@@ -40,6 +44,7 @@ impl Default for EmbeddedConfig {
             cpus: None,
             memory_bytes: None,
             registry: Registry::default(),
+            executor_program: None,
             access_file: None,
         }
     }
@@ -161,6 +166,7 @@ async fn start_worker(
         name: Some(name.clone()),
         resources: share(config, &defaults.resources),
         registry: config.registry.clone(),
+        executor_program: config.executor_program.clone(),
         ..defaults
     };
     Daemon::start(name, async move |shutdown| {

@@ -3,7 +3,9 @@
 use std::future::Future;
 use std::time::Duration;
 
-use bireme_client::{Client, Graph, GraphError, NativePayload, Payload, PutError, ResultError};
+use bireme_client::{
+    Actor, Client, Graph, GraphError, NativePayload, Payload, PutError, ResultError,
+};
 use bireme_core::graph::{
     GraphBuilder, GraphOptions, Outputs, TaskClass, TaskSpec, TaskState, Watch,
 };
@@ -53,6 +55,15 @@ fn fail() -> Bytes {
 
 async fn submit(client: &Client, builder: GraphBuilder) -> Graph {
     client.submit(builder).await.expect("the graph is sent")
+}
+
+#[test]
+fn native_actors_want_a_program_to_live_in() {
+    with_cluster(async |client| {
+        let made = client.actor::<Actor>("builtin/Counter").create().await;
+        let said = made.expect_err("it has no process").to_string();
+        assert!(said.contains("this worker has no runtime native for actors"), "{said}");
+    });
 }
 
 #[test]

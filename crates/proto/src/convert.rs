@@ -8,6 +8,7 @@
 //! Every message is taken apart by name, so that a new field does not compile until somebody has decided about it here.
 //! Nothing is cloned, and no path is put together unless something is wrong.
 
+pub mod actor;
 pub mod common;
 mod enums;
 mod field;

@@ -16,11 +16,20 @@ import maturin  # type: ignore[import-untyped]
 PACKAGE = Path(__file__).resolve().parent.parent
 BIN = PACKAGE / "python" / "bireme" / "bin"
 DAEMONS = ("bireme-scheduler", "bireme-worker")
+#: How both are built; pyproject.toml tells maturin the same.
+PROFILE = "wheel"
 
-get_requires_for_build_wheel = maturin.get_requires_for_build_wheel
-get_requires_for_build_sdist = maturin.get_requires_for_build_sdist
-get_requires_for_build_editable = maturin.get_requires_for_build_editable
 build_sdist = maturin.build_sdist
+
+
+def get_requires_for_build_wheel(settings: Any = None) -> list[str]:
+    """Nothing: maturin would have a toolchain downloaded, of which nobody knows."""
+    _cargo()
+    return []
+
+
+get_requires_for_build_sdist = get_requires_for_build_wheel
+get_requires_for_build_editable = get_requires_for_build_wheel
 
 
 def prepare_metadata_for_build_wheel(directory: str, settings: Any = None) -> str:
@@ -52,13 +61,26 @@ def _settings(settings: Any) -> Any:
 
 def _build_daemons() -> None:
     """Builds the daemons in the target directory that maturin uses too, and copies them into the package."""
-    cargo = os.environ.get("CARGO", "cargo")
     packages = [word for daemon in DAEMONS for word in ("--package", daemon)]
-    command = [cargo, "build", "--release", "--bins", *packages, "--message-format=json-render-diagnostics"]
-    built = subprocess.run(command, cwd=PACKAGE, check=True, stdout=subprocess.PIPE, text=True)
+    command = [_cargo(), "build", "--profile", PROFILE, "--bins", *packages, "--message-format=json-render-diagnostics"]
+    built = subprocess.run(command, cwd=PACKAGE, stdout=subprocess.PIPE, text=True)
+    if built.returncode != 0:
+        sys.exit(f"the daemons cannot be built; above, cargo says why ({' '.join(command)})")
     BIN.mkdir(exist_ok=True)
     for line in built.stdout.splitlines():
         message = json.loads(line)
         executable = message.get("executable")
         if executable and message["target"]["name"] in DAEMONS:
             shutil.copy(executable, BIN)
+
+
+def _cargo() -> str:
+    """The path of cargo. Ends the build where there is none, in words that pip shows."""
+    named = os.environ.get("CARGO", "cargo")
+    cargo = shutil.which(named)
+    if cargo is None:
+        sys.exit(
+            f"bireme is built by Rust 1.95 or newer, and {named!r} is not found; install it from https://rustup.rs, "
+            "or put it on PATH"
+        )
+    return cargo

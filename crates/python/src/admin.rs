@@ -1,6 +1,7 @@
 //! What the scheduler tells of the cluster, as plain dictionaries.
 
-use bireme_client::{ClusterStatus, WorkerStatus};
+use bireme_client::{ActorStatus, ClusterStatus, WorkerStatus};
+use bireme_core::actor::place::ActorPlace;
 use bireme_core::graph::TaskState;
 use bireme_core::resources::Resources;
 use pyo3::prelude::*;
@@ -59,6 +60,34 @@ pub(crate) fn worker<'py>(py: Python<'py>, worker: &WorkerStatus) -> PyResult<Bo
     dict.set_item("version", &worker.version)?;
     dict.set_item("machine", &worker.machine)?;
     dict.set_item("age", worker.age.to_std().as_secs_f64())?;
+    Ok(dict)
+}
+
+/// How an actor is.
+pub(crate) fn actor<'py>(py: Python<'py>, actor: &ActorStatus) -> PyResult<Bound<'py, PyDict>> {
+    let dict = place(py, &actor.place)?;
+    dict.set_item("name", actor.name.as_ref().map(|name| &name.name))?;
+    dict.set_item("namespace", actor.name.as_ref().map(|name| &name.namespace))?;
+    dict.set_item("class", &actor.class)?;
+    dict.set_item("session", actor.session.map(|session| session.0))?;
+    dict.set_item("restarts", actor.restarts)?;
+    let deaths = actor.deaths.iter().map(|death| {
+        death.cause.as_ref().map(|cause| format!("{}: {}", cause.reason, cause.message))
+    });
+    dict.set_item("deaths", deaths.map(Option::unwrap_or_default).collect::<Vec<_>>())?;
+    dict.set_item("age", actor.age.to_std().as_secs_f64())?;
+    dict.set_item("resources", resources(py, &actor.resources)?)?;
+    Ok(dict)
+}
+
+/// Where an actor is.
+pub(crate) fn place<'py>(py: Python<'py>, place: &ActorPlace) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("actor", place.actor.0.to_be_bytes().to_vec())?;
+    dict.set_item("incarnation", place.incarnation.0)?;
+    dict.set_item("state", place.state.name())?;
+    dict.set_item("worker", place.worker.map(|worker| worker.0))?;
+    dict.set_item("machine", &place.machine)?;
     Ok(dict)
 }
 

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bireme_core::AttemptId;
+use bireme_executor::Blobs;
 use pyo3::exceptions::PyLookupError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use crate::options::{amount, span};
-use crate::payload::{Arg, Call, Function};
-use crate::{admin, values};
+use crate::payload::{Arg, Arguments, Call, Function};
+use crate::{admin, errors, values};
 
 /// One execution of a task.
 #[pyclass(frozen, module = "bireme._bireme")]
@@ -22,6 +24,10 @@ pub(crate) struct Attempt {
 impl Attempt {
     pub(crate) fn new(given: bireme_executor::Attempt, call: Call) -> Self {
         Self { given, call }
+    }
+
+    pub(crate) fn id_in_full(&self) -> AttemptId {
+        self.given.id
     }
 }
 
@@ -49,38 +55,26 @@ impl Attempt {
 
     #[getter]
     fn function<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        match &self.call.function {
-            Function::Blob(digest) => PyBytes::new(py, &digest.0).into_any(),
-            Function::Name(name) => PyString::new(py, name).into_any(),
-        }
+        function(py, &self.call.function)
     }
 
     fn code<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let Function::Blob(digest) = &self.call.function else {
-            return Err(PyLookupError::new_err("a function that is named has no pickle"));
-        };
-        let blob = self.given.blobs.get(*digest);
-        let blob = blob.ok_or_else(|| PyLookupError::new_err("the function did not come"))?;
-        values::buffer_to_python(py, &blob)
+        code(py, &self.call.function, &self.given.blobs)
     }
 
     #[getter]
     fn args<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        list(py, &self.call.args)
+        list(py, &self.call.arguments.args)
     }
 
     #[getter]
     fn named_args<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        map(py, &self.call.named_args)
+        map(py, &self.call.arguments.named_args)
     }
 
     #[getter]
     fn inputs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let list = PyList::empty(py);
-        for input in &self.call.inputs {
-            list.append(values::to_python(py, input)?)?;
-        }
-        Ok(list)
+        inputs(py, &self.call.arguments)
     }
 
     #[getter]
@@ -124,6 +118,21 @@ impl Attempt {
         self.given.deadline.map(|deadline| deadline.to_std().as_secs_f64())
     }
 
+    /// Address and token.
+    #[getter]
+    fn services(&self) -> Option<(&str, &str)> {
+        let services = self.given.services.as_ref()?;
+        Some((&services.address, &services.token))
+    }
+
+    fn secede(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.given.cpus.secede()).map_err(|error| errors::ended(py, &error))
+    }
+
+    fn rejoin(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.given.cpus.rejoin()).map_err(|error| errors::ended(py, &error))
+    }
+
     fn stop_asked(&self) -> bool {
         self.given.stop.is_asked()
     }
@@ -134,6 +143,37 @@ impl Attempt {
     }
 }
 
+/// A digest, or a name.
+pub(crate) fn function<'py>(py: Python<'py>, function: &Function) -> Bound<'py, PyAny> {
+    match function {
+        Function::Blob(digest) => PyBytes::new(py, &digest.0).into_any(),
+        Function::Name(name) => PyString::new(py, name).into_any(),
+    }
+}
+
+/// The pickle that a digest is of.
+pub(crate) fn code<'py>(
+    py: Python<'py>,
+    function: &Function,
+    blobs: &Blobs,
+) -> PyResult<Bound<'py, PyAny>> {
+    let Function::Blob(digest) = function else {
+        return Err(PyLookupError::new_err("a function that is named has no pickle"));
+    };
+    let blob = blobs.get(*digest);
+    let blob = blob.ok_or_else(|| PyLookupError::new_err("the function did not come"))?;
+    values::buffer_to_python(py, &blob)
+}
+
+/// The values that a pickle of arguments numbers.
+pub(crate) fn inputs<'py>(py: Python<'py>, arguments: &Arguments) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for input in &arguments.inputs {
+        list.append(values::to_python(py, input)?)?;
+    }
+    Ok(list)
+}
+
 fn arg<'py>(py: Python<'py>, arg: &Arg) -> PyResult<Bound<'py, PyAny>> {
     Ok(match arg {
         Arg::List(items) => list(py, items)?.into_any(),
@@ -142,13 +182,18 @@ fn arg<'py>(py: Python<'py>, arg: &Arg) -> PyResult<Bound<'py, PyAny>> {
     })
 }
 
-fn list<'py>(py: Python<'py>, items: &[Arg]) -> PyResult<Bound<'py, PyList>> {
+/// Arguments by position.
+pub(crate) fn list<'py>(py: Python<'py>, items: &[Arg]) -> PyResult<Bound<'py, PyList>> {
     let list = PyList::empty(py);
     items.iter().try_for_each(|item| list.append(arg(py, item)?))?;
     Ok(list)
 }
 
-fn map<'py>(py: Python<'py>, items: &BTreeMap<String, Arg>) -> PyResult<Bound<'py, PyDict>> {
+/// Arguments by name.
+pub(crate) fn map<'py>(
+    py: Python<'py>,
+    items: &BTreeMap<String, Arg>,
+) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     items.iter().try_for_each(|(name, item)| dict.set_item(name, arg(py, item)?))?;
     Ok(dict)

@@ -1,12 +1,15 @@
 //! Errors, as Python sees them.
 
-use bireme_client::{CommandError, ConnectError, GraphError, Lost, PutError, ResultError};
+use bireme_client::{
+    CallError, CommandError, ConnectError, CreateError, GraphError, Lost, PutError, ResultError,
+};
 use bireme_core::id::TaskId;
 use bireme_core::{ErrorClass, TaskError};
 use pyo3::exceptions::{PyConnectionError, PyException, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::pending::Why;
 use crate::values;
 
 pyo3::create_exception!(
@@ -64,6 +67,14 @@ pub(crate) fn failed(py: Python<'_>, error: &ResultError) -> PyErr {
     }
 }
 
+/// The exception for an attempt that may not wait, or not go on.
+pub(crate) fn ended(py: Python<'_>, error: &TaskError) -> PyErr {
+    match describe(py, kind(error.class), error) {
+        Ok(described) => Failed::new_err((described, None::<(u64, u32)>)),
+        Err(error) => error,
+    }
+}
+
 type Failure = (Py<PyDict>, Option<(u64, u32)>);
 
 /// What such an exception holds.
@@ -108,6 +119,38 @@ fn describe(py: Python<'_>, kind: &str, error: &TaskError) -> PyResult<Py<PyDict
     let opaque = error.opaque.as_ref().map(|value| values::to_python(py, value));
     dict.set_item("opaque", opaque.transpose()?)?;
     Ok(dict.unbind())
+}
+
+/// The exception for a call without a result, or an actor that was not made.
+pub(crate) fn came_to_nothing(py: Python<'_>, why: &Why) -> PyErr {
+    match describe_why(py, why) {
+        Ok(described) => Failed::new_err((described, None::<(u64, u32)>)),
+        Err(error) => error,
+    }
+}
+
+/// Why a call gave nothing, or an actor was not made. Codes of calls are the reasons of the kind `call`.
+pub(crate) fn describe_why(py: Python<'_>, why: &Why) -> PyResult<Py<PyDict>> {
+    let described = |reason: &str, message: &str| {
+        let error = TaskError::new(ErrorClass::User, reason, message);
+        describe(py, "call", &error)
+    };
+    match why {
+        Why::Call(CallError::User(error)) | Why::Create(CreateError::Ended(error)) => {
+            describe(py, kind(error.class), error)
+        }
+        Why::Call(CallError::Failed(failure)) => {
+            let described = described(failure.code.name(), &failure.message)?;
+            if let Some(cause) = &failure.cause {
+                let cause = describe(py, kind(cause.class), cause)?;
+                described.bind(py).set_item("cause", cause)?;
+            }
+            Ok(described)
+        }
+        Why::Call(error) => described("FETCH", &error.to_string()),
+        Why::Create(CreateError::Refused(refused)) => described(&refused.reason, &refused.message),
+        Why::Create(error) => described("ARGUMENT_FAILED", &error.to_string()),
+    }
 }
 
 /// Kinds of failures, by the names that Python has for them.

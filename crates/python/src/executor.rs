@@ -1,11 +1,14 @@
-//! An executor process: attempts are run by a function of Python's.
+//! An executor process: attempts are run by a function of Python's, and actors made by another.
+
+use std::sync::Arc;
 
 use bireme_core::{Codec, ErrorClass, TaskError, Value};
-use bireme_executor::{Attempt, Description, Launch, Outcome, Runtime};
+use bireme_executor::{Actors, Attempt, Description, Launch, Outcome, Runtime};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use crate::hosting::PythonActors;
 use crate::payload::Call;
 use crate::{attempt, errors, values};
 
@@ -26,8 +29,13 @@ const DECODED: [Codec; 8] = [
 
 /// Runs the attempts that a worker gives, until it says to leave.
 #[pyfunction]
-#[pyo3(signature = (handler, *, slots=1))]
-pub(crate) fn serve(py: Python<'_>, handler: Py<PyAny>, slots: u32) -> PyResult<()> {
+#[pyo3(signature = (handler, *, slots=1, actors=None))]
+pub(crate) fn serve(
+    py: Python<'_>,
+    handler: Py<PyAny>,
+    slots: u32,
+    actors: Option<Py<PyAny>>,
+) -> PyResult<()> {
     let launch = Launch::from_env().map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
     let launch = launch.ok_or_else(|| {
         PyRuntimeError::new_err(
@@ -35,7 +43,8 @@ pub(crate) fn serve(py: Python<'_>, handler: Py<PyAny>, slots: u32) -> PyResult<
         )
     })?;
     let version = Python::version_str().split_whitespace().next().unwrap_or_default().to_owned();
-    let python = Python3 { handler, version, slots };
+    let actors = actors.map(|maker| Arc::new(PythonActors(maker)) as Arc<dyn Actors>);
+    let python = Python3 { handler, version, slots, actors };
     py.detach(|| bireme_executor::serve(launch, &python))
         .map_err(|error| PyRuntimeError::new_err(error.to_string()))
 }
@@ -45,6 +54,7 @@ struct Python3 {
     handler: Py<PyAny>,
     version: String,
     slots: u32,
+    actors: Option<Arc<dyn Actors>>,
 }
 
 impl Runtime for Python3 {
@@ -57,6 +67,10 @@ impl Runtime for Python3 {
             codecs: DECODED.to_vec(),
             functions: Vec::new(),
         }
+    }
+
+    fn actors(&self) -> Option<Arc<dyn Actors>> {
+        self.actors.clone()
     }
 
     fn run(&self, attempt: &Attempt) -> Outcome {
@@ -89,7 +103,8 @@ fn outcome(said: &Bound<'_, PyAny>) -> PyResult<Outcome> {
     }
 }
 
-fn failure(said: &Bound<'_, PyDict>) -> PyResult<Box<TaskError>> {
+/// An error as Python describes it.
+pub(crate) fn failure(said: &Bound<'_, PyDict>) -> PyResult<Box<TaskError>> {
     let text = |name: &str| -> PyResult<String> {
         said.get_item(name)?.map_or_else(|| Ok(String::new()), |text| text.extract())
     };
@@ -109,7 +124,7 @@ fn opaque(said: Bound<'_, PyAny>) -> PyResult<Value> {
 }
 
 /// The handler is not meant to raise: what it does, it says.
-fn raised(py: Python<'_>, error: &PyErr) -> Box<TaskError> {
+pub(crate) fn raised(py: Python<'_>, error: &PyErr) -> Box<TaskError> {
     let name = error.get_type(py).to_string();
     let mut failure = TaskError::new(ErrorClass::User, name, error.to_string());
     PYTHON.clone_into(&mut failure.language);

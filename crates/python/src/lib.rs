@@ -7,13 +7,17 @@
 //! What this crate never does: pickle or unpickle, decide what a call means, or keep the interpreter's lock while it waits.
 //! `_bireme.pyi` beside the Python modules says what each class and function is for.
 
+mod actor_spec;
+mod actors;
 mod admin;
 mod attempt;
 mod buffers;
 mod errors;
 mod executor;
+mod hosting;
 mod options;
 mod payload;
+mod pending;
 mod session;
 mod submit;
 mod tasks;
@@ -26,11 +30,19 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _bireme {
     #[pymodule_export]
+    use crate::actors::{
+        ActorHandle, Stream, actor_of, call_ends, create_actor, find_actor, list_actors,
+    };
+    #[pymodule_export]
     use crate::attempt::Attempt;
     #[pymodule_export]
     use crate::errors::{Failed, Refused};
     #[pymodule_export]
     use crate::executor::serve;
+    #[pymodule_export]
+    use crate::hosting::{Chain, HostedCall, Making};
+    #[pymodule_export]
+    use crate::pending::Pending;
     #[pymodule_export]
     use crate::session::Session;
     #[pymodule_export]

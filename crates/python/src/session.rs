@@ -13,34 +13,38 @@ use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
+use crate::attempt::Attempt;
 use crate::options::{self, Known, Options};
+use crate::pending::CallEnds;
 use crate::submit::{self, Making};
 use crate::tasks::{self, Batches, ranges};
 use crate::thread::Driver;
-use crate::values::{self, Object};
+use crate::values::{self, Object, Owned};
 use crate::{admin, buffers, errors};
 
 /// A session with a cluster, on a thread of its own.
 #[pyclass(frozen, module = "bireme._bireme")]
 #[derive(Debug)]
 pub(crate) struct Session {
-    process: u32,
+    pub(crate) process: u32,
     client: Client,
     ends: Ends,
-    admin: Admin,
+    pub(crate) admin: Admin,
     address: String,
     /// Digests of what was put.
     blobs: Mutex<BTreeSet<[u8; 32]>>,
     /// Those who submit have them as they were when they began.
     options: Mutex<Arc<Known>>,
     batches: Arc<Mutex<Batches>>,
-    driver: Arc<Driver>,
+    /// Calls of actors that have ended.
+    pub(crate) calls: Arc<CallEnds>,
+    pub(crate) driver: Arc<Driver>,
 }
 
 #[pymethods]
 impl Session {
     #[new]
-    #[pyo3(signature = (scheduler=None, *, token=None, access_file=None, name=String::new(), namespace=None))]
+    #[pyo3(signature = (scheduler=None, *, token=None, access_file=None, name=String::new(), namespace=None, parent=None))]
     fn new(
         py: Python<'_>,
         scheduler: Option<String>,
@@ -48,13 +52,21 @@ impl Session {
         access_file: Option<PathBuf>,
         name: String,
         namespace: Option<&str>,
+        parent: Option<PyRef<'_, Attempt>>,
     ) -> PyResult<Self> {
         if namespace.is_some() {
             let message = "sessions do not share namespaces yet; leave it out".to_owned();
             return Err(errors::Refused::new_err(("UNSUPPORTED", message)));
         }
-        let options =
-            ConnectOptions { scheduler, token, access_file, name, ..ConnectOptions::default() };
+        let parent = parent.map(|attempt| attempt.id_in_full());
+        let options = ConnectOptions {
+            scheduler,
+            token,
+            access_file,
+            name,
+            parent,
+            ..ConnectOptions::default()
+        };
         let driver = Arc::new(Driver::start()?);
         let connected = driver.block(py, async {
             let client = Client::connect(options.clone()).await?;
@@ -71,6 +83,7 @@ impl Session {
             blobs: Mutex::default(),
             options: Mutex::default(),
             batches: Arc::default(),
+            calls: Arc::default(),
             driver,
         })
     }
@@ -144,7 +157,7 @@ impl Session {
         object: &Bound<'py, Object>,
     ) -> PyResult<Bound<'py, PyAny>> {
         self.client()?;
-        let fetched = self.driver.block(py, object.get().object.fetch())?;
+        let fetched = self.driver.block(py, object.get().object.object.fetch())?;
         let value = fetched.map_err(|error| errors::Refused::new_err(("FETCH", error.to_string())));
         values::to_python(py, &value?)
     }
@@ -288,11 +301,11 @@ impl Session {
     pub(crate) fn store(&self, py: Python<'_>, value: Value) -> PyResult<Object> {
         let client = self.client()?;
         let object = self.driver.block(py, client.put(value))?.map_err(errors::put)?;
-        Ok(Object { object, driver: Arc::downgrade(&self.driver) })
+        Ok(Object { object: Owned::new(object, Arc::downgrade(&self.driver)) })
     }
 
     /// The client, in the process that it belongs to.
-    fn client(&self) -> PyResult<&Client> {
+    pub(crate) fn client(&self) -> PyResult<&Client> {
         if std::process::id() == self.process {
             Ok(&self.client)
         } else {
@@ -323,11 +336,13 @@ async fn cancel(
     }
 }
 
-fn duration(seconds: Option<f64>) -> PyResult<Option<Duration>> {
+/// A wait in seconds.
+pub(crate) fn duration(seconds: Option<f64>) -> PyResult<Option<Duration>> {
     seconds.map(|seconds| Ok(options::span(seconds)?.to_std())).transpose()
 }
 
-fn late(seconds: Option<f64>) -> PyErr {
+/// What to raise after it.
+pub(crate) fn late(seconds: Option<f64>) -> PyErr {
     let seconds = seconds.unwrap_or_default();
     PyTimeoutError::new_err(format!("not done after {seconds} s"))
 }

@@ -146,7 +146,7 @@ impl<'a> Making<'a> {
         }
         let stored = self.session.store(py, value)?;
         let given = inputs.given.len();
-        inputs.take(self.external(stored.object.id()));
+        inputs.take(self.external(stored.object.object.id()));
         self.needs.stored.push(stored);
         // The last of the externals, and so of all.
         let last = u32::try_from(given).unwrap_or(u32::MAX);
@@ -181,7 +181,7 @@ impl Inputs {
 /// What a task made, or was put.
 pub(crate) fn object(value: &Bound<'_, PyAny>) -> PyResult<ObjectId> {
     if let Ok(object) = value.cast::<Object>() {
-        return Ok(object.get().object.id());
+        return Ok(object.get().object.object.id());
     }
     let (graph, index) = value.extract::<(u64, u32)>().map_err(|_| {
         PyTypeError::new_err("a value is a task, an Object or, of an input, an index of the batch")
@@ -189,7 +189,8 @@ pub(crate) fn object(value: &Bound<'_, PyAny>) -> PyResult<ObjectId> {
     Ok(ObjectId::output(TaskId { graph: GraphId(graph), index }, 0))
 }
 
-fn args_value(args: Vec<Bytes>) -> PyResult<Value> {
+/// The pickle of a call's arguments.
+pub(crate) fn args_value(args: Vec<Bytes>) -> PyResult<Value> {
     values::value(values::number(Codec::Pickle5), args, String::new())
 }
 

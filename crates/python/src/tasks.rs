@@ -81,13 +81,14 @@ impl Batches {
         Ok(batch.graph.clone())
     }
 
+    /// Whether nobody needs a batch any more.
+    fn is_over(&self, number: u64) -> bool {
+        self.0.get(&number).is_some_and(|batch| batch.wanted == 0 && batch.takers == 0)
+    }
+
     /// Takes a batch out that nobody needs.
     fn take(&mut self, number: u64) -> Option<Batch> {
-        let is_needed = |batch: &Batch| batch.wanted > 0 || batch.takers > 0;
-        if self.0.get(&number).is_none_or(is_needed) {
-            return None;
-        }
-        self.0.remove(&number)
+        if self.is_over(number) { self.0.remove(&number) } else { None }
     }
 
     /// Notes that a batch takes nothing any more. Returns those that it took from.
@@ -107,14 +108,19 @@ impl Batches {
 
 /// Gives up tasks of a batch, and has batches forgotten that nobody needs then.
 pub(crate) async fn release(batches: Arc<Mutex<Batches>>, graph: Graph, indexes: Vec<u32>) {
-    // Without an answer it goes with the session: that is so for all that follows.
-    let _ = graph.release_tasks(ranges(indexes)).await;
     let mut numbers = vec![graph.id().0];
+    let forgotten = lock(&batches).is_over(graph.id().0) && graph.has_ended();
+    if !forgotten {
+        // Without an answer it goes with the session: that is so for all that follows.
+        let _ = graph.release_tasks(ranges(indexes)).await;
+    }
     while let Some(number) = numbers.pop() {
         let taken = lock(&batches).take(number);
         let Some(Batch { graph, needs, .. }) = taken else { continue };
-        // Forgotten earlier, it would be cancelled.
-        let _ = graph.wait().await;
+        if !graph.has_ended() {
+            // Forgotten earlier, it would be cancelled.
+            let _ = graph.wait().await;
+        }
         let _ = graph.forget().await;
         numbers.extend(lock(&batches).let_go(needs));
     }

@@ -1,15 +1,17 @@
-//! The thread that a session lives on, and how Python's threads wait for what happens there.
+//! Who carries out what a session does: the thread of Python's that waits for it, or else a thread of its own.
 
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::{Context, Poll, Waker};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use bireme_executor::Turns;
 use pyo3::prelude::*;
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Builder;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 /// A wait in the main thread looks for signals this often.
 const SIGNALS: Duration = Duration::from_millis(100);
@@ -17,7 +19,8 @@ const SIGNALS: Duration = Duration::from_millis(100);
 /// Carries out what a session does. Dropped, it ends with all that it still has to do.
 #[derive(Debug)]
 pub(crate) struct Driver {
-    handle: Handle,
+    // Invariant: dropped first, so that the thread holds the runtime alone, and ends it.
+    turns: Arc<Turns>,
     _running: oneshot::Sender<()>,
 }
 
@@ -25,19 +28,27 @@ impl Driver {
     /// Starts it.
     pub(crate) fn start() -> std::io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let handle = runtime.handle().clone();
+        let turns = Arc::new(Turns::new(runtime));
         let (running, ended) = oneshot::channel::<()>();
+        let own = Arc::clone(&turns);
         thread::Builder::new().name("bireme".to_owned()).spawn(move || {
             // An error is the end of the driver, which is what is waited for.
-            let _ = runtime.block_on(ended);
-            runtime.shutdown_background();
+            let _ = own.drive(ended);
+            if let Some(turns) = Arc::into_inner(own) {
+                turns.into_runtime().shutdown_background();
+            }
         })?;
-        Ok(Self { handle, _running: running })
+        Ok(Self { turns, _running: running })
     }
 
     /// Has something done that nobody waits for.
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.handle.spawn(work);
+        self.turns.runtime().spawn(work);
+    }
+
+    /// What is begun within is done here.
+    pub(crate) fn enter(&self) -> tokio::runtime::EnterGuard<'_> {
+        self.turns.runtime().enter()
     }
 
     /// Waits until something is done, without the interpreter's lock; `None` if it takes longer than `timeout`. A signal whose
@@ -48,10 +59,7 @@ impl Driver {
         timeout: Option<Duration>,
         work: impl Future<Output = T> + Send,
     ) -> PyResult<Option<T>> {
-        py.detach(|| {
-            let _entered = self.handle.enter();
-            wait(timeout, work)
-        })
+        py.detach(|| self.done(timeout, work))
     }
 
     /// The same, for as long as it takes.
@@ -63,35 +71,36 @@ impl Driver {
         let done = self.wait(py, None, work)?;
         Ok(done.expect("without a limit only a signal ends the wait"))
     }
-}
 
-fn wait<T>(timeout: Option<Duration>, work: impl Future<Output = T>) -> PyResult<Option<T>> {
-    let mut work = pin!(work);
-    let waker = Waker::from(Arc::new(Parked(thread::current())));
-    let mut context = Context::from_waker(&waker);
-    if let Poll::Ready(done) = work.as_mut().poll(&mut context) {
-        return Ok(Some(done));
-    }
-    let begun = now();
-    let deadline = timeout.and_then(|timeout| begun.checked_add(timeout));
-    let mut signals = begun + SIGNALS;
-    loop {
-        let time = now();
-        if deadline.is_some_and(|deadline| deadline <= time) {
-            return Ok(None);
+    fn done<T>(
+        &self,
+        limit: Option<Duration>,
+        work: impl Future<Output = T>,
+    ) -> PyResult<Option<T>> {
+        let mut work = pin!(work);
+        let entered = self.turns.runtime().enter();
+        // As a rule a command has room, and a result that is asked for late is there.
+        if let Poll::Ready(done) = work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return Ok(Some(done));
         }
-        if signals <= time {
+        drop(entered);
+        let deadline = limit.and_then(|limit| now().checked_add(limit));
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(None);
+            }
+            let span = left.map_or(SIGNALS, |left| left.min(SIGNALS));
+            let work = work.as_mut();
+            if let Ok(done) = self.turns.wait(async { timeout(span, work).await }) {
+                return Ok(Some(done));
+            }
+            // Here, and not within: a handler of Python's may wait for something itself.
             #[expect(
                 clippy::redundant_closure_for_method_calls,
                 reason = "the method itself is of one lifetime only"
             )]
             Python::attach(|py| py.check_signals())?;
-            signals = time + SIGNALS;
-        }
-        let until = deadline.map_or(signals, |deadline| deadline.min(signals));
-        thread::park_timeout(until.saturating_duration_since(time));
-        if let Poll::Ready(done) = work.as_mut().poll(&mut context) {
-            return Ok(Some(done));
         }
     }
 }
@@ -99,17 +108,4 @@ fn wait<T>(timeout: Option<Duration>, work: impl Future<Output = T>) -> PyResult
 #[expect(clippy::disallowed_methods, reason = "time enters here")]
 fn now() -> Instant {
     Instant::now()
-}
-
-/// A thread that waits.
-struct Parked(Thread);
-
-impl Wake for Parked {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.0.unpark();
-    }
 }

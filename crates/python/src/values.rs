@@ -4,6 +4,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::ptr::null_mut;
+use std::sync::{Arc, Weak};
 
 use bireme_core::value::Buffer;
 use bireme_core::{Codec, Value};
@@ -14,6 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyMemoryView};
 
 use crate::buffers;
+use crate::thread::Driver;
 
 /// Buffers up to this length are copied into `bytes`.
 const COPIED: usize = 16 << 10;
@@ -117,34 +119,46 @@ impl View {
     }
 }
 
-/// A value that a session has put into the cluster.
-#[pyclass(frozen, module = "bireme._bireme")]
+/// A value that lies in the cluster for this session. Dropped, it is released.
 #[derive(Debug)]
-pub(crate) struct Object {
+pub(crate) struct Owned {
     pub(crate) object: bireme_client::Object,
     /// Where it is released.
-    pub(crate) driver: std::sync::Weak<crate::thread::Driver>,
+    driver: Weak<Driver>,
 }
 
-#[pymethods]
-impl Object {
-    #[getter]
-    fn id(&self) -> String {
-        self.object.id().to_string()
-    }
-
-    #[getter]
-    fn size(&self) -> u64 {
-        self.object.size()
+impl Owned {
+    pub(crate) fn new(object: bireme_client::Object, driver: Weak<Driver>) -> Arc<Self> {
+        Arc::new(Self { object, driver })
     }
 }
 
-impl Drop for Object {
+impl Drop for Owned {
     fn drop(&mut self) {
         if let Some(driver) = self.driver.upgrade() {
             let object = self.object.clone();
             // Without an answer it goes with the session.
             driver.spawn(async move { drop(object.release().await) });
         }
+    }
+}
+
+/// A value that a session has put into the cluster.
+#[pyclass(frozen, module = "bireme._bireme")]
+#[derive(Debug)]
+pub(crate) struct Object {
+    pub(crate) object: Arc<Owned>,
+}
+
+#[pymethods]
+impl Object {
+    #[getter]
+    fn id(&self) -> String {
+        self.object.object.id().to_string()
+    }
+
+    #[getter]
+    fn size(&self) -> u64 {
+        self.object.object.size()
     }
 }

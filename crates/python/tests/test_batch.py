@@ -44,7 +44,9 @@ def submitter(noted: Noted) -> Iterator[Submitter]:
     submitter.close()
 
 
-def test_a_full_batch_leaves_at_once(submitter: Submitter, noted: Noted) -> None:
+def test_a_full_batch_leaves_at_once(submitter: Submitter, noted: Noted, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nothing leaves by itself.
+    monkeypatch.setattr("bireme.batch.TICK_S", 60.0)
     tasks = [submitter.add(f"t{n}", b"", b"", (), 0) for n in range(BATCH_TASKS)]
     assert all(task.is_sent for task in tasks)
     assert sum(len(batch) for batch in noted.batches) == BATCH_TASKS

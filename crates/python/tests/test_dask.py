@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from bireme import Client
+from bireme import Client, get_worker
 from calls import add, increment, note
 
 dask = pytest.importorskip("dask")
+
+from bireme.dask import _SHARED_CALLS  # noqa: E402 - it loads dask.
 
 
 def here() -> int:
@@ -93,3 +95,31 @@ def test_annotations_are_honoured(client: Client) -> None:
             parts = [dask.delayed(os.getppid)(dask_key_name=f"{name}-{n}") for n in range(4)]
         found = client.gather(client.compute(parts, optimize_graph=False))
         assert len(set(found)) == 1
+
+
+def which_function(_: Any) -> Any:
+    """By what the cluster knows what it runs."""
+    return get_worker().attempt.function
+
+
+def test_nodes_that_only_call_are_calls(client: Client) -> None:
+    from dask._task_spec import List, Task, TaskRef
+
+    numbers = range(2 * _SHARED_CALLS)
+    graph: dict[Any, Any] = {("one", n): Task(("one", n), add, n, y=n) for n in numbers}
+    graph |= {("two", n): Task(("two", n), add, TaskRef(("one", n)), y=TaskRef(("one", n))) for n in numbers}
+    graph["all"] = Task("all", sum, List(*(TaskRef(("two", n)) for n in numbers)))
+    assert client.get(graph, "all") == 4 * sum(numbers)
+
+    graph = {n: Task(n, which_function, n) for n in numbers}
+    functions = client.get(graph, list(numbers))
+    assert len(set(functions)) == 2, "few calls are not worth the upload of a function, many are"
+    assert len(set(functions[_SHARED_CALLS:])) == 1
+
+
+def test_a_cycle_is_refused(client: Client) -> None:
+    from dask._task_spec import Task, TaskRef
+
+    graph = {"a": Task("a", increment, TaskRef("b")), "b": Task("b", increment, TaskRef("a"))}
+    with pytest.raises(ValueError, match="a graph has no cycles"):
+        client.get(graph, "a")

@@ -27,6 +27,7 @@ from bireme.serialize import (
     encode_as,
     encode_call,
     encode_function,
+    encode_plain,
     refer,
 )
 
@@ -51,6 +52,26 @@ def test_plain_values_keep_their_types(value: Any, codec: Codec) -> None:
     assert encoded.codec is codec
     back = decode(*encoded)
     assert (type(back), back) == (type(value), value)
+
+
+@pytest.mark.parametrize(
+    ("value", "codec", "back"),
+    [
+        (None, Codec.NONE, None),
+        (True, Codec.MSGPACK, True),
+        (5_000_000_000, Codec.MSGPACK, 5_000_000_000),
+        ("text", Codec.UTF8, "text"),
+        (bytearray(b"ab"), Codec.RAW, b"ab"),
+        ({"a": [1, (2.5, None)]}, Codec.MSGPACK, {"a": [1, [2.5, None]]}),
+        ([1, {2}], Codec.PICKLE5, [1, {2}]),
+        (1 << 64, Codec.PICKLE5, 1 << 64),
+        (np.float64(1.5), Codec.MSGPACK, 1.5),
+    ],
+)
+def test_results_of_named_functions_are_plain_where_they_can_be(value: Any, codec: Codec, back: Any) -> None:
+    encoded = encode_plain(value)
+    assert encoded.codec == codec
+    assert decode(*encoded) == back
 
 
 def test_large_arrays_are_not_copied_on_either_side() -> None:

@@ -339,7 +339,7 @@ impl Driver {
     fn on_reports(&mut self, conn: ConnId, batch: WorkerBatch) -> usize {
         // Superseded: a newer stream of the worker has taken the place of this one.
         let Some(Peer::Worker(worker)) = self.streams.peer(conn) else { return 1 };
-        let WorkerBatch { digest, mut announce, reports, heartbeat, ignored } = batch;
+        let WorkerBatch { digest, mut announce, reports, heartbeat, actors, ignored } = batch;
         self.accounts.ignored += ignored;
         if let Some(digest) = digest {
             let believed = self.machine.believed(worker);
@@ -360,7 +360,7 @@ impl Driver {
             self.steps_done(Step::WorkerReported, count);
         }
         if let Some(heartbeat) = heartbeat {
-            self.handle(Event::WorkerBeat { worker, heartbeat });
+            self.handle(Event::WorkerBeat { worker, heartbeat, actors });
         }
         count.max(1)
     }

@@ -9,6 +9,7 @@
 //! what goes where, `ended` hears how attempts ended, `fleet` how workers come and go, `announced` what they say they have, `lost` whom a lost one is blamed on, `suspects` where those run, `drain` how a worker is sent away, `attach` how sessions come and go, `client` what they ask, `tell` makes the
 //! messages, `check` recounts every invariant, and [`view`] shows all this to people.
 
+pub mod actor;
 mod announced;
 mod attach;
 mod cache;
@@ -24,6 +25,7 @@ mod holders;
 mod inputs;
 mod intake;
 mod lost;
+mod nested;
 mod number;
 mod object;
 mod outputs;
@@ -43,13 +45,17 @@ mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bireme_core::actor::place::Beat;
 use bireme_core::hash::{IdMap, Seeded};
-use bireme_core::id::{Epoch, GraphId, SessionId, SessionToken, SubmissionId, WorkerId, WorkerUid};
+use bireme_core::id::{
+    ActorId, Epoch, GraphId, SessionId, SessionToken, SubmissionId, WorkerId, WorkerUid,
+};
 use bireme_core::protocol::{Announce, Heartbeat, Join, Report};
 use bireme_core::reason::Refusal;
 use bireme_core::session::{Command, Open, Opened};
 use bireme_core::{ObjectId, Span, Time};
 
+use self::actor::{ActorRequest, Actors, Asker};
 use self::cache::Cache;
 use self::class::Classes;
 use self::drain::Dismissals;
@@ -78,6 +84,16 @@ pub enum Peer {
 /// Everything that can happen to the scheduler.
 #[derive(Clone, Debug)]
 pub enum Event {
+    /// Somebody asks something of an actor. The same submission again is the same request; [`Machine::actor_answer`] has what
+    /// became of it.
+    ActorAsked {
+        /// Names the request.
+        submission: SubmissionId,
+        /// Who asks.
+        asker: Asker,
+        /// What.
+        request: ActorRequest,
+    },
     /// A chunk came that cannot be decoded, and was refused at the door: its graph will never be whole.
     ChunkUnreadable {
         /// Whose.
@@ -123,6 +139,8 @@ pub enum Event {
         worker: WorkerId,
         /// How it is.
         heartbeat: Heartbeat,
+        /// What its actors have counted since.
+        actors: Vec<Beat>,
     },
     /// Somebody asks that a worker leave in order. The same submission again is the same request.
     WorkerDrainAsked {
@@ -217,6 +235,8 @@ pub struct Config {
 /// Something to be done at a time.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Timer {
+    /// See what an actor waits for.
+    Actor(ActorId),
     /// See how far the way out of a worker is.
     Drain(WorkerId),
     /// Drop the outputs of a graph whose time is up.
@@ -237,6 +257,7 @@ pub struct Machine {
     config: Config,
     now: Time,
     hasher: Seeded,
+    actors: Actors,
     graphs: Vec<Option<Box<Graph>>>,
     graph_numbers: IdMap<GraphId, GraphNo>,
     classes: Classes,
@@ -261,6 +282,10 @@ pub struct Machine {
     timers: BTreeSet<(Time, Timer)>,
     /// Tasks that may have killed their worker and wait for one of their own or have it, and that worker.
     suspects: BTreeMap<TaskRef, Option<WorkerId>>,
+    /// Sessions that belong to attempts, by the task.
+    nested: BTreeMap<TaskRef, Vec<SessionId>>,
+    /// Those of attempts that are over; empty between steps.
+    orphans: Vec<SessionId>,
     /// Workers on their way out that have not been told to go.
     drains: BTreeSet<WorkerId>,
     dismissals: Dismissals,
@@ -281,6 +306,7 @@ impl Machine {
         let hasher = Seeded::new(config.seed);
         Self {
             now: Time::default(),
+            actors: Actors::default(),
             graphs: Vec::new(),
             graph_numbers: IdMap::with_hasher(hasher.clone()),
             hasher,
@@ -301,6 +327,8 @@ impl Machine {
             served: 0,
             timers: BTreeSet::new(),
             suspects: BTreeMap::new(),
+            nested: BTreeMap::new(),
+            orphans: Vec::new(),
             drains: BTreeSet::new(),
             dismissals: Dismissals::default(),
             stories: Stories::default(),
@@ -337,6 +365,9 @@ impl Machine {
     fn apply(&mut self, now: Time, event: Event, effects: &mut Vec<Effect>) {
         self.now = self.now.max(now);
         match event {
+            Event::ActorAsked { submission, asker, request } => {
+                self.on_actor_asked(submission, asker, request);
+            }
             Event::ChunkUnreadable { session, graph, refusal } => {
                 self.on_chunk_unreadable(session, graph, &refusal);
             }
@@ -347,7 +378,10 @@ impl Machine {
             Event::WorkerAnnounced { worker, announce } => {
                 self.on_worker_announced(worker, announce, effects);
             }
-            Event::WorkerBeat { worker, heartbeat } => self.on_worker_beat(worker, heartbeat),
+            Event::WorkerBeat { worker, heartbeat, actors } => {
+                self.on_worker_beat(worker, heartbeat);
+                self.on_actors_counted(worker, actors);
+            }
             Event::WorkerDrainAsked { submission, worker, deadline, reason } => {
                 self.on_worker_drain_asked(submission, worker, deadline, reason);
             }
@@ -364,7 +398,15 @@ impl Machine {
 
     /// Ends a step: every worker with room has been offered what is ready, and whoever has news is woken.
     fn settle(&mut self, effects: &mut Vec<Effect>) {
-        self.place_ready();
+        // What ends in the course of that has attempts of its own end.
+        loop {
+            self.end_orphans(effects);
+            self.place_actors();
+            self.place_ready();
+            if self.orphans.is_empty() {
+                break;
+            }
+        }
         self.step_drains();
         self.trim_cache();
         self.tell_progress();
@@ -380,6 +422,7 @@ impl Machine {
         while let Some(&(time, timer)) = self.timers.first().filter(|(time, _)| *time <= self.now) {
             self.timers.remove(&(time, timer));
             match timer {
+                Timer::Actor(actor) => self.on_actor_timer(actor),
                 Timer::Drain(worker) => self.on_drain_timer(worker),
                 Timer::Expire(graph) => self.on_expiry(graph),
                 Timer::Graph(graph) => self.on_graph_timer(graph),

@@ -3,6 +3,8 @@
 //! The driver copies its counters here when they have changed, once in [`limits::METRICS_AGE`] at most; a scrape reads the
 //! copy and never waits for the driver.
 
+mod actors;
+
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,6 +17,7 @@ use bireme_daemon::listen::Strangers;
 use crate::blobs::Blobs;
 use crate::driver::Scene;
 use crate::driver::account::Accounts;
+use crate::machine::actor::ClassCounts;
 use crate::machine::view::Status;
 
 /// The driver's counters as of a moment ago.
@@ -30,6 +33,7 @@ pub(crate) struct Published {
 #[derive(Clone, Debug, Default)]
 struct Snapshot {
     status: Option<Status>,
+    classes: ClassCounts,
     accounts: Accounts,
 }
 
@@ -65,14 +69,17 @@ impl Published {
         if is_due {
             self.at = Some(scene.now);
             self.stale = false;
-            *self.shared.lock().unwrap_or_else(PoisonError::into_inner) =
-                Snapshot { status: Some(scene.machine.status()), accounts: scene.accounts.clone() };
+            *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Snapshot {
+                status: Some(scene.machine.status()),
+                classes: scene.machine.class_counts().clone(),
+                accounts: scene.accounts.clone(),
+            };
         }
     }
 }
 
 fn render(snapshot: &Snapshot, strangers: &Strangers, blobs: &Blobs) -> String {
-    let Snapshot { status, accounts } = snapshot;
+    let Snapshot { status, classes, accounts } = snapshot;
     let mut out = String::new();
     let page = &mut out;
     if let Some(status) = status {
@@ -85,6 +92,7 @@ fn render(snapshot: &Snapshot, strangers: &Strangers, blobs: &Blobs) -> String {
         single(page, "sessions", "gauge", "Sessions that are open.", sessions);
         single(page, "graphs", "gauge", "Graphs that are not forgotten.", status.graphs as u64);
         single(page, "objects", "gauge", "Values that are stored or named.", status.objects as u64);
+        actors::show(page, &status.actors, classes);
     }
     single(page, "reports_ignored_total", "counter", "Reports of unknown kinds.", accounts.ignored);
     let meaning = "Connections cut off because they began with nothing that is known here.";

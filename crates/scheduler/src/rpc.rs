@@ -1,5 +1,6 @@
 //! The doors: gRPC services over the driver's mailbox. The only place, with its children, that knows generated types.
 
+pub(crate) mod actors;
 pub(crate) mod cluster;
 pub(crate) mod fleet;
 pub(crate) mod hello;
@@ -19,6 +20,8 @@ use bireme_core::limits;
 use bireme_core::link::Hello;
 use bireme_daemon::auth::{Access, Gate, Latest, TokenKey};
 use bireme_daemon::{Listener, Shutdown};
+use bireme_proto::pb::actor_host_server::ActorHostServer;
+use bireme_proto::pb::actors_server::ActorsServer;
 use bireme_proto::pb::cluster_server::ClusterServer;
 use bireme_proto::pb::fleet_server::FleetServer;
 use bireme_proto::pb::session_server::SessionServer;
@@ -110,6 +113,8 @@ pub(crate) async fn serve(
     health.set_serving::<FleetServer<Door>>().await;
     health.set_serving::<ClusterServer<Door>>().await;
     health.set_serving::<StoreServer<Door>>().await;
+    health.set_serving::<ActorsServer<Door>>().await;
+    health.set_serving::<ActorHostServer<Door>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(bireme_proto::DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -124,6 +129,12 @@ pub(crate) async fn serve(
     let store = StoreServer::new(door.clone())
         .max_decoding_message_size(limits::STORE_CHUNK_BYTES + limits::MESSAGE_BYTES)
         .max_encoding_message_size(limits::STORE_CHUNK_BYTES + limits::MESSAGE_BYTES);
+    let actors = ActorsServer::new(door.clone())
+        .max_decoding_message_size(limits::CALL_BYTES)
+        .max_encoding_message_size(limits::CALL_BYTES);
+    let calls = ActorHostServer::new(door.clone())
+        .max_decoding_message_size(limits::CALL_BYTES)
+        .max_encoding_message_size(limits::CALL_BYTES);
     let cluster = ClusterServer::new(door)
         .max_decoding_message_size(limits::CALL_BYTES)
         .max_encoding_message_size(limits::CALL_BYTES);
@@ -137,6 +148,8 @@ pub(crate) async fn serve(
         .add_service(fleet)
         .add_service(cluster)
         .add_service(store)
+        .add_service(actors)
+        .add_service(calls)
         .add_service(health_service)
         .add_service(reflection)
         .serve_with_incoming_shutdown(listener.incoming(), shutdown.begun())

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+#[path = "serve/actors.rs"]
+mod actors;
 #[path = "serve/calls.rs"]
 mod calls;
 #[path = "serve/life.rs"]

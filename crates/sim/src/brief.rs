@@ -17,6 +17,7 @@ pub(crate) fn parts(coverage: &mut Coverage, event: &SchedulerEvent) {
 
 pub(crate) fn scheduler_event(event: &SchedulerEvent) -> String {
     match event {
+        SchedulerEvent::ActorAsked { request, .. } => format!("asked {request:?}"),
         SchedulerEvent::ChunkUnreadable { session, graph, refusal } => {
             format!("session {}: unreadable chunk of {graph}: {refusal}", session.0)
         }
@@ -124,7 +125,9 @@ pub(crate) fn order(order: &Order) -> String {
                 start.rank
             )
         }
-        Order::Drain { .. } | Order::Replicate(_) | Order::Stop => format!("{order:?}"),
+        Order::Actor(_) | Order::Drain { .. } | Order::Replicate(_) | Order::Stop => {
+            format!("{order:?}")
+        }
     }
 }
 
@@ -136,11 +139,14 @@ fn input(input: &Input) -> String {
 
 pub(crate) fn report(report: &Report) -> String {
     match report {
+        Report::Actor(report) => format!("{report:?}"),
         Report::Failed { attempt, error, .. } => format!("failed {attempt} {}", error.reason),
         Report::Finished { attempt, .. } => format!("finished {attempt}"),
         Report::InputMissing { object, asked, .. } => format!("missing {object}, asked {asked:?}"),
         Report::ReplicaAdded { object, .. } => format!("replica {object}"),
         Report::ReplicaLost(object) => format!("lost {object}"),
+        Report::Rejoined(attempt) => format!("rejoined {attempt}"),
+        Report::Seceded(attempt) => format!("seceded {attempt}"),
         Report::Retracted(attempt) => format!("retracted {attempt}"),
         Report::Started(attempt) => format!("started {attempt}"),
         Report::Draining { waits: false } => "draining".to_owned(),

@@ -163,6 +163,7 @@ impl Client {
             ttl: Some(plan.ttl),
             weight_percent: plan.weight_percent,
             known: self.graphs.iter().filter_map(Graph::known).collect(),
+            parent: None,
         };
         world.send_up(conn, Up::Open(open));
     }

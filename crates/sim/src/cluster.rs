@@ -193,6 +193,12 @@ impl Cluster {
             Item::CodeEnds(life, run) => {
                 self.with(life, |worker, world| worker.on_code_ended(world, run));
             }
+            Item::CodeReturns(life, run) => {
+                self.with(life, |worker, world| worker.on_code_returns(world, run));
+            }
+            Item::CodeWaits(life, run) => {
+                self.with(life, |worker, world| worker.on_code_waits(world, run));
+            }
             Item::Connect(Side::Worker(life)) => self.with(life, Worker::connect),
             Item::Resume(life) => self.with(life, Worker::resume),
             Item::Relieved(life) => self.with(life, Worker::on_relieved),

@@ -37,6 +37,8 @@ pub(crate) enum Moment {
     BlackBox,
     /// A client came back to its session by the session's name.
     ByName,
+    /// An attempt ended while it waited for others.
+    EndedAway,
     /// The outputs of a graph were dropped because their time was over.
     Expired,
     /// An attempt that finished while its worker was away was taken for finished when it came back.
@@ -78,20 +80,20 @@ macro_rules! kinds {
 
 kinds! {
     SchedulerEvent {
-        ChunkUnreadable Commanded Disconnected SessionOpened TimerDue WorkerAnnounced WorkerBeat WorkerDrainAsked
+        ActorAsked ChunkUnreadable Commanded Disconnected SessionOpened TimerDue WorkerAnnounced WorkerBeat WorkerDrainAsked
         WorkerJoined WorkerReported WorkerStopAsked
     }
     SchedulerEffect { Answered Disconnect SessionGone SessionOpened Wake WorkerJoined }
     WorkerEvent {
-        AnnounceReplied Connected Disconnected DrainAsked Ended FetchFailed Fetched Lost Ordered Paused Recalled Stored
-        TimerDue
+        ActorTold AnnounceReplied Connected Disconnected DrainAsked Ended FetchFailed Fetched Gather Lost Ordered Paused
+        Recalled Rejoining Seceded Stored TimerDue Ungather
     }
-    WorkerEffect { Fetch Drop Execute Promote Keep Kill Leave Recall Wake Peers }
-    Order { Cancel Drain Peers Places Release Replicate Retract Settle Start Stop }
-    Report { Draining Failed Finished InputMissing ReplicaAdded ReplicaLost Retracted Started }
+    WorkerEffect { Actor Gathered Host Fetch Drop Execute Promote Keep Kill Leave Recall Rejoined Wake Peers }
+    Order { Actor Cancel Drain Peers Places Release Replicate Retract Settle Start Stop }
+    Report { Actor Draining Failed Finished InputMissing Rejoined ReplicaAdded ReplicaLost Retracted Seceded Started }
     Command { Cancel Chunk Close Forget Locate Ping Put Release ReleaseValues Retry Want }
     Moment {
-        Ahead ArrayRow BlackBox ByName Expired FinishedUnheard MemoryFull NoNews OldEpoch Prefilled ReadBack Repeated
+        Ahead ArrayRow BlackBox ByName EndedAway Expired FinishedUnheard MemoryFull NoNews OldEpoch Prefilled ReadBack Repeated
         SetApart SeveralOutputs Spilled
     }
     Notice { Accepted Closing Graph Places Pong Refused Task Warning Workers }
@@ -104,6 +106,15 @@ kinds! {
 
 /// What cannot be seen yet, and why.
 const NOT_YET: &[(&str, &str)] = &[
+    ("SchedulerEvent::ActorAsked", "actors have worlds of their own: this one has tasks"),
+    ("Order::Actor", "actors have worlds of their own: this one has tasks"),
+    ("WorkerEvent::ActorTold", "actors have worlds of their own: this one has tasks"),
+    ("WorkerEvent::Gather", "actors have worlds of their own: this one has tasks"),
+    ("WorkerEvent::Ungather", "actors have worlds of their own: this one has tasks"),
+    ("WorkerEffect::Actor", "actors have worlds of their own: this one has tasks"),
+    ("WorkerEffect::Gathered", "actors have worlds of their own: this one has tasks"),
+    ("WorkerEffect::Host", "actors have worlds of their own: this one has tasks"),
+    ("Report::Actor", "actors have worlds of their own: this one has tasks"),
     (
         "SchedulerEvent::ChunkUnreadable",
         "told by the door, which reads messages; there are none here",

@@ -9,6 +9,7 @@
 //! What this crate never does: read a clock, draw a number that does not come from the seed, or run anything in parallel.
 //! The same seed is the same run, so a seed that fails is a test.
 
+pub mod actors;
 mod agenda;
 mod ahead;
 mod brief;

@@ -162,7 +162,7 @@ impl Scheduler {
                 }
             }
             (Up::Beat(heartbeat), Peer::Worker(worker)) => {
-                self.handle(world, Event::WorkerBeat { worker, heartbeat });
+                self.handle(world, Event::WorkerBeat { worker, heartbeat, actors: Vec::new() });
             }
             (Up::Digest(bytes), Peer::Worker(worker)) => {
                 let believed = self.machine.believed(worker);

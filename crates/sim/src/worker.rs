@@ -212,6 +212,19 @@ impl Worker {
         self.judge_memory(world);
     }
 
+    /// The code of an attempt begins to wait, or has what it waited for.
+    pub(crate) fn on_code_waits(&mut self, world: &mut World, run: u64) {
+        if let Some(event) = self.executor.waits(world, run) {
+            self.tell(world, event);
+        }
+    }
+
+    pub(crate) fn on_code_returns(&mut self, world: &mut World, run: u64) {
+        if let Some(event) = self.executor.returns(run) {
+            self.tell(world, event);
+        }
+    }
+
     /// Bytes have arrived, or could not be had.
     pub(crate) fn on_answer(&mut self, world: &mut World, mut fetch: Fetch, value: Option<Stored>) {
         let object = fetch.object;
@@ -332,6 +345,8 @@ impl Worker {
                 .trace
                 .line(now, || format!("{} does {}", self.name(), brief::worker_effect(&effect)));
             match effect {
+                // Nobody makes actors in this world.
+                Effect::Actor(_) | Effect::Gathered { .. } | Effect::Host(_) => {}
                 Effect::Fetch { object, holders, .. } => self.fetch(world, object, holders),
                 Effect::Drop(object) => {
                     self.store.remove(object);
@@ -355,6 +370,7 @@ impl Worker {
                 }
                 Effect::Leave => self.leave(world),
                 Effect::Recall(attempt) => self.recall(world, attempt),
+                Effect::Rejoined(attempt) => self.executor.rejoined(world, attempt),
                 Effect::Wake => self.wake(world),
                 Effect::Peers(peers) => self.meet(peers),
             }

@@ -37,6 +37,10 @@ pub(crate) enum Item {
     Begin(usize),
     /// The code of an attempt ends.
     CodeEnds(LifeId, u64),
+    /// The code of an attempt has what it waited for.
+    CodeReturns(LifeId, u64),
+    /// The code of an attempt begins to wait for others.
+    CodeWaits(LifeId, u64),
     /// A peer opens a stream.
     Connect(Side),
     /// A message reaches a peer.

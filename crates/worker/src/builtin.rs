@@ -1,4 +1,4 @@
-//! Functions that every worker has: for benches, for conformance, and for clients in other languages to try things with.
+//! Functions and an actor that every worker has: for benches, for conformance, and for clients in other languages to try things with.
 //!
 //! | name | arguments | result |
 //! |---|---|---|
@@ -12,6 +12,10 @@
 //! | `builtin/len` | a value | its length in bytes |
 //! | `builtin/concat` | values, or lists of them | their bytes one after the other; text if all are text |
 //! | `builtin/allocate` | bytes, microseconds | nothing, after holding so much memory for so long |
+//!
+//! The actor is `builtin/Counter`; what can be called of it is told in `counter`.
+
+mod counter;
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -21,6 +25,7 @@ use bytes::BytesMut;
 use rustix::process::{Signal, getpid, kill_process};
 use smallvec::{SmallVec, smallvec};
 
+use self::counter::Counter;
 use crate::failure::failure;
 use crate::registry::task::read;
 use crate::registry::{Arg, Context, Outputs, Registry};
@@ -28,7 +33,7 @@ use crate::registry::{Arg, Context, Outputs, Registry};
 /// Largest value that `builtin/bytes` makes and most memory that `builtin/allocate` takes, in bytes.
 const LARGEST: usize = 1 << 30;
 
-/// Adds the functions.
+/// Adds the functions and the actor.
 pub(crate) fn register(registry: Registry) -> Registry {
     registry
         .raw("builtin/noop", noop)
@@ -43,6 +48,7 @@ pub(crate) fn register(registry: Registry) -> Registry {
         .task("builtin/len", |value: Value| value.size)
         .raw("builtin/concat", concat)
         .task("builtin/allocate", allocate)
+        .actor::<Counter>("builtin/Counter")
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the shape of a raw function")]

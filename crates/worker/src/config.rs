@@ -17,6 +17,9 @@ use crate::registry::Registry;
 use crate::target::Scheduler;
 use crate::transfer::Way;
 
+/// The program that runs, whatever has become of its file.
+pub(crate) const THIS_PROGRAM: &str = "/proc/self/exe";
+
 /// Flags of `bireme-worker`.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "bireme-worker", version, about = "A worker of a Bireme cluster")]
@@ -62,6 +65,11 @@ pub struct Args {
     /// End an executor process of a language after so many tasks, and start another when it is needed; 0 is never.
     #[arg(long, value_name = "N", env = "BIREME_RUNTIME_TASKS", default_value_t = 0)]
     pub runtime_tasks: u64,
+
+    /// So many executor processes of a language may wait for tasks that their own tasks have submitted; a task that would be one
+    /// more fails to wait, as `WOULD_DEADLOCK`.
+    #[arg(long, value_name = "N", env = "BIREME_WAITING_EXECUTORS", default_value_t = limits::WAITING_EXECUTORS)]
+    pub waiting_executors: usize,
 
     /// Where to listen for peers and clients; port 0 lets the system choose.
     #[arg(long, value_name = "ADDR", env = "BIREME_LISTEN", default_value = "127.0.0.1:0")]
@@ -143,12 +151,15 @@ pub struct Config {
     pub labels: Vec<(String, String)>,
     /// Where native functions run.
     pub native: Native,
-    /// The program that isolated native functions run in.
-    pub executor_program: PathBuf,
+    /// The program that isolated native functions and native actors run in: one that begins with [`main`](crate::main) or
+    /// [`executor`](crate::executor). Without one, native actors are refused.
+    pub executor_program: Option<PathBuf>,
     /// The languages that it runs tasks of.
     pub runtimes: Vec<LanguageRuntime>,
     /// After so many tasks an executor process of a language ends; 0 is never.
     pub runtime_tasks: u64,
+    /// So many executor processes of a language may wait for tasks of their tasks.
+    pub waiting_executors: usize,
     /// The native functions, besides those that every worker has.
     pub registry: Registry,
     /// Where to listen for peers and clients.
@@ -180,9 +191,10 @@ impl Default for Config {
             resources: Resources::new(host::cpus() * UNITS, host::memory_bytes()),
             labels: Vec::new(),
             native: Native::InProcess,
-            executor_program: PathBuf::from("/proc/self/exe"),
+            executor_program: None,
             runtimes: Vec::new(),
             runtime_tasks: 0,
+            waiting_executors: limits::WAITING_EXECUTORS,
             registry: Registry::default(),
             listen: "127.0.0.1:0".to_owned(),
             http: "127.0.0.1:0".to_owned(),
@@ -211,6 +223,7 @@ impl TryFrom<Args> for Config {
             native,
             runtime,
             runtime_tasks,
+            waiting_executors,
             listen,
             http,
             advertise,
@@ -241,9 +254,10 @@ impl TryFrom<Args> for Config {
             resources: resources.with_others(resource)?,
             labels: label,
             native,
-            executor_program: PathBuf::from("/proc/self/exe"),
+            executor_program: Some(PathBuf::from(THIS_PROGRAM)),
             runtimes: distinct(runtime)?,
             runtime_tasks,
+            waiting_executors,
             registry: Registry::default(),
             listen,
             http,

@@ -33,6 +33,13 @@ pub fn main(register: impl FnOnce(Registry) -> Registry) -> ExitCode {
     }
 }
 
+/// All of an executor process's `main`, if this process was started as one: by a worker whose
+/// [`Config::executor_program`](crate::Config::executor_program) is this program. It has the functions that `register` adds.
+pub fn executor(register: impl FnOnce(Registry) -> Registry) -> Option<ExitCode> {
+    let is_one = Personality::of_this_process() == Personality::Executor;
+    is_one.then(|| child::main(register(Registry::default())))
+}
+
 /// Settles what was asked for, and starts to log.
 fn settle() -> Result<Args, ExitCode> {
     let args: Args = settings::settle("worker");

@@ -11,6 +11,7 @@ mod outgoing;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bireme_core::actor::place::{ActorReport, EndKind};
 use bireme_core::protocol::{Join, Joined};
 use bireme_core::{ErrorClass, Reason, Span, Time, limits};
 use bireme_daemon::auth::Access;
@@ -26,13 +27,14 @@ pub use self::line::DriverError;
 use self::line::{Line, News};
 use self::memory::Memory;
 use self::outgoing::Outgoing;
+use crate::actors::Actors;
 use crate::clock::Clock;
 use crate::executor::relay::Relay;
 use crate::executor::{Executors, Job, Kill};
 use crate::failure::failure;
 use crate::host::{self, CpuMeter};
 use crate::inbox::{Inbox, Told};
-use crate::machine::{Effect, Event, Execution, Machine};
+use crate::machine::{Effect, Event, Execution, Hosting, Machine};
 use crate::metrics::Metrics;
 use crate::rpc::fleet::{Down, Sealed};
 use crate::store::Store;
@@ -47,6 +49,7 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) seed: u64,
     pub(crate) executors: Executors,
+    pub(crate) actors: Actors,
     pub(crate) relay: Arc<Relay>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) store: Arc<Store>,
@@ -209,6 +212,9 @@ impl Driver {
             News::Joined { joined, new_epoch, bearer, admits, first } => {
                 if new_epoch {
                     self.parts.transfer.forget();
+                    if *self.parts.joined.borrow() {
+                        self.parts.executors.renew();
+                    }
                 }
                 self.parts.transfer.set_bearer(bearer);
                 // A scheduler that was restarted has another token, which its clients and other workers show here.
@@ -223,6 +229,7 @@ impl Driver {
             News::Lost { error, was_up, failures } => {
                 self.parts.metrics.joined.store(false, Ordering::Relaxed);
                 self.outgoing.close();
+                self.parts.actors.unheard();
                 if was_up {
                     tracing::warn!(%error, "stream to the scheduler lost");
                     self.handle(Event::Disconnected);
@@ -248,6 +255,7 @@ impl Driver {
         }
         self.heartbeat = joined.heartbeat;
         self.beat = self.watch.now();
+        self.parts.actors.joined(joined.worker);
         self.handle(Event::Connected);
         self.outgoing.open(&self.parts.machine);
         self.parts.joined.send_replace(true);
@@ -279,7 +287,10 @@ impl Driver {
                     self.count(&event);
                     self.handle(event);
                 }
-                Told::Blob(digest, came) => self.parts.executors.blob_came(digest, came),
+                Told::Blob(digest, came) => {
+                    self.parts.actors.blob_came(digest, &came);
+                    self.parts.executors.blob_came(digest, came);
+                }
                 Told::Relieved(any) => self.on_relieved(any),
                 Told::Start(attempt) => self.parts.executors.promote(attempt),
             }
@@ -349,7 +360,7 @@ impl Driver {
         metrics.attempts_queued.set(heartbeat.queued.into());
         metrics.loop_lag_us.set(lag.0);
         lock(&metrics.accounts).clone_from(&self.watch.accounts);
-        self.outgoing.beat(heartbeat, self.parts.clock);
+        self.outgoing.beat(heartbeat, self.parts.actors.beats(), self.parts.clock);
         if heartbeat.running + heartbeat.queued > 0 {
             self.idle_since = now;
         } else if self.parts.idle_timeout.is_some_and(|limit| now.since(self.idle_since) >= limit) {
@@ -374,6 +385,15 @@ impl Driver {
     fn carry_out_one(&mut self, effect: Effect) {
         let parts = &self.parts;
         match effect {
+            Effect::Actor(order) => parts.actors.order(order),
+            Effect::Host(hosting) => self.host(hosting),
+            Effect::Gathered { ticket, objects, missing } => {
+                // One that has left the store since counts as missing.
+                let found = objects.iter().map(|object| parts.store.get(*object).ok_or(*object));
+                let found: Result<Vec<_>, _> = found.collect();
+                let missing = missing.or(found.as_ref().err().copied());
+                parts.actors.gathered(ticket, missing, found.unwrap_or_default());
+            }
             Effect::Drop(object) => {
                 parts.store.remove(object);
             }
@@ -394,7 +414,30 @@ impl Driver {
             Effect::Peers(peers) => parts.transfer.know(peers),
             Effect::Promote(attempt) => parts.executors.promote(attempt),
             Effect::Recall(attempt) => parts.executors.recall(attempt),
+            Effect::Rejoined(attempt) => parts.executors.rejoined(attempt),
             Effect::Wake => self.outgoing.wake(),
+        }
+    }
+
+    /// Hands an incarnation of an actor over, with the values that it begins with.
+    fn host(&self, hosting: Box<Hosting>) {
+        let parts = &self.parts;
+        let found = hosting.inputs.iter().map(|input| parts.store.get(*input));
+        let inputs: Option<Vec<_>> = found.collect();
+        let checkpoint = hosting.checkpoint.map(|object| parts.store.get(object));
+        match (inputs, checkpoint) {
+            (Some(inputs), None) => parts.actors.host(hosting, inputs, None),
+            (Some(inputs), Some(Some(checkpoint))) => {
+                parts.actors.host(hosting, inputs, Some(checkpoint));
+            }
+            _ => {
+                let message = "what the actor begins with has left the store";
+                let cause = failure(ErrorClass::InputLost, Reason::InputLost, message);
+                let (actor, incarnation) = (hosting.actor, hosting.incarnation);
+                let (end, cause, checkpoint) = (EndKind::Crashed, Some(cause), None);
+                let ended = ActorReport::Ended { actor, incarnation, end, cause, checkpoint };
+                parts.inbox.tell(Event::ActorTold(ended));
+            }
         }
     }
 
@@ -430,6 +473,7 @@ impl Driver {
         };
         // A scheduler that does not read its stream learns of the rest when the stream ends.
         let _ = timeout(limits::LEAVE_WAIT.to_std(), told).await;
+        self.parts.actors.close().await;
         self.parts.executors.close().await;
         tracing::info!("left");
         self.over.map_or(Ok(()), Err)

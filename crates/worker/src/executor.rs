@@ -15,7 +15,10 @@ pub(crate) mod pool;
 pub(crate) mod process;
 pub(crate) mod relay;
 pub(crate) mod scales;
+#[cfg(feature = "wasm")]
+pub(crate) mod wasm;
 
+use std::fmt;
 use std::sync::Arc;
 
 use bireme_core::graph::Runtime;
@@ -137,7 +140,7 @@ impl Kill {
 }
 
 /// Runs attempts of one kind. It tells their ends through its [`Relay`].
-pub(crate) trait Executor {
+pub(crate) trait Executor: fmt::Debug + Send + Sync {
     /// Runs an attempt at once.
     fn start(&self, job: Job);
 
@@ -169,6 +172,23 @@ impl Native {
             // Followers wait in the relay only.
             Self::InProcess(_) => {}
             Self::Isolated(processes) => processes.promoted(attempt),
+        }
+    }
+
+    /// Takes an attempt back that waits in a process. Returns whether there is one: then the answer comes later.
+    fn recall(&self, attempt: AttemptId) -> bool {
+        match self {
+            Self::InProcess(_) => false,
+            Self::Isolated(processes) => processes.recall(attempt),
+        }
+    }
+
+    /// An attempt has the cpus again that it gave back.
+    fn rejoined(&self, attempt: AttemptId) {
+        match self {
+            // Threads of this process never give any back.
+            Self::InProcess(_) => {}
+            Self::Isolated(processes) => processes.rejoined(attempt),
         }
     }
 
@@ -206,11 +226,13 @@ pub(crate) struct Executors {
     languages: Option<Languages>,
     /// None where there is nobody to ask for blobs.
     gathering: Option<Gathering>,
+    /// None where the worker was built without.
+    wasm: Option<Box<dyn Executor>>,
 }
 
 impl Executors {
     pub(crate) fn new(relay: Arc<Relay>, native: Native, command: Commands) -> Self {
-        Self { relay, native, command, languages: None, gathering: None }
+        Self { relay, native, command, languages: None, gathering: None, wasm: None }
     }
 
     /// The same with language executors.
@@ -221,6 +243,12 @@ impl Executors {
     /// The same with blobs for those that name some.
     pub(crate) fn with_blobs(self, gathering: Gathering) -> Self {
         Self { gathering: Some(gathering), ..self }
+    }
+
+    /// The same with something that runs WebAssembly.
+    #[cfg_attr(not(feature = "wasm"), expect(dead_code, reason = "there is nothing that does"))]
+    pub(crate) fn with_wasm(self, wasm: impl Executor + 'static) -> Self {
+        Self { wasm: Some(Box::new(wasm)), ..self }
     }
 
     /// Runs an attempt, at once or when one with the same resources ends, as soon as the blobs that its payload names are
@@ -242,8 +270,9 @@ impl Executors {
         match (runtime, &self.languages) {
             (Runtime::External { .. }, Some(languages)) => languages.check(job)?,
             // It is refused where it starts.
-            (Runtime::External { .. }, None) | (Runtime::Wasm, _) => return Ok(SmallVec::new()),
-            (Runtime::Native | Runtime::Command, _) => {}
+            (Runtime::External { .. }, None) => return Ok(SmallVec::new()),
+            (Runtime::Wasm, _) if self.wasm.is_none() => return Ok(SmallVec::new()),
+            (Runtime::Native | Runtime::Command | Runtime::Wasm, _) => {}
         }
         blobs(payload, runtime)
     }
@@ -291,7 +320,22 @@ impl Executors {
         if let Some(waiting) = waiting {
             self.relay.follow(waiting.job);
         }
-        self.relay.recall(attempt);
+        let comes_later = self.native.recall(attempt)
+            || self.languages.as_ref().is_some_and(|languages| languages.recall(attempt));
+        if !comes_later {
+            self.relay.recall(attempt);
+        }
+    }
+
+    /// An attempt has the cpus again that it gave back.
+    pub(crate) fn rejoined(&self, attempt: AttemptId) {
+        self.native.rejoined(attempt);
+        self.languages.iter().for_each(|languages| languages.rejoined(attempt));
+    }
+
+    /// The scheduler is another than the one that language executors were told of.
+    pub(crate) fn renew(&self) {
+        self.languages.iter().for_each(Languages::renew);
     }
 
     /// Ends an attempt, started or not.
@@ -304,6 +348,7 @@ impl Executors {
             self.native.kill(attempt, kill);
             self.command.kill(attempt, kill);
             self.languages.iter().for_each(|languages| languages.kill(attempt, kill));
+            self.wasm.iter().for_each(|wasm| wasm.kill(attempt, kill));
         }
     }
 
@@ -322,15 +367,19 @@ impl Executors {
             (Runtime::Native, _) => self.native.start(job),
             (Runtime::Command, _) => self.command.start(job),
             (Runtime::External { .. }, Some(languages)) => languages.start(job),
-            (Runtime::External { .. }, None) | (Runtime::Wasm, _) => self.refuse_runtime(&job),
+            (Runtime::External { .. }, None) => {
+                self.refuse_runtime(&job, "was given no `--runtime`");
+            }
+            (Runtime::Wasm, _) => match &self.wasm {
+                Some(wasm) => wasm.start(job),
+                None => self.refuse_runtime(&job, "was built without the feature `wasm`"),
+            },
         }
     }
 
-    fn refuse_runtime(&self, job: &Job) {
+    fn refuse_runtime(&self, job: &Job, why: &str) {
         let name = job.execution.runtime.name();
-        let message = format!(
-            "this worker has no executor for {name} payloads, and was given no `--runtime`"
-        );
+        let message = format!("this worker has no executor for {name} payloads: it {why}");
         let error = failure(ErrorClass::NotFound, Reason::RuntimeUnknown, message);
         self.relay.fail(job, true, error);
     }

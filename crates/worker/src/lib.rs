@@ -19,6 +19,8 @@
 pub mod machine;
 
 #[cfg(feature = "daemon")]
+mod actors;
+#[cfg(feature = "daemon")]
 mod birth;
 #[cfg(feature = "daemon")]
 mod blackbox;
@@ -78,15 +80,15 @@ mod undertaker;
 #[cfg(feature = "daemon")]
 pub use config::{Args, BadConfig, Config, LanguageRuntime, Native};
 #[cfg(feature = "daemon")]
-pub use daemon::main;
+pub use daemon::{executor, main};
 #[cfg(feature = "daemon")]
 pub use driver::DriverError;
 #[cfg(feature = "daemon")]
 pub use identity::IdentityError;
 #[cfg(feature = "daemon")]
 pub use registry::{
-    Arg, BadArg, Context, FromArg, Function, IntoOutputs, IntoValue, Msgpack, Outputs, Registry,
-    Task,
+    Actor, Arg, Arguments, AsyncMethod, BadArg, CallContext, Context, Failure, FromArg, Function,
+    IntoOutputs, IntoValue, Method, Methods, Msgpack, Outputs, Registry, SharedMethod, Task,
 };
 #[cfg(feature = "daemon")]
 pub use server::{ServeError, Server};

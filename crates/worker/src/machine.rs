@@ -10,11 +10,14 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod actors;
 mod announce;
 mod attempts;
 mod check;
+mod cpus;
 mod ends;
 mod fetching;
+mod gathering;
 mod inputs;
 mod leave;
 mod objects;
@@ -26,8 +29,9 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use bireme_core::actor::place::{ActorOrder, ActorReport};
 use bireme_core::graph::{Row, Runtime};
 use bireme_core::id::{AttemptId, TaskId, WorkerId};
 use bireme_core::link::Outbox;
@@ -37,17 +41,22 @@ use bireme_core::{ObjectId, Resources, Span, TaskError, Time, Value};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use self::actors::Actors;
+pub use self::actors::Hosting;
 use self::attempts::{Attempts, Recall, Slot, State};
+use self::gathering::{Gatherer, Gatherings};
 use self::leave::Leaving;
 use self::objects::Objects;
 use self::pool::Pool;
-use self::queues::Queues;
+use self::queues::{Queues, Turn};
 use self::reports::Mark;
 
 /// Everything that can happen to a worker.
 #[expect(clippy::large_enum_variant, reason = "the large one is nearly all there are")]
 #[derive(Clone, Debug)]
 pub enum Event {
+    /// Something about a hosted actor that the scheduler is to know.
+    ActorTold(ActorReport),
     /// The scheduler knows everything that was announced, or asks for all of it.
     AnnounceReplied {
         /// Nothing need be told.
@@ -81,6 +90,15 @@ pub enum Event {
         /// Who was asked.
         asked: SmallVec<[WorkerId; 2]>,
     },
+    /// The values of a call's arguments are wanted; answered by [`Effect::Gathered`], unless it is given up before.
+    Gather {
+        /// Comes back with the answer; never used again.
+        ticket: u64,
+        /// Which.
+        objects: SmallVec<[ObjectId; 1]>,
+    },
+    /// They are wanted no more.
+    Ungather(u64),
     /// An object has arrived in the store.
     Fetched {
         /// Which.
@@ -103,6 +121,11 @@ pub enum Event {
         /// to.
         taken_back: bool,
     },
+    /// User code of an attempt that gave its cpus back has what it waited for, and wants them again: answered by
+    /// [`Effect::Rejoined`].
+    Rejoining(AttemptId),
+    /// User code of an attempt waits for tasks of its own, and takes no cpus meanwhile.
+    Seceded(AttemptId),
     /// A client has put an object into the store, where it stays until the scheduler has it released.
     Stored {
         /// Which.
@@ -117,6 +140,20 @@ pub enum Event {
 /// Everything a worker can be asked to do by its machine.
 #[derive(Clone, Debug)]
 pub enum Effect {
+    /// Have something done with an actor that is, or was, hosted: [`ActorOrder::Host`] and [`ActorOrder::Settle`] never
+    /// come here.
+    Actor(ActorOrder),
+    /// Host an incarnation of an actor; answered by [`Event::ActorTold`], at last with its end.
+    Host(Box<Hosting>),
+    /// What a call wants is in the store, or this object is not to be had.
+    Gathered {
+        /// As in [`Event::Gather`].
+        ticket: u64,
+        /// All that it wants.
+        objects: SmallVec<[ObjectId; 2]>,
+        /// What is missing; `None` where all is there.
+        missing: Option<ObjectId>,
+    },
     /// Have the bytes of an object fetched from one of its holders.
     Fetch {
         /// Which.
@@ -152,6 +189,8 @@ pub enum Effect {
     Leave,
     /// Take a follower back if it has not started; answered by [`Event::Recalled`].
     Recall(AttemptId),
+    /// An attempt has the cpus again that it gave back: its code may go on.
+    Rejoined(AttemptId),
     /// The outbox was empty and has something to tell the scheduler.
     Wake,
     /// Where peers are, for the driver's table.
@@ -213,7 +252,12 @@ pub enum Phase {
 /// All state of a worker but its values.
 #[derive(Debug)]
 pub struct Machine {
+    actors: Actors,
     attempts: Attempts,
+    /// What is gathered for others than attempts.
+    gatherings: Gatherings,
+    /// Those of them that have got complete, and may still be; empty between events.
+    gathered: Vec<Gatherer>,
     /// How attempts ended, until the scheduler settles it: those that failed, were given back, or made nothing that could be
     /// announced in their place. At most one for each task.
     ended: BTreeMap<TaskId, Report>,
@@ -222,6 +266,10 @@ pub struct Machine {
     pool: Pool,
     /// Followers of one queue, at most.
     followers: usize,
+    /// The turns of running attempts that have given their cpus back.
+    seceded: BTreeSet<Turn>,
+    /// Running attempts that want the cpus again which they gave back, in the order in which they asked.
+    rejoining: VecDeque<Slot>,
     /// When running attempts are over their time.
     timers: BTreeSet<(Time, Slot)>,
     outbox: Outbox<Mark>,
@@ -235,12 +283,17 @@ impl Machine {
     /// A worker that holds nothing and has no stream.
     pub fn new(config: Config) -> Self {
         Self {
+            actors: Actors::default(),
+            gatherings: Gatherings::new(),
+            gathered: Vec::new(),
             attempts: Attempts::new(config.seed),
             ended: BTreeMap::new(),
             objects: Objects::new(config.seed),
             queues: Queues::default(),
             pool: Pool::new(config.resources),
             followers: config.followers,
+            seceded: BTreeSet::new(),
+            rejoining: VecDeque::new(),
             timers: BTreeSet::new(),
             outbox: Outbox::default(),
             arrivals: 0,
@@ -254,7 +307,8 @@ impl Machine {
     /// Total: any event is legal in any state. News of an attempt that is not here is dropped here, and nowhere else.
     pub fn handle(&mut self, now: Time, event: Event, effects: &mut Vec<Effect>) {
         match event {
-            Event::AnnounceReplied { .. } => self.tell_missing(effects),
+            Event::ActorTold(report) => self.on_actor_told(now, report, effects),
+            Event::AnnounceReplied { .. } => self.on_announced(effects),
             Event::Connected => self.on_connected(effects),
             Event::Disconnected => self.on_disconnected(),
             Event::DrainAsked { deadline } => self.on_drain_asked(now, deadline, effects),
@@ -263,12 +317,16 @@ impl Machine {
             }
             Event::FetchFailed { object, asked } => self.on_fetch_failed(object, asked, effects),
             Event::Fetched { object, size } => self.on_fetched(object, size, effects),
+            Event::Gather { ticket, objects } => self.on_gather(now, ticket, objects, effects),
+            Event::Ungather(ticket) => self.ungather(Gatherer::Call(ticket), effects),
             Event::Lost(object) => self.on_lost(object, effects),
             Event::Ordered(order) => self.on_ordered(now, order, effects),
             Event::Paused(paused) => self.on_paused(paused, effects),
             Event::Recalled { attempt, taken_back } => {
                 self.on_recalled(attempt, taken_back, effects);
             }
+            Event::Rejoining(attempt) => self.on_rejoining(now, attempt, effects),
+            Event::Seceded(attempt) => self.on_seceded(attempt, effects),
             Event::Stored { object, size } => self.on_stored(object, size, effects),
             Event::TimerDue => self.on_timer_due(now, effects),
         }
@@ -283,6 +341,8 @@ impl Machine {
     /// Applies an order of the scheduler.
     fn on_ordered(&mut self, now: Time, order: Order, effects: &mut Vec<Effect>) {
         match order {
+            // No worker hosts actors yet, and none says that it has a class of them.
+            Order::Actor(order) => self.on_actor_ordered(now, order, effects),
             Order::Cancel { attempt, grace } => self.on_cancel(attempt, grace, effects),
             Order::Drain { deadline } => self.on_drain(now, deadline, effects),
             Order::Peers(peers) => effects.push(Effect::Peers(peers)),
@@ -299,7 +359,8 @@ impl Machine {
     /// When [`Event::TimerDue`] is due, if ever.
     pub fn next_timer(&self) -> Option<Time> {
         let timer = self.timers.first().map(|(due, _)| *due);
-        timer.into_iter().chain(self.leaving.deadline()).min()
+        let rest = self.leaving.deadline().into_iter().chain(self.next_regather());
+        timer.into_iter().chain(rest).min()
     }
 
     /// The attempts accepted and not ended, as people see them; those that were superseded are left out.

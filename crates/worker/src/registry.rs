@@ -1,5 +1,6 @@
-//! Native functions: Rust code that tasks name.
+//! Native functions and actors: Rust code that tasks and calls name.
 
+mod actor;
 mod arg;
 mod context;
 mod result;
@@ -9,11 +10,18 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use bireme_core::actor::CLASS_PREFIX;
 use bireme_core::{ErrorClass, Reason, TaskError, Value};
 use smallvec::SmallVec;
 
 use crate::failure::failure;
 
+#[cfg(test)]
+pub(crate) use actor::tests as actor_tests;
+pub use actor::{
+    Actor, Arguments, AsyncMethod, CallContext, Failure, Method, Methods, SharedMethod,
+};
+pub(crate) use actor::{Class, NativeActors};
 pub use arg::{Arg, BadArg, FromArg, Msgpack};
 pub use context::Context;
 pub(crate) use context::Stop;
@@ -27,7 +35,7 @@ pub type Outputs = SmallVec<[Value; 1]>;
 pub type Function =
     dyn Fn(&mut Context<'_>, &[Arg]) -> Result<Outputs, Box<TaskError>> + Send + Sync;
 
-/// The native functions of a worker, by name.
+/// The native functions of a worker and its classes of actors, by name.
 ///
 /// ```
 /// use bireme_worker::Registry;
@@ -40,6 +48,7 @@ pub type Function =
 #[derive(Clone, Default)]
 pub struct Registry {
     functions: BTreeMap<String, Arc<Function>>,
+    classes: BTreeMap<String, Arc<dyn Class>>,
 }
 
 impl Registry {
@@ -68,33 +77,64 @@ impl Registry {
         self
     }
 
-    /// Every name, sorted.
+    /// Adds a class of actors.
+    ///
+    /// # Panics
+    /// If there is a class of this name.
+    #[must_use]
+    pub fn actor<T: Actor>(mut self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        let old = self.classes.insert(name.clone(), actor::class::<T>());
+        assert!(old.is_none(), "the actor class {name:?} is registered twice");
+        self
+    }
+
+    /// The name of every class of actors, sorted.
+    pub fn class_names(&self) -> impl Iterator<Item = &str> {
+        self.classes.keys().map(String::as_str)
+    }
+
+    /// The name of every function, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.functions.keys().map(String::as_str)
     }
 
-    /// The function of this name, or an error that lists those with the most similar names.
-    pub(crate) fn find(&self, name: &str) -> Result<Arc<Function>, Box<TaskError>> {
-        self.functions.get(name).cloned().ok_or_else(|| self.unknown(name))
+    /// What a worker tells of it: the names of functions, and those of classes behind [`CLASS_PREFIX`]; sorted.
+    pub(crate) fn told(&self) -> Vec<String> {
+        let classes = self.class_names().map(|name| format!("{CLASS_PREFIX}{name}"));
+        let mut told: Vec<_> = classes.chain(self.names().map(str::to_owned)).collect();
+        told.sort_unstable();
+        told
     }
 
-    fn unknown(&self, name: &str) -> Box<TaskError> {
-        const LISTED: usize = 3;
-        let mut names: Vec<_> =
-            self.names().map(|known| (strsim::damerau_levenshtein(known, name), known)).collect();
-        names.sort_unstable();
-        let nearest: Vec<_> = names.into_iter().take(LISTED).map(|(_, name)| name).collect();
-        let message = format!(
-            "this worker has no function {name:?}; register it or correct the name, the nearest are {}",
-            nearest.join(", ")
-        );
-        failure(ErrorClass::NotFound, Reason::FunctionUnknown, message)
+    /// The function of this name, or an error that lists those with the most similar names.
+    pub(crate) fn find(&self, name: &str) -> Result<Arc<Function>, Box<TaskError>> {
+        self.functions.get(name).cloned().ok_or_else(|| unknown("function", name, self.names()))
     }
+
+    /// The class of this name, or an error that lists those with the most similar names.
+    pub(crate) fn find_class(&self, name: &str) -> Result<Arc<dyn Class>, Box<TaskError>> {
+        let class = self.classes.get(name).cloned();
+        class.ok_or_else(|| unknown("actor class", name, self.class_names()))
+    }
+}
+
+fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Box<TaskError> {
+    const LISTED: usize = 3;
+    let mut names: Vec<_> =
+        known.map(|known| (strsim::damerau_levenshtein(known, name), known)).collect();
+    names.sort_unstable();
+    let nearest: Vec<_> = names.into_iter().take(LISTED).map(|(_, name)| name).collect();
+    let message = format!(
+        "this worker has no {what} {name:?}; register it or correct the name, the nearest are {}",
+        nearest.join(", ")
+    );
+    failure(ErrorClass::NotFound, Reason::FunctionUnknown, message)
 }
 
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.functions.keys()).finish()
+        f.debug_set().entries(self.names().chain(self.class_names())).finish()
     }
 }
 

@@ -5,17 +5,21 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bireme_core::graph::Runtime;
 use bireme_core::protocol::{Address, Join, PreviousLife};
 use bireme_core::resources::UNITS;
 use bireme_core::{Resources, limits};
 use bireme_daemon::auth::Gate;
 use bireme_daemon::listen::ListenError;
 use bireme_daemon::{Listener, Shutdown, Systemd, Task, http};
+use bireme_proto::pb::actor_host_server::ActorHostServer;
 use bireme_proto::pb::logs_server::LogsServer;
 use bireme_proto::pb::store_server::StoreServer;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tonic::transport::server::Server as Transport;
 
+use crate::actors::{self, Actors};
 use crate::birth::Birth;
 use crate::blackbox::BlackBox;
 use crate::builtin;
@@ -131,7 +135,9 @@ impl Server {
         let addresses = parts.join.addresses.iter().cloned().map(Into::into).collect();
         let (store, inbox) = (Arc::clone(&parts.store), Arc::clone(&parts.inbox));
         let door = Door::new(Arc::clone(&store), inbox, quay, addresses);
-        bulk.handle().spawn(serve(grpc, target, door, logs, closing.clone()));
+        let callers = rpc::actor_host::Door { actors: parts.actors.shared() };
+        let doors = (door, callers, logs);
+        bulk.handle().spawn(serve(grpc, target, doors, closing.clone()));
         let shown = metrics::pages(Arc::clone(&parts.metrics), Arc::clone(&store), strangers);
         bulk.handle().spawn(http::serve(pages, shown, closing.clone()));
         let driver = Driver::new(parts);
@@ -202,6 +208,9 @@ fn introduce(
     let mut labels = config.labels.clone();
     labels.sort_unstable();
     let mut runtimes: Vec<_> = config.runtimes.iter().map(|one| one.name.clone()).collect();
+    if cfg!(feature = "wasm") {
+        runtimes.push(Runtime::Wasm.name().to_owned());
+    }
     runtimes.sort_unstable();
     let functions = builtin::register(config.registry.clone());
     Join {
@@ -213,7 +222,7 @@ fn introduce(
         addresses: addresses(&config.advertise, listens),
         machine: host::machine(),
         pid: std::process::id(),
-        functions: functions.names().map(str::to_owned).collect(),
+        functions: functions.told(),
         runtimes,
         previous,
     }
@@ -251,7 +260,7 @@ fn assemble(bulk: &Bulk, config: Config, given: Given) -> Result<Parts, ServeErr
     store.tell_losses(Arc::clone(&inbox));
     let relay = Relay::new(Arc::clone(&inbox), Arc::clone(&store), join.name.clone());
     let relay = Arc::new(relay.with_black_box(black_box));
-    let registry = Arc::new(builtin::register(config.registry));
+    let registry = Arc::new(builtin::register(config.registry.clone()));
     let runtime = bulk.handle().clone();
     let environment = Arc::new(Environment::new(join.name.clone(), &config.resources));
     let setup = |program, tasks| Setup {
@@ -263,15 +272,20 @@ fn assemble(bulk: &Bulk, config: Config, given: Given) -> Result<Parts, ServeErr
         program,
         warm: warm(&config.resources),
         tasks,
+        waiting: config.waiting_executors,
+        scheduler: config.scheduler.clone(),
         worker: join.name.clone(),
         environment: Arc::clone(&environment),
     };
+    let bearer = target.bearer.clone();
+    let actors = actors(&config, &join, (&runtime, clock), (&inbox, &store, &environment))?;
     let native = match config.native {
         Native::InProcess => {
             executor::Native::InProcess(Pool::new(Arc::clone(&relay), registry, clock))
         }
         Native::Isolated => {
-            let program = Program::Native(config.executor_program);
+            let program = config.executor_program.unwrap_or_else(|| config::THIS_PROGRAM.into());
+            let program = Program::Native(program);
             executor::Native::Isolated(Processes::open(setup(program, 0))?)
         }
     };
@@ -281,8 +295,12 @@ fn assemble(bulk: &Bulk, config: Config, given: Given) -> Result<Parts, ServeErr
         let setup = setup(Program::Language(language), config.runtime_tasks);
         runtimes.insert(name, Processes::open(setup)?);
     }
-    let shell =
-        Shell { clock, environment, logs, scratch: Scratch::create(&std::env::temp_dir())? };
+    let shell = Shell {
+        clock,
+        environment,
+        logs: Arc::clone(&logs),
+        scratch: Scratch::create(&std::env::temp_dir())?,
+    };
     let commands = Commands::new(Arc::clone(&relay), shell);
     let (source, told) = (config.scheduler.clone(), Arc::clone(&inbox));
     let courier = Courier::new(runtime.clone(), Arc::clone(&store), told, source);
@@ -291,7 +309,11 @@ fn assemble(bulk: &Bulk, config: Config, given: Given) -> Result<Parts, ServeErr
     if !runtimes.is_empty() {
         executors = executors.with_languages(Languages::new(Arc::clone(&relay), runtimes));
     }
-    let bearer = target.bearer.clone();
+    #[cfg(feature = "wasm")]
+    {
+        let (relay, logs) = (Arc::clone(&relay), Arc::clone(&logs));
+        executors = executors.with_wasm(executor::wasm::Wasm::new(relay, logs, clock)?);
+    }
     let transfer =
         Transfer::new(runtime, Arc::clone(&store), Arc::clone(&inbox), bearer, config.transfer);
     let machine = Machine::new(machine::Config {
@@ -304,6 +326,7 @@ fn assemble(bulk: &Bulk, config: Config, given: Given) -> Result<Parts, ServeErr
         clock,
         seed: getrandom::u64()?,
         executors,
+        actors,
         relay,
         inbox,
         store,
@@ -316,6 +339,41 @@ fn assemble(bulk: &Bulk, config: Config, given: Given) -> Result<Parts, ServeErr
         idle_timeout: config.idle_timeout,
         time_limit: config.time_limit,
     })
+}
+
+/// What hosts actors.
+fn actors(
+    config: &Config,
+    join: &Join,
+    (runtime, clock): (&Handle, Clock),
+    (inbox, store, environment): (&Arc<Inbox>, &Arc<Store>, &Arc<Environment>),
+) -> Result<Actors, ServeError> {
+    let native = config.executor_program.clone();
+    let native = native.map(|program| (String::new(), Program::Native(program)));
+    let languages = config
+        .runtimes
+        .iter()
+        .map(|language| (language.name.clone(), Program::Language(language.clone())));
+    let (source, told) = (config.scheduler.clone(), Arc::clone(inbox));
+    let courier = Courier::new(runtime.clone(), Arc::clone(store), told, source);
+    Ok(Actors::open(actors::Setup {
+        store: Arc::clone(store),
+        inbox: Arc::clone(inbox),
+        clock,
+        bulk: runtime.clone(),
+        programs: native.into_iter().chain(languages).collect(),
+        worker: join.name.clone(),
+        environment: Arc::clone(environment),
+        scheduler: config.scheduler.clone(),
+        courier,
+        directory: actor_directory(config).join(format!("actors-{:032x}", join.uid.0)),
+    })?)
+}
+
+/// Where logs and checkpoints of actors are: what is kept across starts goes first.
+fn actor_directory(config: &Config) -> PathBuf {
+    let given = config.state_dir.as_ref().or(config.spill_dir.as_ref());
+    given.cloned().unwrap_or_else(std::env::temp_dir)
 }
 
 /// How many executor processes are kept: as many as there are cpus.
@@ -341,7 +399,12 @@ fn store(config: &Config) -> Result<Store, ServeError> {
     Ok(store)
 }
 
-async fn serve(listener: Listener, target: Target, door: Door, logs: Arc<Logs>, closing: Shutdown) {
+async fn serve(
+    listener: Listener,
+    target: Target,
+    (door, callers, logs): (Door, rpc::actor_host::Door, Arc<Logs>),
+    closing: Shutdown,
+) {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<StoreServer<Door>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
@@ -349,6 +412,7 @@ async fn serve(listener: Listener, target: Target, door: Door, logs: Arc<Logs>, 
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .expect("the descriptors are checked when they are generated");
+    let callers = ActorHostServer::new(callers).max_decoding_message_size(limits::MESSAGE_BYTES);
     let store = StoreServer::new(door)
         .max_decoding_message_size(limits::STORE_CHUNK_BYTES + limits::MESSAGE_BYTES);
     let served = Transport::builder()
@@ -358,6 +422,7 @@ async fn serve(listener: Listener, target: Target, door: Door, logs: Arc<Logs>, 
         .initial_connection_window_size(limits::CONNECTION_WINDOW_BYTES)
         .layer(Gate::new(target.admits, bireme_proto::role::role_of))
         .add_service(store)
+        .add_service(callers)
         .add_service(LogsServer::new(rpc::logs::Door { logs }))
         .add_service(health_service)
         .add_service(reflection)

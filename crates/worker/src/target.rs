@@ -41,6 +41,8 @@ pub(crate) struct Target {
     pub(crate) address: String,
     pub(crate) cluster: Option<ClusterId>,
     pub(crate) bearer: Bearer,
+    /// What the bearer shows.
+    pub(crate) token: Option<Token>,
     /// Who is let in here.
     pub(crate) admits: auth::Access,
 }
@@ -68,6 +70,7 @@ impl Scheduler {
             address,
             cluster: file.map(|file| file.cluster),
             bearer: token.as_ref().map_or_else(Bearer::none, Bearer::new),
+            token,
             admits: if self.insecure {
                 auth::Access::Everybody
             } else {

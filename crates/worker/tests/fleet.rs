@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+#[path = "fleet/actors.rs"]
+mod actors;
 #[path = "fleet/blobs.rs"]
 mod blobs;
 #[path = "fleet/isolated.rs"]

@@ -27,35 +27,35 @@ const WARM_UP: u32 = 50;
 const PING_BYTES: usize = 64;
 
 /// Round trips of one kind in one round, in milliseconds.
-struct Times(Vec<f64>);
+pub(super) struct Times(Vec<f64>);
 
 impl Times {
-    fn new(mut times: Vec<f64>) -> Self {
+    pub(super) fn new(mut times: Vec<f64>) -> Self {
         times.sort_by(f64::total_cmp);
         Self(times)
     }
 
-    fn p50_ms(&self) -> f64 {
+    pub(super) fn p50_ms(&self) -> f64 {
         median(&self.0)
     }
 
     /// So long takes one in a hundred, or longer.
-    fn p99_ms(&self) -> f64 {
+    pub(super) fn p99_ms(&self) -> f64 {
         let at = self.0.len() * 99 / 100;
         self.0.get(at.min(self.0.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
     }
 }
 
 /// One round without tasks: each kind of round trip so many times.
-struct BareRound {
-    exchange: Times,
+pub(super) struct BareRound {
+    pub(super) exchange: Times,
     floor: Times,
     /// The floor without a second thread in the worker.
-    one_thread: Times,
+    pub(super) one_thread: Times,
 }
 
 /// What tasks are measured against.
-struct Bare {
+pub(super) struct Bare {
     exchange: TcpStream,
     floor: floor::Client,
     one_thread: floor::Client,
@@ -104,7 +104,7 @@ pub(super) async fn rtt(bench: &mut Bench) -> Result<()> {
 }
 
 impl Bare {
-    async fn start(site: &Site, core: Option<usize>) -> Result<Self> {
+    pub(super) async fn start(site: &Site, core: Option<usize>) -> Result<Self> {
         let mut echo = site.start(parts::command("echo"), "echo", core)?;
         let exchange = TcpStream::connect(echo.ready().await?.grpc)?;
         exchange.set_nodelay(true)?;
@@ -115,7 +115,7 @@ impl Bare {
         Ok(Self { exchange, floor, one_thread, _parts: all })
     }
 
-    async fn round(&mut self, n: u32) -> Result<BareRound> {
+    pub(super) async fn round(&mut self, n: u32) -> Result<BareRound> {
         Ok(BareRound {
             exchange: ping(&mut self.exchange, n)?,
             floor: floor_round(&mut self.floor, n).await?,
@@ -205,7 +205,7 @@ pub(super) fn echo() -> Result<()> {
     Ok(())
 }
 
-fn ms(time: Duration) -> f64 {
+pub(super) fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 

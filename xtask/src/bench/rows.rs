@@ -6,7 +6,7 @@ use std::pin::Pin;
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::record::{Circumstances, Record, append, table};
-use super::{Args, Topology, faults, graphs, latency, memory, process, startup, transfer};
+use super::{Args, Topology, actors, faults, graphs, latency, memory, process, startup, transfer};
 use crate::cluster::usage::{family_cpu, machine_cpu, now};
 use crate::cluster::{self, Interrupted, Native, Shape, cores};
 
@@ -46,7 +46,7 @@ const fn latency(name: &'static str, sizes: &'static [u32], run: Run) -> Row {
 }
 
 /// Every row. Names, sizes and topologies are those of the peers' benches where they have the row.
-static ROWS: [Row; 18] = [
+static ROWS: [Row; 23] = [
     row("startup", &[0], (2, 1), |it| Box::pin(startup::startup(it))),
     row("idle", &[0], (2, 1), |it| Box::pin(startup::idle(it))),
     latency("floor", &[200], |it| Box::pin(latency::floor(it))),
@@ -66,6 +66,12 @@ static ROWS: [Row; 18] = [
     row("transfer_many", &[2_000], (2, 1), |it| Box::pin(transfer::many(it))),
     row("scatter_gather", &[256], (2, 1), |it| Box::pin(transfer::scatter_gather(it))),
     row("fault_worker_kill", &[10_000], (3, 4), |it| Box::pin(faults::worker_kill(it))),
+    latency("actor_rtt", &[2_000], |it| Box::pin(actors::rtt(it))).isolated(),
+    row("actor_pipeline", &[20_000], (1, 1), |it| Box::pin(actors::pipeline(it))).isolated(),
+    row("actor_once", &[20_000], (1, 1), |it| Box::pin(actors::effectively_once(it))).isolated(),
+    row("actor_create", &[50], (1, 1), |it| Box::pin(actors::create(it))).isolated(),
+    row("actor_scheduler_cpu", &[20_000], (1, 1), |it| Box::pin(actors::scheduler_cpu(it)))
+        .isolated(),
 ];
 
 /// One row at one size, being measured.

@@ -19,8 +19,8 @@
 
 use super::runner::{Check, Running};
 use super::{
-    ahead, blobs, commands, cut, daemons, door, graphs, isolated, liars, loss, python, refused,
-    relay, scarcity, sessions, shapes, store, supervise, wordcount,
+    actors, ahead, blobs, commands, cut, daemons, door, graphs, isolated, liars, loss, node,
+    python, refused, relay, scarcity, sessions, shapes, store, supervise, wordcount,
 };
 
 const fn check(name: &'static str, run: fn() -> Running) -> Check {
@@ -31,7 +31,7 @@ const fn slow(name: &'static str, run: fn() -> Running) -> Check {
     Check { name, slow: true, run }
 }
 
-pub(super) static CHECKS: [Check; 55] = [
+pub(super) static CHECKS: [Check; 63] = [
     check("daemons_say_where_they_listen", || Box::pin(daemons::say_where_they_listen())),
     check("a_state_directory_has_one_scheduler", || Box::pin(daemons::one_for_each_state())),
     check("a_scheduler_ends_on_sigterm", || Box::pin(daemons::scheduler_ends())),
@@ -89,7 +89,15 @@ pub(super) static CHECKS: [Check; 55] = [
     slow("a_chain_outlives_its_worker", || Box::pin(ahead::killed_midway())),
     slow("a_killed_daemon_leaves_nothing_behind", || Box::pin(supervise::killed_daemon())),
     slow("a_killed_supervisor_leaves_nothing_behind", || Box::pin(supervise::killed_supervisor())),
+    check("actors_are_called_in_order", || Box::pin(actors::called_in_order())),
+    check("actors_hand_their_results_on", || Box::pin(actors::results_are_handed_on())),
+    check("actors_have_names_and_end", || Box::pin(actors::names_and_ends())),
+    check("actors_that_crash_lose_one_call", || Box::pin(actors::crash_loses_one_call())),
+    check("actors_move_when_their_worker_drains", || Box::pin(actors::a_drain_moves_them())),
+    check("actors_from_the_command_line", || Box::pin(actors::from_the_command_line())),
+    slow("actors_that_count_once_lose_nothing", || Box::pin(actors::effectively_once_counts_all())),
     slow("wordcount_equals_a_pipeline", || Box::pin(wordcount::equals_a_pipeline())),
     slow("a_killed_worker_changes_no_result", || Box::pin(loss::killed_worker())),
     slow("grpc_python", python::grpc_python),
+    slow("mixed_languages", node::mixed_languages),
 ];

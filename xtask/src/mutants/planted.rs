@@ -13,6 +13,11 @@ pub(super) struct Mutant {
 }
 
 impl Mutant {
+    /// The simulation of callers and hosts is to find it, not that of the cluster.
+    pub(super) fn is_of_actors(&self) -> bool {
+        self.file.starts_with("crates/core/src/actor/")
+    }
+
     /// The text of the file with the bug in it, or why it cannot be put there.
     pub(super) fn plant(&self, text: &str) -> Result<String, String> {
         let wanted: Vec<&str> = self.find.lines().map(str::trim).collect();
@@ -60,8 +65,8 @@ pub(super) const ALL: &[Mutant] = &[
         name: "resource-freed-twice",
         about: "what a task took of its worker is given back twice",
         file: "crates/scheduler/src/machine/place.rs",
-        find: "Phase::Reserved => worker.free.give(&self.classes.get(class).spec.resources),",
-        replace: "Phase::Reserved => for _ in 0..2 { worker.free.give(&self.classes.get(class).spec.resources) },",
+        find: "worker.free.give(need);",
+        replace: "for _ in 0..2 { worker.free.give(need) }",
     },
     Mutant {
         name: "want-lost-on-reconnect",
@@ -219,8 +224,8 @@ pub(super) const ALL: &[Mutant] = &[
         name: "lane-starves",
         about: "the session that came first goes before all others",
         file: "crates/scheduler/src/machine/queue.rs",
-        find: "_ => *record.lanes.keys().min_by_key(|session| served(session))?,",
-        replace: "_ => *record.lanes.keys().min_by_key(|session| (**session, served(session)))?,",
+        find: "_ => *record.lanes.keys().min_by_key(|session| self.turn_of(**session))?,",
+        replace: "_ => *record.lanes.keys().min_by_key(|session| (**session, self.turn_of(**session)))?,",
     },
     Mutant {
         name: "done-before-its-ends",
@@ -270,5 +275,62 @@ pub(super) const ALL: &[Mutant] = &[
         file: "crates/worker/src/machine/inputs.rs",
         find: "if self.objects.fetch_failed(object, asked, effects) {",
         replace: "if self.objects.fetch_failed(object, asked, effects) && self.paused {",
+    },
+    Mutant {
+        name: "call-said-again-runs-again",
+        about: "a host does not know the numbers of calls whose replies it keeps",
+        file: "crates/core/src/actor/host/callers.rs",
+        find: "seq <= self.processed_up_to || self.slots.contains_key(&seq)",
+        replace: "seq <= self.processed_up_to || matches!(self.slots.get(&seq), Some(Slot::Live(_)))",
+    },
+    Mutant {
+        name: "unknown-call-sent-again",
+        about: "a caller sends a call again that an incarnation may have run whose memory is lost",
+        file: "crates/core/src/actor/caller/link.rs",
+        find: "Delivery::AtMostOnce => opened.forgotten || said_to < opened.remembers_from,",
+        replace: "Delivery::AtMostOnce => false,",
+    },
+    Mutant {
+        name: "reply-before-durable",
+        about: "a reply is said before the log that it rests on is written",
+        file: "crates/core/src/actor/host/runs.rs",
+        find: "Rests::Record(self.append(Record::Ended { lsn, digest }, effects))",
+        replace: "self.append(Record::Ended { lsn, digest }, effects);
+            Rests::Nothing",
+    },
+    Mutant {
+        name: "replay-not-kept-apart",
+        about: "calls of the log run again beside those that wait",
+        file: "crates/core/src/actor/host.rs",
+        find: "let serves = matches!(self.phase, Phase::Serving) && self.moving.is_none();",
+        replace: "let serves = matches!(self.phase, Phase::Serving | Phase::Replaying) && self.moving.is_none();",
+    },
+    Mutant {
+        name: "begun-call-taken-for-unbegun",
+        about: "a call that was running when the process died is given again",
+        file: "crates/core/src/actor/host/crash.rs",
+        find: "Some(reached) if run > reached.started => Self::Unbegun,",
+        replace: "Some(reached) if run >= reached.started => Self::Unbegun,",
+    },
+    Mutant {
+        name: "not-fenced",
+        about: "a host goes on although its lease is over",
+        file: "crates/core/src/actor/host/rest.rs",
+        find: "self.fenced = true;",
+        replace: "",
+    },
+    Mutant {
+        name: "poison-not-set-aside",
+        about: "a call that kills the process runs again for ever",
+        file: "crates/core/src/actor/host/log.rs",
+        find: "if replay.poisoned || (crashed && replay.expected.is_none()) {",
+        replace: "if replay.poisoned {",
+    },
+    Mutant {
+        name: "taint-forgotten",
+        about: "replies after a call that is not played again are said before the state is kept",
+        file: "crates/core/src/actor/host/runs.rs",
+        find: "let Some(digest) = digest.filter(|_| !self.keeper.tainted) else {",
+        replace: "let Some(digest) = digest.filter(|_| live.journal == Journal::Call) else {",
     },
 ];

@@ -69,8 +69,8 @@ impl Tree {
         write(&path, text)
     }
 
-    /// Builds the copy and runs seeds until one fails.
-    pub(super) fn judge(&self, seeds: u64) -> Result<Verdict> {
+    /// Builds the copy and runs seeds of the cluster, or of actors, until one fails.
+    pub(super) fn judge(&self, seeds: u64, actors: bool) -> Result<Verdict> {
         // Fast enough to run hundreds of seeds, and built in seconds: every check is on, as in tests.
         let mut build = cargo(["build", "--quiet", "--package", "bireme-sim"]);
         build
@@ -84,6 +84,7 @@ impl Tree {
         }
         let mut simulation = Command::new(self.build.join("debug/bireme-sim"));
         simulation.args(["--seeds", &seeds.to_string()]);
+        simulation.args(actors.then_some("--actors"));
         simulation.stdout(Stdio::piped()).stderr(Stdio::null());
         run(simulation)
     }

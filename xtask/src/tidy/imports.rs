@@ -23,7 +23,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("bireme-python", &["core", "proto", "client", "executor", "launch", "ml"]),
     ("bireme-sim", &["core", "scheduler", "worker"]),
     ("counting-worker", &["worker"]),
-    ("xtask", &["core", "proto", "client"]),
+    ("xtask", &["core", "proto", "client", "executor"]),
 ];
 
 pub(super) fn check(root: &Path, findings: &mut Findings) -> Result<()> {

@@ -25,6 +25,7 @@ fn config(size: &LocalSize) -> EmbeddedConfig {
         workers: size.workers.get(),
         cpus: size.cpus.map(std::num::NonZeroU32::get),
         memory_bytes: size.memory,
+        executor_program: Some("/proc/self/exe".into()),
         ..EmbeddedConfig::default()
     }
 }

@@ -74,6 +74,11 @@ impl Graph {
         }
     }
 
+    /// Whether all tasks have ended, as far as this session was told: of tasks of which nothing is told it is not.
+    pub fn has_ended(&self) -> bool {
+        lock(&self.cell().slots).have_ended() || self.failure().is_some()
+    }
+
     /// Why there is no result of a task that has ended; `None` if there is, or it has not.
     pub fn error(&self, task: u32) -> Option<ResultError> {
         let id = self.task(task);

@@ -60,6 +60,11 @@ impl Slots {
         failed
     }
 
+    /// Whether every task has ended.
+    pub(crate) fn have_ended(&self) -> bool {
+        self.tasks.iter().all(|slot| slot.has_ended())
+    }
+
     /// How a task ended; every state before, and that of a task that there is not, is waiting.
     pub(crate) fn state(&self, task: u32) -> TaskState {
         match self.tasks.get(task as usize) {
@@ -112,7 +117,11 @@ mod tests {
             [0, 1, 2].map(|task| slots.state(task)),
             [TaskState::Finished, TaskState::Waiting, TaskState::Waiting]
         );
+        assert!(!slots.have_ended());
         slots.finish(1, smallvec![]);
         assert_eq!(slots.state(1), TaskState::Finished);
+        assert!(!slots.have_ended(), "one has not");
+        slots.finish(2, smallvec![]);
+        assert!(slots.have_ended());
     }
 }

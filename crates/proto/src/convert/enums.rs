@@ -1,5 +1,6 @@
 //! Enums. The two sides call every value the same, but for what the wire leaves unspecified.
 
+use bireme_core::actor::place::EndKind;
 use bireme_core::error::ErrorClass;
 use bireme_core::graph::{OnWorkerLost, Outputs, TaskState, Watch};
 use bireme_core::reason::Refusal;
@@ -45,6 +46,8 @@ macro_rules! twins {
     };
 }
 
+pub(super) use twins;
+
 twins! { Codec = None, Raw Utf8 Json Msgpack ArrowIpc Npy Pickle5 Cloudpickle None }
 twins! { TaskState = None, Waiting Ready Sent Running Finished Failed Cancelled }
 twins! { Outputs = Some(Self::Sinks), Sinks Listed All None }
@@ -54,6 +57,33 @@ twins! {
     ErrorClass = None,
     User Malformed NotFound Deserialize Serialize ProcessDied OutOfMemory Timeout Cancelled WorkerLost InputLost Dependency
     Reschedule Store WouldDeadlock
+}
+
+impl Twin for EndKind {
+    type Wire = pb::ActorEnd;
+
+    fn received(wire: pb::ActorEnd) -> Option<Self> {
+        match wire {
+            pb::ActorEnd::Unspecified => None,
+            pb::ActorEnd::Failed => Some(Self::Failed),
+            pb::ActorEnd::Crashed => Some(Self::Crashed),
+            pb::ActorEnd::Exited => Some(Self::Exited),
+            pb::ActorEnd::Killed => Some(Self::Killed),
+            pb::ActorEnd::Moved => Some(Self::Moved),
+            pb::ActorEnd::Diverged => Some(Self::Diverged),
+        }
+    }
+
+    fn sent(self) -> pb::ActorEnd {
+        match self {
+            Self::Failed => pb::ActorEnd::Failed,
+            Self::Crashed => pb::ActorEnd::Crashed,
+            Self::Exited => pb::ActorEnd::Exited,
+            Self::Killed => pb::ActorEnd::Killed,
+            Self::Moved => pb::ActorEnd::Moved,
+            Self::Diverged => pb::ActorEnd::Diverged,
+        }
+    }
 }
 
 impl Twin for Compression {

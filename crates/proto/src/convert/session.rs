@@ -15,7 +15,7 @@ use pb::session_command::Command as Wire;
 pub use self::notice::{down, notices};
 use super::common::{graph, submission, submission_bytes};
 use super::field::{
-    Within as _, counted, id, id_bytes, list, name, no_arm, required, sent, span, us,
+    Within as _, counted, id, id_bytes, list, name, no_arm, optional, required, sent, span, us,
 };
 use crate::pb;
 
@@ -23,7 +23,8 @@ impl TryFrom<pb::OpenSession> for Open {
     type Error = Refusal;
 
     fn try_from(message: pb::OpenSession) -> Result<Self, Refusal> {
-        let pb::OpenSession { token, name: text, ttl_us, weight_percent, known, by_name } = message;
+        let pb::OpenSession { token, name: text, ttl_us, weight_percent, known, by_name, parent } =
+            message;
         if by_name && text.is_empty() {
             return Err(Refusal::at(Reason::Malformed, "name", "coming back by name takes a name"));
         }
@@ -35,13 +36,14 @@ impl TryFrom<pb::OpenSession> for Open {
             ttl: span(ttl_us),
             weight_percent: if weight_percent == 0 { 100 } else { weight_percent },
             known: list(known, "known")?,
+            parent: optional(parent, "parent")?,
         })
     }
 }
 
 impl From<Open> for pb::OpenSession {
     fn from(open: Open) -> Self {
-        let Open { token, name, by_name, owner: _, ttl, weight_percent, known } = open;
+        let Open { token, name, by_name, owner: _, ttl, weight_percent, known, parent } = open;
         Self {
             by_name,
             token: id_bytes(token.to_bytes()),
@@ -49,6 +51,7 @@ impl From<Open> for pb::OpenSession {
             ttl_us: us(ttl),
             weight_percent,
             known: sent(known),
+            parent: parent.map(Into::into),
         }
     }
 }

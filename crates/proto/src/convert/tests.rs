@@ -1,5 +1,7 @@
 //! What is sent is what is received, for every variant; and each thing that is refused.
 
+mod actors;
+mod hosting;
 mod refused;
 mod samples;
 mod tolerated;
@@ -133,6 +135,12 @@ fn orders_arrive_as_they_were_and_in_order() {
 }
 
 #[test]
+fn counters_of_actors_arrive_as_they_were() {
+    let sent: Vec<_> = fleet::beats_sent(vec![hosting::beat()]).into_iter().map(over).collect();
+    assert_eq!(fleet::beats(sent), Ok(vec![hosting::beat()]));
+}
+
+#[test]
 fn reports_arrive_as_they_were() {
     let reports = samples::reports();
     let sent: Vec<_> = reports.iter().cloned().map(pb::FleetReport::from).map(over).collect();
@@ -147,6 +155,7 @@ fn announcements_arrive_as_they_were() {
             Held { object: samples::held(), size: 1 << 40, made_by: None },
         ],
         attempts: vec![(samples::attempt(1), false), (samples::attempt(2), true)],
+        actors: vec![hosting::hosted()],
         ended: samples::reports(),
         last: true,
     };

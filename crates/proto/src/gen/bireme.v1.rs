@@ -1422,6 +1422,16 @@ pub struct ActorName {
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
 }
+/// The arguments of a call. `Arg.input` is one of the call's `inputs` by number; `Arg.row` is refused.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CallArguments {
+    /// By position.
+    #[prost(message, repeated, tag = "1")]
+    pub args: ::prost::alloc::vec::Vec<Arg>,
+    /// By name.
+    #[prost(message, repeated, tag = "2")]
+    pub named_args: ::prost::alloc::vec::Vec<NamedArg>,
+}
 /// Why a call has no outcome of its own.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CallFailure {
@@ -1537,7 +1547,7 @@ pub mod caller_message {
         /// What happens to later calls after one ended as `CALL_CODE_UNKNOWN`.
         #[prost(enumeration = "super::OnUnknown", tag = "6")]
         pub on_unknown: i32,
-        /// How many replies and items the host may send before the next `Credit`; 0 is the host's default.
+        /// How many items of each of its streaming calls the host may send before the next `Credit`; 0 is the host's default.
         #[prost(uint32, tag = "7")]
         pub credit: u32,
     }
@@ -1553,13 +1563,13 @@ pub mod caller_message {
         /// Name of the method.
         #[prost(string, tag = "3")]
         pub method: ::prost::alloc::string::String,
-        /// Arguments by position. `Arg.value` with an object as its only buffer stands for that object's value: the place in
-        /// the lane is kept, and the lane waits until the value is here. `Arg.input` and `Arg.row` are refused.
-        #[prost(message, repeated, tag = "4")]
-        pub args: ::prost::alloc::vec::Vec<super::Arg>,
-        /// Arguments by name.
+        /// Encoded `CallArguments`; only the executor decodes them.
+        #[prost(bytes = "bytes", tag = "4")]
+        pub arguments: ::prost::bytes::Bytes,
+        /// Objects that the arguments name by number. The place in the lane is kept, and the lane waits until their values are
+        /// here.
         #[prost(message, repeated, tag = "5")]
-        pub named_args: ::prost::alloc::vec::Vec<super::NamedArg>,
+        pub inputs: ::prost::alloc::vec::Vec<super::ObjectId>,
         /// Place of the lane in the actor's list; absent is the method's own lane.
         #[prost(uint32, optional, tag = "6")]
         pub lane: ::core::option::Option<u32>,
@@ -1628,10 +1638,10 @@ pub mod caller_message {
         /// The caller and the actor.
         #[prost(uint32, tag = "1")]
         pub open: u32,
-        /// The call whose items are meant; 0 is replies.
+        /// The call whose items are meant.
         #[prost(uint64, tag = "2")]
         pub seq: u64,
-        /// How many more messages.
+        /// How many more.
         #[prost(uint32, tag = "3")]
         pub n: u32,
     }
@@ -1692,15 +1702,29 @@ pub mod host_message {
         /// What the actor promises.
         #[prost(enumeration = "super::Delivery", tag = "4")]
         pub delivery: i32,
-        /// The actor's lanes, in order, with how many calls may be sent to each.
-        #[prost(message, repeated, tag = "5")]
-        pub lanes: ::prost::alloc::vec::Vec<Backpressure>,
+        /// The names of the actor's lanes, in order.
+        #[prost(string, repeated, tag = "5")]
+        pub lanes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
         /// How long the host's lease lasts, from now; 0 where it does not end by itself.
         #[prost(uint64, tag = "6")]
         pub lease_us: u64,
         /// The caller was forgotten: calls it sends again end as `CALL_CODE_UNKNOWN`.
         #[prost(bool, tag = "7")]
         pub forgotten: bool,
+        /// How many of the caller's calls the host holds without a reply, at most: the caller holds back the rest. A call
+        /// beyond ends as `CALL_CODE_MAILBOX_FULL`.
+        #[prost(uint32, tag = "8")]
+        pub window: u32,
+        /// What becomes of calls that find the window full.
+        #[prost(enumeration = "super::OnFull", tag = "9")]
+        pub on_full: i32,
+        /// Methods that promise less than the actor.
+        #[prost(message, repeated, tag = "10")]
+        pub methods: ::prost::alloc::vec::Vec<super::MethodSpec>,
+        /// The first of the incarnations that share the host's memory: a call from `next_seq` on that was sent to this
+        /// incarnation or a later one never arrived, so that it has not run. 0 is the host's own incarnation.
+        #[prost(uint32, tag = "11")]
+        pub remembers_from: u32,
     }
     /// A call is in the mailbox. That none comes proves nothing.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1772,21 +1796,15 @@ pub mod host_message {
         #[prost(message, optional, tag = "3")]
         pub place: ::core::option::Option<super::ActorPlace>,
     }
-    /// How many calls may be sent.
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct Backpressure {
+    /// How many of the caller's calls the host holds without a reply, at most, from now on.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Window {
         /// The caller and the actor.
         #[prost(uint32, tag = "1")]
         pub open: u32,
-        /// Place of the lane in the actor's list.
+        /// How many.
         #[prost(uint32, tag = "2")]
-        pub lane: u32,
-        /// How many more calls the host takes from this caller for this lane.
-        #[prost(uint32, tag = "3")]
-        pub credit: u32,
-        /// Name of the lane; in `Opened` only.
-        #[prost(string, tag = "4")]
-        pub name: ::prost::alloc::string::String,
+        pub window: u32,
     }
     /// `Open` was not carried out; the stream goes on. Calls made on it end so too.
     #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1816,9 +1834,9 @@ pub mod host_message {
         /// The actor lives elsewhere.
         #[prost(message, tag = "5")]
         Redirect(Redirect),
-        /// How many calls may be sent.
+        /// The window has changed.
         #[prost(message, tag = "6")]
-        Backpressure(Backpressure),
+        Window(Window),
         /// `Open` was not carried out.
         #[prost(message, tag = "7")]
         OpenRefused(OpenRefused),
@@ -1839,12 +1857,12 @@ pub struct CallRequest {
     /// Name of the method.
     #[prost(string, tag = "3")]
     pub method: ::prost::alloc::string::String,
-    /// Arguments by position, as in `CallerMessage.Call`.
-    #[prost(message, repeated, tag = "4")]
-    pub args: ::prost::alloc::vec::Vec<Arg>,
-    /// Arguments by name.
+    /// Encoded `CallArguments`; only the executor decodes them.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub arguments: ::prost::bytes::Bytes,
+    /// Objects that the arguments name by number.
     #[prost(message, repeated, tag = "5")]
-    pub named_args: ::prost::alloc::vec::Vec<NamedArg>,
+    pub inputs: ::prost::alloc::vec::Vec<ObjectId>,
     /// Name of the lane; empty is the method's own.
     #[prost(string, tag = "6")]
     pub lane: ::prost::alloc::string::String,
@@ -2033,6 +2051,9 @@ pub struct ActorStatistics {
     /// Length of the call log, in bytes.
     #[prost(uint64, tag = "9")]
     pub log_bytes: u64,
+    /// The incarnation that was counted, in a heartbeat; 0 is all of them.
+    #[prost(uint32, tag = "10")]
+    pub incarnation: u32,
 }
 /// Where an incarnation of an actor lives.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2208,10 +2229,10 @@ pub struct LaneSpec {
 /// How many calls may wait in the mailbox, and what happens to more.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MailboxSpec {
-    /// How many calls, of all lanes; 0 is the host's default.
+    /// How many calls of one caller, of all lanes; 0 is the host's default.
     #[prost(uint32, tag = "1")]
     pub calls: u32,
-    /// How many bytes of arguments; 0 is the host's default.
+    /// How many bytes of arguments, of all callers: a call beyond ends as `CALL_CODE_MAILBOX_FULL`; 0 is the host's default.
     #[prost(uint64, tag = "2")]
     pub bytes: u64,
     /// What happens to more.
@@ -4043,6 +4064,25 @@ pub struct Announce {
     /// The announcement is complete.
     #[prost(bool, tag = "5")]
     pub last: bool,
+    /// Actors hosted.
+    #[prost(message, repeated, tag = "6")]
+    pub actors: ::prost::alloc::vec::Vec<HostedActor>,
+}
+/// An incarnation of an actor that a worker has accepted and whose end it has not told.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HostedActor {
+    /// The actor.
+    #[prost(message, optional, tag = "1")]
+    pub actor: ::core::option::Option<ActorId>,
+    /// Its incarnation.
+    #[prost(uint32, tag = "2")]
+    pub incarnation: u32,
+    /// It takes calls.
+    #[prost(bool, tag = "3")]
+    pub alive: bool,
+    /// It can be checkpointed; known once it is alive.
+    #[prost(bool, tag = "4")]
+    pub checkpoints: bool,
 }
 /// An object that a worker holds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4086,7 +4126,7 @@ pub struct AnnounceReply {
     pub equal: bool,
 }
 /// How a worker is; sent whether or not anything else is.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Heartbeat {
     /// Bytes of values in memory.
     #[prost(uint64, tag = "1")]
@@ -4118,12 +4158,15 @@ pub struct Heartbeat {
     /// When the heartbeat was made.
     #[prost(message, optional, tag = "10")]
     pub clock: ::core::option::Option<ClockSample>,
+    /// Of actors whose counters have changed since the last heartbeat: the counters of their incarnations as they stand.
+    #[prost(message, repeated, tag = "11")]
+    pub actors: ::prost::alloc::vec::Vec<ActorStatistics>,
 }
 /// One report of a worker.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FleetReport {
     /// What it is about.
-    #[prost(oneof = "fleet_report::Report", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "fleet_report::Report", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
     pub report: ::core::option::Option<fleet_report::Report>,
 }
 /// Nested message and enum types in `FleetReport`.
@@ -4155,11 +4198,87 @@ pub mod fleet_report {
         /// The worker leaves when its attempts have ended.
         #[prost(message, tag = "8")]
         Draining(super::Draining),
+        /// An actor takes calls.
+        #[prost(message, tag = "9")]
+        ActorAlive(super::HostedActor),
+        /// An incarnation of an actor has ended.
+        #[prost(message, tag = "10")]
+        ActorEnded(super::ActorEnded),
+        /// A checkpoint was made, or not.
+        #[prost(message, tag = "11")]
+        ActorCheckpointed(super::ActorCheckpointed),
+        /// An attempt waits for tasks of its own, and has given its cpus back.
+        #[prost(message, tag = "12")]
+        Seceded(super::AttemptSeceded),
+        /// An attempt that gave its cpus back wants them again, or has them.
+        #[prost(message, tag = "13")]
+        Rejoined(super::AttemptRejoined),
     }
+}
+/// An incarnation of an actor has ended. Told until `SettleActor`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ActorEnded {
+    /// The actor.
+    #[prost(message, optional, tag = "1")]
+    pub actor: ::core::option::Option<ActorId>,
+    /// Its incarnation.
+    #[prost(uint32, tag = "2")]
+    pub incarnation: u32,
+    /// How.
+    #[prost(enumeration = "ActorEnd", tag = "3")]
+    pub end: i32,
+    /// Why, where that is an error.
+    #[prost(message, optional, tag = "4")]
+    pub cause: ::core::option::Option<TaskError>,
+    /// With `ACTOR_END_MOVED`: what the next incarnation begins with, stored under this id; absent begins anew.
+    #[prost(message, optional, tag = "5")]
+    pub checkpoint: ::core::option::Option<ObjectId>,
+    /// Size of that in bytes.
+    #[prost(uint64, tag = "6")]
+    pub size: u64,
+}
+/// How a checkpoint that was asked for turned out.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ActorCheckpointed {
+    /// The actor.
+    #[prost(message, optional, tag = "1")]
+    pub actor: ::core::option::Option<ActorId>,
+    /// Its incarnation.
+    #[prost(uint32, tag = "2")]
+    pub incarnation: u32,
+    /// As in `CheckpointActor`.
+    #[prost(uint64, tag = "3")]
+    pub request: u64,
+    /// It holds all calls up to this record of the log.
+    #[prost(uint64, tag = "4")]
+    pub lsn: u64,
+    /// Size in bytes.
+    #[prost(uint64, tag = "5")]
+    pub state_bytes: u64,
+    /// How long it took.
+    #[prost(uint64, tag = "6")]
+    pub took_us: u64,
+    /// Why there is none; absent where there is one.
+    #[prost(message, optional, tag = "7")]
+    pub error: ::core::option::Option<TaskError>,
 }
 /// User code of an attempt has started.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AttemptStarted {
+    /// The attempt.
+    #[prost(message, optional, tag = "1")]
+    pub attempt: ::core::option::Option<AttemptId>,
+}
+/// An attempt has given its cpus back. Whatever else it takes it keeps.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttemptSeceded {
+    /// The attempt.
+    #[prost(message, optional, tag = "1")]
+    pub attempt: ::core::option::Option<AttemptId>,
+}
+/// An attempt wants the cpus again that it gave back, before any attempt that has not started; or has them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttemptRejoined {
     /// The attempt.
     #[prost(message, optional, tag = "1")]
     pub attempt: ::core::option::Option<AttemptId>,
@@ -4257,7 +4376,10 @@ pub struct Draining {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FleetOrder {
     /// What to do.
-    #[prost(oneof = "fleet_order::Order", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(
+        oneof = "fleet_order::Order",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15"
+    )]
     pub order: ::core::option::Option<fleet_order::Order>,
 }
 /// Nested message and enum types in `FleetOrder`.
@@ -4295,7 +4417,110 @@ pub mod fleet_order {
         /// End now.
         #[prost(message, tag = "10")]
         Stop(super::Stop),
+        /// Host an incarnation of an actor.
+        #[prost(message, tag = "11")]
+        HostActor(super::HostActor),
+        /// End an incarnation of an actor.
+        #[prost(message, tag = "12")]
+        EndActor(super::EndActor),
+        /// Make a checkpoint of an actor.
+        #[prost(message, tag = "13")]
+        CheckpointActor(super::CheckpointActor),
+        /// Bring an actor to rest, so that it can begin again elsewhere.
+        #[prost(message, tag = "14")]
+        MoveActor(super::MoveActor),
+        /// The end of this incarnation is known.
+        #[prost(message, tag = "15")]
+        SettleActor(super::SettleActor),
     }
+}
+/// Host an incarnation of an actor. It begins when its resources are free and its inputs are here: with the checkpoint that is
+/// named, else with the log and the checkpoint that the worker has of it, else with its constructor.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HostActor {
+    /// The actor.
+    #[prost(message, optional, tag = "1")]
+    pub actor: ::core::option::Option<ActorId>,
+    /// Its incarnation. One that is not greater than one already known is refused by telling the end of that.
+    #[prost(uint32, tag = "2")]
+    pub incarnation: u32,
+    /// What it is.
+    #[prost(message, optional, tag = "3")]
+    pub spec: ::core::option::Option<ActorSpec>,
+    /// The values of `ActorSpec.inputs`, in their order.
+    #[prost(message, repeated, tag = "4")]
+    pub inputs: ::prost::alloc::vec::Vec<Input>,
+    /// What the last incarnation left when it came to rest elsewhere.
+    #[prost(message, optional, tag = "5")]
+    pub checkpoint: ::core::option::Option<Input>,
+    /// There was an incarnation before, and the state of it must be found: without it the actor ends as `ACTOR_END_FAILED`.
+    #[prost(bool, tag = "6")]
+    pub restores: bool,
+    /// How long it may go on without a word from the scheduler, where it stops at all.
+    #[prost(uint64, tag = "7")]
+    pub lease_us: u64,
+}
+/// End an incarnation of an actor.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndActor {
+    /// The actor.
+    #[prost(message, optional, tag = "1")]
+    pub actor: ::core::option::Option<ActorId>,
+    /// Its incarnation.
+    #[prost(uint32, tag = "2")]
+    pub incarnation: u32,
+    /// How long running calls may go on.
+    #[prost(uint64, tag = "3")]
+    pub grace_us: u64,
+    /// It ends for good: its log and checkpoint are removed, and calls that wait end as `CALL_CODE_GONE`.
+    #[prost(bool, tag = "4")]
+    pub forget: bool,
+    /// Why, for people.
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// Make a checkpoint. Answered by `ActorCheckpointed`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckpointActor {
+    /// The actor.
+    #[prost(message, optional, tag = "1")]
+    pub actor: ::core::option::Option<ActorId>,
+    /// Its incarnation.
+    #[prost(uint32, tag = "2")]
+    pub incarnation: u32,
+    /// Comes back with the answer.
+    #[prost(uint64, tag = "3")]
+    pub request: u64,
+}
+/// Bring an actor to rest: no call begins, those that run end, its state is stored as a value. Answered by `ActorEnded` with
+/// `ACTOR_END_MOVED`, or by `ActorCheckpointed` with an error if it goes on here.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MoveActor {
+    /// The actor.
+    #[prost(message, optional, tag = "1")]
+    pub actor: ::core::option::Option<ActorId>,
+    /// Its incarnation.
+    #[prost(uint32, tag = "2")]
+    pub incarnation: u32,
+    /// Comes back with the answer.
+    #[prost(uint64, tag = "3")]
+    pub request: u64,
+    /// How long running calls may go on before the move is given up; 0 is for ever.
+    #[prost(uint64, tag = "4")]
+    pub quiesce_us: u64,
+    /// Leave without its state if it cannot be checkpointed.
+    #[prost(bool, tag = "5")]
+    pub lose_state: bool,
+}
+/// The end of this incarnation is known: it need not be told again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SettleActor {
+    /// The actor.
+    #[prost(message, optional, tag = "1")]
+    pub actor: ::core::option::Option<ActorId>,
+    /// Its incarnation.
+    #[prost(uint32, tag = "2")]
+    pub incarnation: u32,
 }
 /// Accept an attempt. It runs when its inputs are here and its resources are free, smallest rank first.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -4434,6 +4659,55 @@ pub struct Stop {
     /// Why, for people.
     #[prost(string, tag = "1")]
     pub reason: ::prost::alloc::string::String,
+}
+/// How an incarnation of an actor ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ActorEnd {
+    /// Not given.
+    Unspecified = 0,
+    /// Its constructor failed, or its state could not be restored: it would fail again.
+    Failed = 1,
+    /// Its process died, or its log could not be written.
+    Crashed = 2,
+    /// It ended itself.
+    Exited = 3,
+    /// It was ended by `EndActor`.
+    Killed = 4,
+    /// It came to rest, so that it can begin again elsewhere.
+    Moved = 5,
+    /// A call played again from its log gave another result than the first time.
+    Diverged = 6,
+}
+impl ActorEnd {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ACTOR_END_UNSPECIFIED",
+            Self::Failed => "ACTOR_END_FAILED",
+            Self::Crashed => "ACTOR_END_CRASHED",
+            Self::Exited => "ACTOR_END_EXITED",
+            Self::Killed => "ACTOR_END_KILLED",
+            Self::Moved => "ACTOR_END_MOVED",
+            Self::Diverged => "ACTOR_END_DIVERGED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ACTOR_END_UNSPECIFIED" => Some(Self::Unspecified),
+            "ACTOR_END_FAILED" => Some(Self::Failed),
+            "ACTOR_END_CRASHED" => Some(Self::Crashed),
+            "ACTOR_END_EXITED" => Some(Self::Exited),
+            "ACTOR_END_KILLED" => Some(Self::Killed),
+            "ACTOR_END_MOVED" => Some(Self::Moved),
+            "ACTOR_END_DIVERGED" => Some(Self::Diverged),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 pub mod fleet_client {
@@ -4761,6 +5035,10 @@ pub struct OpenSession {
     /// same bearer token as this one's, unless that is an administrator's. Its own token is `token` from here on.
     #[prost(bool, tag = "6")]
     pub by_name: bool,
+    /// The attempt whose code opens it, which must be running. The session and all that it submitted end with the attempt, and
+    /// its tasks go before those of sessions that are less deeply nested.
+    #[prost(message, optional, tag = "7")]
+    pub parent: ::core::option::Option<AttemptId>,
 }
 /// What a client that comes back already knows of a graph.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -8867,8 +9145,8 @@ pub struct Welcome {
     /// How often a heartbeat is due.
     #[prost(uint64, tag = "6")]
     pub heartbeat_us: u64,
-    /// Where `Cluster`, `Store`, `ActorHost` and `Actors` answer to user code; may be the worker's own socket, which
-    /// relays.
+    /// Where `Session`, `Cluster`, `Store`, `ActorHost` and `Actors` answer to user code; may be the worker's own socket,
+    /// which relays. Empty while the worker has no scheduler.
     #[prost(message, repeated, tag = "7")]
     pub services: ::prost::alloc::vec::Vec<Address>,
     /// Bearer token for `services`; good for what the attempt's own session may do.
@@ -9107,12 +9385,15 @@ pub mod executor_report {
         #[prost(message, optional, tag = "6")]
         pub actor: ::core::option::Option<super::ActorId>,
     }
-    /// The attempt takes no cpus for now: it waits for something that the worker does not see.
+    /// The attempt takes no cpus for now: it waits for something that the worker does not see. Whatever else it takes it keeps.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Secede {
         /// The attempt.
         #[prost(message, optional, tag = "1")]
         pub attempt: ::core::option::Option<super::AttemptId>,
+        /// Comes back with the answer, which is `WOULD_DEADLOCK` where too many attempts wait already; 0 wants none.
+        #[prost(uint64, tag = "2")]
+        pub request: u64,
     }
     /// The attempt wants its cpus again. Answered when it has them; until then its code should not go on.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -9212,10 +9493,10 @@ pub mod executor_report {
         /// How it ended.
         #[derive(Clone, PartialEq, ::prost::Oneof)]
         pub enum Outcome {
-            /// What the method returned.
+            /// What the method returned; nothing where only the end, or items, are wanted.
             #[prost(message, tag = "3")]
             Value(super::super::Value),
-            /// Why it failed; the class says where: arguments, user's code, result.
+            /// Why it failed; the class says where: arguments, user's code, result; or that it was cancelled.
             #[prost(message, tag = "4")]
             Error(super::super::TaskError),
             /// There is no such method.
@@ -9267,8 +9548,12 @@ pub mod executor_report {
         /// How long it took.
         #[prost(uint64, tag = "6")]
         pub took_us: u64,
+        /// The actors that it has called, where it was asked to number its calls for a log.
+        #[prost(message, repeated, tag = "7")]
+        pub callees: ::prost::alloc::vec::Vec<super::executor_order::Callee>,
     }
-    /// An actor was dropped; nothing of it is left in this process.
+    /// An actor was dropped, because it was asked for or because a method ended it; nothing of it is left in this process.
+    /// Calls that were given and have no reply by now were not begun.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct ActorDropped {
         /// The actor.
@@ -9657,7 +9942,7 @@ pub mod executor_order {
             /// To `AllocatePool`.
             #[prost(message, tag = "7")]
             Allocated(super::Allocated),
-            /// To anything whose answer is only that it is done: `Rejoin`, `CancelSpawned`, `Forget`.
+            /// To anything whose answer is only that it is done: `Secede`, `Rejoin`, `CancelSpawned`, `Forget`.
             #[prost(message, tag = "8")]
             Done(super::Done),
             /// To anything that was not carried out.
@@ -9770,7 +10055,7 @@ pub mod executor_order {
         /// What it is.
         #[prost(message, optional, tag = "3")]
         pub spec: ::core::option::Option<super::ActorSpec>,
-        /// Values of `ActorSpec.inputs`, in their order.
+        /// Values of `ActorSpec.inputs`, in their order: inline if small, else in files of the pool, in place until the answer.
         #[prost(message, repeated, tag = "4")]
         pub inputs: ::prost::alloc::vec::Vec<super::Value>,
         /// What it holds for life.
@@ -9795,8 +10080,25 @@ pub mod executor_order {
         /// As `ActorState` gave it.
         #[prost(uint64, tag = "3")]
         pub lsn: u64,
+        /// As `ActorState` gave them.
+        #[prost(message, repeated, tag = "4")]
+        pub callees: ::prost::alloc::vec::Vec<Callee>,
     }
-    /// Run a call of an actor, now: no more are given than its lanes let run. Answered by `ActorReply`.
+    /// An actor that this one has called: the numbers of its calls go on from there, so that a call log played again makes the
+    /// same calls.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Callee {
+        /// The actor that was called.
+        #[prost(message, optional, tag = "1")]
+        pub actor: ::core::option::Option<super::ActorId>,
+        /// The number of the next call to it.
+        #[prost(uint64, tag = "2")]
+        pub next_seq: u64,
+    }
+    /// Run a call of an actor when those given before it in its lane have ended; at once if fewer run than its lane lets run,
+    /// or if its actor is reentrant and its `chain` names a call that runs there. Answered by `ActorReply`. Where the actor has
+    /// the process for itself, is not reentrant and has one lane that runs one call at a time, the process's mark tells by the
+    /// calls' numbers how far it has come; else it says nothing.
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct ActorCall {
         /// The actor.
@@ -9808,12 +10110,12 @@ pub mod executor_order {
         /// Name of the method.
         #[prost(string, tag = "3")]
         pub method: ::prost::alloc::string::String,
-        /// Arguments by position. Objects among them have been replaced by their values.
-        #[prost(message, repeated, tag = "4")]
-        pub args: ::prost::alloc::vec::Vec<super::Arg>,
-        /// Arguments by name.
+        /// Encoded `CallArguments`, as the caller sent them.
+        #[prost(bytes = "bytes", tag = "4")]
+        pub arguments: ::prost::bytes::Bytes,
+        /// The values that the arguments name by number: inline if small, else in files of the pool, in place until the reply.
         #[prost(message, repeated, tag = "5")]
-        pub named_args: ::prost::alloc::vec::Vec<super::NamedArg>,
+        pub inputs: ::prost::alloc::vec::Vec<super::Value>,
         /// Place of the lane in the actor's list.
         #[prost(uint32, tag = "6")]
         pub lane: u32,
@@ -9890,7 +10192,7 @@ pub mod executor_order {
         /// Its incarnation.
         #[prost(uint32, tag = "2")]
         pub incarnation: u32,
-        /// How long running calls and its own last method may go on.
+        /// How long running calls and its own last method may go on; 0 asks running calls to stop. Calls that wait do not run.
         #[prost(uint64, tag = "3")]
         pub grace_us: u64,
         /// Why, for people.

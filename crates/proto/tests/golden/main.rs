@@ -130,7 +130,7 @@ macro_rules! travellers {
 }
 
 travellers! {
-    ActorStatus AllocatePoolRequest AllocatePoolResponse CallRequest CallResponse CallerBatch CancelGraphRequest
+    ActorStatus AllocatePoolRequest AllocatePoolResponse CallArguments CallRequest CallResponse CallerBatch CancelGraphRequest
     CancelGraphResponse CancelTasksRequest CancelTasksResponse CheckpointActorRequest CheckpointActorResponse
     CloseSessionRequest CloseSessionResponse CreateActorRequest CreateActorResponse DescribeActorRequest
     DrainWorkerRequest DrainWorkerResponse ExecutorDown ExecutorUp ExplainTaskRequest ExplainTaskResponse

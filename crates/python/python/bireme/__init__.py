@@ -14,12 +14,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._bireme import Refused, __version__
+    from .actor import Actor, ActorFuture
+    from .actor_api import actor_exit, current_call, every, method
+    from .actor_pool import ActorPool
     from .client import Client, get_client
     from .cluster import LocalCluster
     from .completed import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, as_completed, fire_and_forget, wait
     from .errors import (
+        ActorError,
+        ActorGone,
+        ArgumentFailed,
         BiremeError,
+        CallCancelled,
+        CallNotRun,
+        CallPoisoned,
+        CallTimeout,
+        CallUnknown,
+        CallUnreadable,
+        CallUnsendable,
+        Deadlock,
         InputLost,
+        MailboxFull,
+        NoSuchMethod,
         OutOfMemory,
         ProcessDied,
         RemoteTraceback,
@@ -33,18 +49,34 @@ if TYPE_CHECKING:
         WouldDeadlock,
     )
     from .future import Future, futures_of
-    from .worker_api import Worker, get_task_key, get_worker
+    from .worker_api import Worker, get_task_key, get_worker, rejoin, secede, worker_client
 
 #: The module that has each name.
 _MODULES = {
     "ALL_COMPLETED": "completed",
     "FIRST_COMPLETED": "completed",
     "FIRST_EXCEPTION": "completed",
+    "Actor": "actor",
+    "ActorError": "errors",
+    "ActorFuture": "actor",
+    "ActorGone": "errors",
+    "ActorPool": "actor_pool",
+    "ArgumentFailed": "errors",
     "BiremeError": "errors",
+    "CallCancelled": "errors",
+    "CallNotRun": "errors",
+    "CallPoisoned": "errors",
+    "CallTimeout": "errors",
+    "CallUnknown": "errors",
+    "CallUnreadable": "errors",
+    "CallUnsendable": "errors",
     "Client": "client",
+    "Deadlock": "errors",
     "Future": "future",
     "InputLost": "errors",
     "LocalCluster": "cluster",
+    "MailboxFull": "errors",
+    "NoSuchMethod": "errors",
     "OutOfMemory": "errors",
     "ProcessDied": "errors",
     "Refused": "_bireme",
@@ -59,24 +91,47 @@ _MODULES = {
     "WorkerLost": "errors",
     "WouldDeadlock": "errors",
     "__version__": "_bireme",
+    "actor_exit": "actor_api",
     "as_completed": "completed",
+    "current_call": "actor_api",
+    "every": "actor_api",
     "fire_and_forget": "completed",
     "futures_of": "future",
     "get_client": "client",
     "get_task_key": "worker_api",
     "get_worker": "worker_api",
+    "method": "actor_api",
+    "rejoin": "worker_api",
+    "secede": "worker_api",
     "wait": "completed",
+    "worker_client": "worker_api",
 }
 
 __all__ = [
     "ALL_COMPLETED",
     "FIRST_COMPLETED",
     "FIRST_EXCEPTION",
+    "Actor",
+    "ActorError",
+    "ActorFuture",
+    "ActorGone",
+    "ActorPool",
+    "ArgumentFailed",
     "BiremeError",
+    "CallCancelled",
+    "CallNotRun",
+    "CallPoisoned",
+    "CallTimeout",
+    "CallUnknown",
+    "CallUnreadable",
+    "CallUnsendable",
     "Client",
+    "Deadlock",
     "Future",
     "InputLost",
     "LocalCluster",
+    "MailboxFull",
+    "NoSuchMethod",
     "OutOfMemory",
     "ProcessDied",
     "Refused",
@@ -91,13 +146,20 @@ __all__ = [
     "WorkerLost",
     "WouldDeadlock",
     "__version__",
+    "actor_exit",
     "as_completed",
+    "current_call",
+    "every",
     "fire_and_forget",
     "futures_of",
     "get_client",
     "get_task_key",
     "get_worker",
+    "method",
+    "rejoin",
+    "secede",
     "wait",
+    "worker_client",
 ]
 
 

@@ -46,8 +46,8 @@ class Error(TypedDict):
     """Why a task failed. Every field is there; texts that are not known are empty."""
 
     # cancelled, dependency, deserialize, input_lost, malformed, not_found, out_of_memory, process_died, reschedule,
-    # serialize, store, timeout, user, worker_lost or would_deadlock; and, of this side only, graph (the batch was refused)
-    # and fetch (the value exists and cannot be brought here).
+    # serialize, store, timeout, user, worker_lost or would_deadlock; and, of this side only, graph (the batch was refused),
+    # fetch (the value exists and cannot be brought here) and call (a call of an actor gave nothing: its code is the reason).
     kind: str
     # Stable name: a reason of Bireme in capitals, or the name of the exception's class.
     reason: str
@@ -105,8 +105,10 @@ class Session:
         access_file: str | None = None,
         name: str = "",
         namespace: str | None = None,
+        parent: Attempt | None = None,
     ) -> None:
-        """Connects; what is not given comes from the environment and this user's access file.
+        """Connects; what is not given comes from the environment and this user's access file. The session of a running
+        attempt ends with it.
 
         Raises ConnectionError that names the address.
         """
@@ -191,6 +193,82 @@ class Session:
     def workers(self) -> list[dict[str, Any]]:
         """The workers, each with at least `number`, `name`, `address`, `cpus`, `memory` and `state`."""
 
+# ---- actors, the client's side -----------------------------------------------------------------------------------------
+
+# What a call takes: a task, a stored value, or the result of another call.
+CallInput: TypeAlias = Task | Object | Pending
+
+@final
+class Pending:
+    """The result of a call that was made, or an actor that is being made."""
+
+    @property
+    def number(self) -> int:
+        """What `call_ends` tells it by."""
+    def state(self) -> int: ...
+    def watch(self) -> bool:
+        """Has `call_ends` tell of its end, once. True if it has ended already and was not told."""
+
+    def result(self, timeout: float | None = None) -> Value | ActorHandle:
+        """Waits for it. Raises Failed, or TimeoutError after so many seconds. Codes of calls are reasons of the kind `call`."""
+
+    def error(self) -> Error | None:
+        """What went wrong, if it has ended."""
+
+    def cancel(self, grace: float | None = None) -> None:
+        """Takes a call back that waits, and asks one that runs to return, at the latest after `grace`."""
+
+    def object(self, session: Session) -> Object:
+        """The result as a stored value, once it has ended."""
+
+    def ready(self, inputs: Sequence[CallInput]) -> None:
+        """Gives the inputs of a call that was made without; each has ended well."""
+
+    def fail(self, message: str) -> None:
+        """An input of a call that was made without came to nothing."""
+
+@final
+class Stream:
+    """Items of a call, as they come."""
+
+    def next(self, timeout: float | None = None) -> Value | None:
+        """The next one; None after the last. Raises Failed once, behind those that came before."""
+
+    def cancel(self) -> None: ...
+
+@final
+class ActorHandle:
+    """An actor, to be called. Dropping the handle that made it ends it, unless it is detached."""
+
+    @property
+    def id(self) -> bytes: ...
+    def call(
+        self, method: str, args: Buffer | Sequence[Buffer], inputs: Sequence[CallInput] | None, how: Any
+    ) -> Pending:
+        """Makes a call, which has its place among the calls of this session when this returns. `args` is the pickle of
+        `(args, kwargs)`, which numbers `inputs`; without these the call waits for `Pending.ready`.
+        """
+
+    def stream(
+        self, method: str, args: Buffer | Sequence[Buffer], inputs: Sequence[CallInput], how: Any
+    ) -> Stream: ...
+    def kill(self, grace: float = 0.0) -> None: ...
+    def restart(self, session: Session, grace: float = 0.0) -> None: ...
+    def checkpoint(self) -> dict[str, Any]: ...
+    def relocate(self, worker: int | None = None) -> dict[str, Any]: ...
+    def place(self, timeout: float = 0.0) -> dict[str, Any]: ...
+
+def create_actor(
+    session: Session, spec: dict[str, Any], args: Buffer | Sequence[Buffer], inputs: Sequence[CallInput] | None
+) -> Pending:
+    """Makes an actor. Its result is the handle, once the actor takes calls."""
+
+def find_actor(session: Session, name: str, namespace: str = "") -> ActorHandle: ...
+def actor_of(session: Session, id: bytes) -> ActorHandle: ...
+def list_actors(session: Session, filter: str) -> list[dict[str, Any]]: ...
+def call_ends(session: Session, timeout: float | None = None) -> list[int]:
+    """Waits until calls end that are watched, and returns their numbers. One thread calls it. ConnectionError is the end."""
+
 # ---- the executor's side ----------------------------------------------------------------------------------------------
 
 Argument: TypeAlias = Value | list["Argument"] | dict[str, "Argument"]
@@ -252,19 +330,99 @@ class Attempt:
     def deadline(self) -> float | None:
         """Seconds that it may run."""
 
+    @property
+    def services(self) -> tuple[str, str] | None:
+        """Where its code finds the cluster: the scheduler's address, and the token or nothing."""
+
+    def secede(self) -> None:
+        """Gives its cpus back while its code waits for others. Calls are counted. Raises Failed where too many wait."""
+
+    def rejoin(self) -> None:
+        """Waits for them after that. Raises Failed where the attempt is to end instead."""
+
     def stop_asked(self) -> bool:
         """Whether it is unwanted: then it had better return."""
 
     def wait_stop(self, seconds: float) -> bool:
         """Waits until it is unwanted, or for so long; whether it is."""
 
+@final
+class Chain:
+    """The calls that wait for one that is made now."""
+
+@final
+class Making:
+    """What an actor is made from."""
+
+    @property
+    def key(self) -> str:
+        """Name of its class."""
+    @property
+    def actor(self) -> bytes: ...
+    @property
+    def incarnation(self) -> int: ...
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def cpus(self) -> float: ...
+    @property
+    def function(self) -> bytes | str: ...
+    def code(self) -> bytes | memoryview: ...
+    @property
+    def args(self) -> list[Argument]: ...
+    @property
+    def named_args(self) -> dict[str, Argument]: ...
+    @property
+    def inputs(self) -> list[Value]: ...
+    @property
+    def restored(self) -> Value | None:
+        """What it left, to be made from that instead of by its constructor."""
+    @property
+    def services(self) -> tuple[str, str] | None: ...
+
+@final
+class HostedCall:
+    """A call of an actor that runs."""
+
+    @property
+    def key(self) -> str:
+        """The method."""
+    @property
+    def method(self) -> str: ...
+    @property
+    def args(self) -> list[Argument]:
+        """One `CODEC_PICKLE5` value, `(args, kwargs)`, from Python; else plain arguments by position."""
+    @property
+    def named_args(self) -> dict[str, Argument]: ...
+    @property
+    def inputs(self) -> list[Value]: ...
+    @property
+    def streams(self) -> bool:
+        """Its caller wants items."""
+    @property
+    def replay(self) -> bool: ...
+    @property
+    def deadline(self) -> float | None: ...
+    @property
+    def chain(self) -> Chain: ...
+    def stop_asked(self) -> bool: ...
+    def wait_stop(self, seconds: float) -> bool: ...
+
 # A value: codec, buffers, and the name of its type for people.
 Ok: TypeAlias = tuple[Literal["ok"], int, Sequence[Buffer], str]
 # `kind`, `reason`, `message` and `traceback` are required; `opaque` may be the pickled exception.
 Err: TypeAlias = tuple[Literal["error"], dict[str, Any]]
 
-def serve(handler: Callable[[Attempt], Ok | Err], *, slots: int = 1) -> None:
+def serve(
+    handler: Callable[[Attempt], Ok | Err],
+    *,
+    slots: int = 1,
+    actors: Callable[[Making], tuple[str, Any]] | None = None,
+) -> None:
     """Runs the attempts that the worker that started this process gives, one by one, until it says to leave.
+
+    `actors` makes the actors: it gives `("ok", host)` or an `Err`. A host has `methods`, a list of names, `checkpoints`, and
+    the methods `call`, which takes a `HostedCall`, `checkpoint` and `end`.
 
     `handler` runs on the calling thread, which must be the main one. What it raises is an `Err` of kind `user`. Raises
     RuntimeError if this process was not started by a worker.

@@ -16,6 +16,7 @@ from .task import Key, Stored, Task
 
 if TYPE_CHECKING:
     from ._bireme import Object, Session, Submission
+    from .called import Called, Sent
 
 #: Tasks that make a batch full.
 BATCH_TASKS = 256
@@ -23,25 +24,35 @@ BATCH_TASKS = 256
 TICK_S = 0.001
 #: Ticks without work after which the thread sleeps until it is woken.
 IDLE_TICKS = 20
+#: Ticks that a release waits for a batch to go with: each message of its own costs the scheduler a wake-up.
+RELEASE_TICKS = 8
 
-#: An input: another task, or a value that was put into a store.
-Input: TypeAlias = Task | Stored
+#: An input: another task, a value that was put into a store, or the result of a call.
+Input: TypeAlias = "Task | Stored | Called"
 
 
 class Batch:
     """Tasks that are sent together, as one graph."""
 
-    __slots__ = ("error", "graph", "rows", "submitter", "tasks")
+    __slots__ = ("error", "graph", "later", "rows", "submitter", "tasks")
 
     def __init__(self, submitter: Submitter) -> None:
         #: The graph's number, once it has been sent.
         self.graph: int | None = None
         #: Why it could not be sent.
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         #: Who is told when nobody refers to a task of it any more.
         self.submitter = submitter
+        #: What tells when it is sent, where that waits for something.
+        self.later: Sent | None = None
         self.tasks: list[Task] = []
         self.rows: list[tuple[str, bytes, Any, Sequence[Input], int]] = []
+
+    def fail(self, error: BaseException | None) -> None:
+        """It is not sent."""
+        self.error = self.error or error
+        self.rows.clear()
+        self.tasks.clear()
 
 
 class Submitter:
@@ -90,9 +101,18 @@ class Submitter:
                 batch = self._batch
                 if batch.tasks:
                     self._batch = Batch(self)
-            if batch.tasks:
-                self._send(batch)
+            # First, so that both leave in one message.
             self._release()
+            if batch.tasks:
+                self.send(batch)
+
+    def alone(self, key: Key, function: bytes, arguments: Any, inputs: Sequence[Input], options: int) -> Task:
+        """A task in a batch of its own, which somebody else sends."""
+        batch = Batch(self)
+        task = Task(key, batch, 0)
+        batch.tasks.append(task)
+        batch.rows.append((str(key), function, arguments, inputs, options))
+        return task
 
     def send_graph(self, rows: Sequence[Submission], keep: Sequence[int], name: str) -> Batch:
         """Sends tasks as a graph of their own, of which only the results of `keep` outlive their consumers."""
@@ -112,9 +132,10 @@ class Submitter:
             self._thread.join()
         self.flush()
 
-    def _send(self, batch: Batch) -> None:
+    def send(self, batch: Batch) -> None:
+        """Sends a batch. Why it could not be sent is told to whoever asks for a result of it."""
         rows = [
-            (name, function, arguments, [_place(i, batch) for i in inputs] if inputs else (), options)
+            (name, function, arguments, [self._place(i, batch) for i in inputs] if inputs else (), options)
             for name, function, arguments, inputs, options in batch.rows
         ]
         for task, row in zip(batch.tasks, rows, strict=True):
@@ -122,7 +143,6 @@ class Submitter:
         try:
             batch.graph = self._session.submit(rows)
         except Exception as error:
-            # Whoever asks for a result of it is told; others have nothing to do with it.
             batch.error = error
         finally:
             batch.rows.clear()
@@ -153,7 +173,7 @@ class Submitter:
             self._wake.put(True)
 
     def _run(self) -> None:
-        idle = 0
+        idle, waited = 0, 0
         while not self._is_closed:
             # First said, then looked: whoever adds something does it the other way round, so that one of both sees it.
             self._is_asleep = idle >= IDLE_TICKS
@@ -166,14 +186,16 @@ class Submitter:
                 idle += 1
             if self._has_work():
                 idle = 0
-                self.flush()
+                waited += 1
+                if self._batch.tasks or waited >= RELEASE_TICKS:
+                    waited = 0
+                    self.flush()
 
     def _has_work(self) -> bool:
         return bool(self._batch.tasks) or bool(self._released)
 
-
-def _place(value: Input, batch: Batch) -> int | tuple[int, int] | Object:
-    """An input as the session takes it."""
-    if isinstance(value, Stored):
-        return value.object
-    return value.index if value.batch is batch else value.place
+    def _place(self, value: Input, batch: Batch) -> int | tuple[int, int] | Object:
+        """An input as the session takes it."""
+        if isinstance(value, Task):
+            return value.index if value.batch is batch else value.place
+        return value.object if isinstance(value, Stored) else value.object(self._session)

@@ -12,7 +12,7 @@ from .formats import MISSING
 from .serialize import Codec, DecodeError, decode, decode_function
 
 if TYPE_CHECKING:
-    from ._bireme import Argument, Attempt, Value
+    from ._bireme import Argument, Attempt, HostedCall, Making, Value
 
 #: Functions that a process keeps; beyond that those go that were not called for longest.
 FUNCTIONS = 512
@@ -33,7 +33,7 @@ class Functions:
     def __init__(self) -> None:
         self._known: OrderedDict[bytes | str, Callable[..., Any]] = OrderedDict()
 
-    def find(self, attempt: Attempt) -> Callable[..., Any]:
+    def find(self, attempt: Attempt | Making) -> Callable[..., Any]:
         """The function of an attempt. Raises NotFound or DecodeError."""
         which = attempt.function
         function = self._known.get(which)
@@ -47,7 +47,7 @@ class Functions:
         return function
 
 
-def _load(attempt: Attempt) -> Callable[..., Any]:
+def _load(attempt: Attempt | Making) -> Callable[..., Any]:
     what = f"the function of {attempt.key!r}"
     try:
         return decode_function(attempt.code(), what)
@@ -72,18 +72,24 @@ def _import(name: str) -> Callable[..., Any]:
     return function  # type: ignore[no-any-return]
 
 
-def read_call(attempt: Attempt, functions: Functions) -> Call:
-    """What an attempt is to call with what. Raises NotFound or DecodeError."""
+def read_call(attempt: Attempt | Making, functions: Functions) -> Call:
+    """What an attempt is to call with what, or an actor is made from. Raises NotFound or DecodeError."""
     function = functions.find(attempt)
+    args, kwargs, _ = read_arguments(attempt)
+    return function, args, kwargs
+
+
+def read_arguments(attempt: Attempt | Making | HostedCall) -> tuple[tuple[Any, ...], dict[str, Any], bool]:
+    """With what something is called, by position and by name, and whether another language may have said so."""
     inputs = _Inputs(attempt)
     what = f"the arguments of {attempt.key!r}"
     args, named = attempt.args, attempt.named_args
     values = [_read(arg, what, inputs) for arg in args]
     if len(values) == 1 and not named and _is_call(args[0], values[0]):
         positional, keywords = values[0]
-        return function, positional, keywords
+        return positional, keywords, False
     keywords = {name: _read(arg, f"argument {name!r} of {attempt.key!r}", inputs) for name, arg in named.items()}
-    return function, tuple(values), keywords
+    return tuple(values), keywords, True
 
 
 def _read(arg: Argument, what: str, inputs: _Inputs) -> Any:
@@ -106,7 +112,7 @@ def _is_call(arg: Argument, value: Any) -> bool:
 class _Inputs:
     """The inputs of an attempt, each decoded when and if the arguments refer to it, and once."""
 
-    def __init__(self, attempt: Attempt) -> None:
+    def __init__(self, attempt: Attempt | Making | HostedCall) -> None:
         self._attempt = attempt
         self._values: list[Value] | None = None
         self._decoded: dict[int, Any] = {}

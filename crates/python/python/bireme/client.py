@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
+import logging
 import os
 import sys
 import weakref
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from html import escape
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from . import fleet, holders
+from . import fleet, holders, worker_api
 from ._bireme import Failed, Session
+from .actor_client import ActorMethods
 from .cluster import LocalCluster
 from .future import Future, futures_in
 from .keys import keys_of_map
-from .link import Known, Link
-from .task import Key
+from .link import Known, Link, Raised
+from .task import PENDING, Key
 from .units import seconds
 
 if TYPE_CHECKING:
@@ -26,20 +28,28 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from .actor import ActorFuture
+
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 #: Arguments that all calls of a `map` share are stored once beyond this size, in bytes.
 _SHARED_BYTES = 4096
+
+#: Where nothing is to be done about a wait.
+_NOTHING = nullcontext()
 
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()
 _default: list[weakref.ref[Client]] = []
 
 
-class Client:
+class Client(ActorMethods):
     """A program's way into a cluster.
 
     Without an address it goes where `BIREME_SCHEDULER` or this user's access file says, and where there is neither it
-    starts a cluster of its own, which ends with it. With `asynchronous=True` whatever would wait returns something to
+    starts a cluster of its own, which ends with it. In a task it goes to the cluster that runs the task, and ends with
+    that. With `asynchronous=True` whatever would wait returns something to
     await.
     """
 
@@ -62,6 +72,8 @@ class Client:
         self._owner = os.getpid()
         self._own_cluster: LocalCluster | None = None
         self.cluster = address if isinstance(address, LocalCluster) else None
+        if address is None and not scheduler_file and not cluster and (services := worker_api.services()):
+            address, token = services[0], services[1] or token
         if self.cluster is None and not scheduler_file and (cluster or (address is None and not _is_known())):
             self.cluster = self._own_cluster = LocalCluster(**cluster)
         if self.cluster is not None:
@@ -81,7 +93,10 @@ class Client:
             address = address.replace("tcp://", "http://", 1)
             address = address if "://" in address else f"http://{address}"
         try:
-            session = Session(address, token=token, access_file=file, name=self.name, namespace=namespace)
+            parent = worker_api.parent(address)
+            session = Session(
+                address, token=token, access_file=file, name=self.name, namespace=namespace, parent=parent
+            )
         except BaseException:
             if self._own_cluster is not None:
                 self._own_cluster.close()
@@ -90,6 +105,10 @@ class Client:
 
     # ---- calls ----------------------------------------------------------------------------------------------------
 
+    @overload
+    def submit(self, func: type, *args: Any, actor: Literal[True], **kwargs: Any) -> ActorFuture: ...
+    @overload
+    def submit(self, func: Callable[..., T], *args: Any, **kwargs: Any) -> Future[T]: ...
     def submit(
         self,
         func: Callable[..., T],
@@ -107,15 +126,18 @@ class Client:
         timeout: float | str | None = None,
         max_crashes: int | None = None,
         **kwargs: Any,
-    ) -> Future[T]:
+    ) -> Future[Any]:
         """Calls `func(*args, **kwargs)` in the cluster.
 
         Futures among the arguments, at any depth, become their values. A pure call that equals one that this client holds
-        a future of is not made again. `timeout` is how long an attempt may run. Apart
-        from `retries`, a call whose process or worker dies is made again, `max_crashes` times: 3 unless given.
+        a future of is not made again. `timeout` is how long an attempt may run. Apart from `retries`, a call whose process or
+        worker dies is made again, `max_crashes` times: 3 unless given. With `actor=True` the future is that of an actor of the
+        class `func`: see `actor`.
         """
-        _refuse_actors(actor or actors)
         _check_callable(func)
+        if actor or actors:
+            kwargs |= {"workers": workers, "resources": resources, "allow_other_workers": allow_other_workers}
+            return self._actor(func, args, kwargs, key)
         link = self._live()
         options = link.options.number(
             workers=workers,
@@ -148,8 +170,10 @@ class Client:
         **kwargs: Any,
     ) -> list[Future[T]]:
         """Calls `func` once for each set of arguments, as the built-in `map` does. `batch_size` calls are sent at once."""
-        _refuse_actors(actor or actors)
         _check_callable(func)
+        if actor or actors:
+            kwargs |= {"workers": workers, "resources": resources, "allow_other_workers": allow_other_workers}
+            return [self._actor(func, args, dict(kwargs)) for args in zip(*iterables, strict=False)]
         link = self._live()
         options = link.options.number(
             workers=workers,
@@ -335,6 +359,8 @@ class Client:
         return self
 
     async def __aexit__(self, *raised: Any) -> None:
+        import asyncio
+
         await asyncio.to_thread(self._close)
 
     def __await__(self) -> Generator[Any, None, Self]:
@@ -365,16 +391,31 @@ class Client:
 
     def _sync(self, function: Callable[..., Any], *args: Any) -> Any:
         """Calls a function that waits, or of an asynchronous client returns something to await that does."""
-        return asyncio.to_thread(function, *args) if self.asynchronous else function(*args)
+        if not self.asynchronous:
+            return function(*args)
+        # It takes a tenth of a short program's time to load.
+        import asyncio
+
+        return asyncio.to_thread(function, *args)
 
     def _status(self, task: Known) -> str:
         return self._link.status(task)
 
     def _result(self, task: Known, timeout: float | str | None) -> Any:
-        return self._live().result(task, seconds(timeout))
+        with self._waiting((task,)):
+            return self._live().result(task, seconds(timeout))
 
     def _exception(self, task: Known, timeout: float | str | None) -> BaseException | None:
-        return self._live().error(task, seconds(timeout))
+        with self._waiting((task,)):
+            return self._live().error(task, seconds(timeout))
+
+    def _waiting(self, tasks: Iterable[Known]) -> AbstractContextManager[None]:
+        """In a task that is to wait for some of these: others may have its cpus within."""
+        if worker_api.running() is None:
+            return _NOTHING
+        link = self._live()
+        link.submitter.flush()
+        return worker_api.waiting() if any(link.status(task) == PENDING for task in tasks) else _NOTHING
 
     def _watch(self, task: Known, call: Callable[[], object]) -> None:
         self._live().watch(task, call)
@@ -385,21 +426,22 @@ class Client:
     def _gather(self, futures: Any, errors: str) -> Any:
         link = self._live()
         if isinstance(futures, Future):
-            return link.result(futures.task, None)
+            return self._result(futures.task, None)
         found = futures_in(futures) if not _is_flat(futures) else futures
         tasks = [future.task for future in found]
-        results = link.results(tasks)
+        with self._waiting(tasks):
+            results = link.results(tasks)
         skips = errors == "skip"
         if found is futures:
             taken = zip(tasks, results, strict=True)
-            return [link.taken(task, value) for task, value in taken if not (skips and isinstance(value, Failed))]
+            return [link.taken(task, value) for task, value in taken if not (skips and isinstance(value, (Failed, Raised)))]
         values = dict(zip(map(id, tasks), results, strict=True))
 
         def fill(future: Future[Any]) -> Any:
             return link.taken(future.task, values[id(future.task)])
 
         def is_skipped(future: Future[Any]) -> bool:
-            return skips and isinstance(values[id(future.task)], Failed)
+            return skips and isinstance(values[id(future.task)], (Failed, Raised))
 
         return _filled(futures, fill, is_skipped)
 
@@ -442,6 +484,13 @@ class Client:
         if self._own_cluster is not None:
             self._own_cluster.close()
 
+    def _abandon(self) -> None:
+        """Ends with the task whose client it is; what it had submitted is dropped, if only by the scheduler."""
+        try:
+            self._close()
+        except Exception as error:
+            log.debug("the client of a task did not end in order: %s", error)
+
     def _shutdown(self) -> None:
         self._close()
         if self.cluster is not None and not self.cluster.is_closed:
@@ -449,7 +498,9 @@ class Client:
 
 
 def get_client(address: str | None = None, timeout: float | str | None = None) -> Client:
-    """The client that was made last, or a new one where there is none, or it is of another address."""
+    """The client that was made last, or a new one where there is none, or it is of another address; in a task, the task's."""
+    if address is None and worker_api.running() is not None:
+        return worker_api.get_worker().client
     try:
         client = Client.current()
     except ValueError:
@@ -471,13 +522,8 @@ def _check_callable(function: object) -> None:
         raise TypeError(f"the first argument is a {type(function).__name__}; give a function and then its arguments")
 
 
-def _refuse_actors(wanted: bool) -> None:
-    if wanted:
-        raise ValueError("actor=True is not supported: this client runs tasks alone")
-
-
 def _is_flat(value: object) -> bool:
-    return isinstance(value, list) and all(type(part) is Future for part in value)
+    return isinstance(value, list) and all(isinstance(part, Future) for part in value)
 
 
 def _is_large(value: object) -> bool:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from time import monotonic
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from . import worker_api
 from .future import Future, futures_in
 from .task import CANCELLED, ERROR
 from .units import seconds
+
+if TYPE_CHECKING:
+    import asyncio
 
 ALL_COMPLETED = "ALL_COMPLETED"
 FIRST_COMPLETED = "FIRST_COMPLETED"
@@ -59,7 +62,9 @@ def _wait(futures: list[Future[Any]], timeout: float | None, return_when: str) -
 
     for future in futures:
         _on_end(future, end)
-    if not enough.wait(timeout):
+    with futures[0].client._waiting([future.task for future in futures]):
+        in_time = enough.wait(timeout)
+    if not in_time:
         raise TimeoutError(f"{missing} of {len(futures)} tasks have not ended after {timeout:g} s")
     done = {future for future in futures if future.done()}
     return DoneAndNotDone(done, set(futures) - done)
@@ -143,6 +148,8 @@ class as_completed:  # noqa: N801 - it is called as a function is.
         return self
 
     async def __anext__(self) -> Any:
+        import asyncio
+
         changed = asyncio.Event()
         listener = (asyncio.get_running_loop(), changed)
         with self._changed:
@@ -151,7 +158,8 @@ class as_completed:  # noqa: N801 - it is called as a function is.
             while not self.has_ready():
                 if self.is_empty():
                     raise StopAsyncIteration
-                await asyncio.wait_for(changed.wait(), self._left())
+                async with worker_api.waiting_async():
+                    await asyncio.wait_for(changed.wait(), self._left())
                 changed.clear()
             future = self._next()
         finally:
@@ -170,6 +178,12 @@ class as_completed:  # noqa: N801 - it is called as a function is.
                 loop.call_soon_threadsafe(changed.set)
 
     def _next(self) -> Future[Any]:
+        if self._ended:
+            return self._take()
+        with worker_api.waiting():
+            return self._take()
+
+    def _take(self) -> Future[Any]:
         with self._changed:
             while not self._ended:
                 if not self._pending:

@@ -6,21 +6,23 @@ nodes: tasks to run, data, and other names of keys.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from graphlib import TopologicalSorter
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dask.config
-from dask._task_spec import Alias, DataNode, GraphNode, convert_legacy_graph
+from dask._task_spec import Alias, DataNode, GraphNode, TaskRef, convert_legacy_graph
+from dask._task_spec import Task as Call
 from dask.base import collections_to_expr, is_dask_collection
 from dask.core import flatten
-from dask.order import order
 from dask.sizeof import sizeof
 from dask.utils import ensure_dict
 
+from .called import Called
 from .future import Future
 from .link import Known, Link
-from .serialize import encode_pickle, load_input
+from .serialize import encode_call, load_input
 from .task import Key, Stored, Task
 
 if TYPE_CHECKING:
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
 
 #: Data of a graph travels within the tasks that take it up to this size, in bytes; what is larger is stored first.
 _INLINE_BYTES = 4096
-#: Graphs of more tasks are sent in the order of their dependencies alone: a better order costs more than it saves.
-_ORDER_TASKS = 100_000
+#: A function that so many tasks of a graph call is uploaded once, and called without dask. Others travel with each task.
+_SHARED_CALLS = 8
 #: The annotations of dask that say something about how a task is treated.
 _ANNOTATIONS = ("workers", "allow_other_workers", "resources", "retries", "priority")
 
@@ -108,7 +110,8 @@ class _Sender:
         self._link = link
         self._nodes = nodes
         self._treatment = treatment
-        self._function = link.functions.digest(run_node)
+        self._run_node = link.functions.digest(run_node)
+        self._calls: Counter[Callable[..., Any]] = Counter()
         self._rows: list[Submission] = []
         self._indices: dict[Key, int] = {}
         self._stored: dict[Key, Stored] = {}
@@ -141,22 +144,25 @@ class _Sender:
         return tasks
 
     def _needed(self, keys: list[Key]) -> list[Key]:
-        """The keys of the tasks to run, each behind what it takes, in the order that dask thinks frugal of memory."""
-        nodes: Nodes = {}
-        rest = list(keys)
+        """The keys of the tasks to run, each behind what it takes. Which are to run first, the session finds out."""
+        ordered: list[Key] = []
+        rest, begun, done = list(reversed(keys)), set[Key](), set[Key]()
         while rest:
-            key = rest.pop()
-            node = self._nodes.get(key)
-            if key in nodes or node is None or (self._find(key) is not None and not isinstance(node, Alias)):
-                continue
-            nodes[key] = node
-            rest.extend(node.dependencies)
-        dependencies = {key: {other for other in node.dependencies if other in nodes} for key, node in nodes.items()}
-        if len(nodes) > _ORDER_TASKS:
-            ordered = list(TopologicalSorter(dependencies).static_order())
-        else:
-            ordered = sorted(nodes, key=order(nodes, dependencies=dependencies).__getitem__)
-        return [key for key in ordered if not isinstance(nodes[key], (Alias, DataNode))]
+            key = rest[-1]
+            node = None if key in done else self._nodes.get(key)
+            if node is None or (type(node) is not Alias and key not in begun and self._find(key) is not None):
+                done.add(rest.pop())
+            elif key in begun:
+                done.add(rest.pop())
+                if not isinstance(node, (Alias, DataNode)):
+                    ordered.append(key)
+            else:
+                begun.add(key)
+                lacking = [other for other in node.dependencies if other not in done]
+                if not begun.isdisjoint(lacking):
+                    raise ValueError(f"{key!r} needs what needs it; a graph has no cycles")
+                rest.extend(lacking)
+        return ordered
 
     def _add(self, key: Key) -> None:
         node = self._nodes[key]
@@ -173,9 +179,23 @@ class _Sender:
                 inputs.append(self._input(task))
             return places[id(task)]
 
-        buffers = encode_pickle(((node, values), {}), f"the task {key}", number).buffers
+        function, args, kwargs = self._call(node, values)
+        buffers = encode_call(args, kwargs, f"the task {key}", number)
         self._indices[key] = len(self._rows)
-        self._rows.append((str(key), self._function, buffers, inputs, self._treatment.options(key)))
+        self._rows.append((str(key), function, buffers, inputs, self._treatment.options(key)))
+
+    def _call(self, node: GraphNode, values: dict[Key, Any]) -> tuple[bytes, Sequence[Any], dict[str, Any]]:
+        """A function and its arguments: those of a node that does nothing but call, or else the node itself."""
+        if type(node) is Call and type(node.func) in (FunctionType, BuiltinFunctionType):
+            self._calls[node.func] += 1
+            is_plain = not any(isinstance(part, GraphNode) for part in (*node.args, *node.kwargs.values()))
+            if is_plain and self._calls[node.func] >= _SHARED_CALLS:
+                args = [values[part.key] if isinstance(part, TaskRef) else part for part in node.args]
+                kwargs = {
+                    name: values[part.key] if isinstance(part, TaskRef) else part for name, part in node.kwargs.items()
+                }
+                return self._link.functions.digest(node.func), args, kwargs
+        return self._run_node, (node, values), {}
 
     def _value(self, key: Key, inputs: list[int | tuple[int, int] | Object]) -> Any:
         """What stands for a dependency in the arguments of a task: an input, or data itself."""
@@ -195,6 +215,9 @@ class _Sender:
     def _input(self, known: Known) -> tuple[int, int] | Object:
         if isinstance(known, Stored):
             return known.object
+        if isinstance(known, Called):
+            known.result(None)
+            return known.object(self._link.session)
         self._link.send(known)
         return known.place
 
@@ -232,6 +255,8 @@ class _Treatment:
 
     def options(self, key: Key) -> int:
         """The number of a task's options."""
+        if not self._annotations:
+            return self._plain
         own = {name: by_key[key] for name, by_key in self._annotations.items() if key in by_key}
         return self._link.options.number(**{**self._options, **own}) if own else self._plain
 

@@ -27,8 +27,21 @@ _OUTER_FRAMES = 10
 _INNER_FRAMES = 1000
 
 __all__ = [
+    "ActorError",
+    "ActorGone",
+    "ArgumentFailed",
     "BiremeError",
+    "CallCancelled",
+    "CallNotRun",
+    "CallPoisoned",
+    "CallTimeout",
+    "CallUnknown",
+    "CallUnreadable",
+    "CallUnsendable",
+    "Deadlock",
     "InputLost",
+    "MailboxFull",
+    "NoSuchMethod",
     "OutOfMemory",
     "ProcessDied",
     "RemoteTraceback",
@@ -112,6 +125,70 @@ class WouldDeadlock(TaskError):
     """Waiting would never have ended."""
 
 
+class ActorError(TaskError):
+    """A call of an actor gave no result of its own, or an actor was not made: `code` says why."""
+
+    @property
+    def code(self) -> str:
+        """Stable name: a code of calls, such as `UNKNOWN`, or a reason, such as `NAME_TAKEN`."""
+        return self.reason
+
+
+class ActorGone(ActorError):
+    """The actor has ended for good: the cause says why."""
+
+
+class CallNotRun(ActorError):
+    """The call did not run: it is safe to make it again."""
+
+
+class CallUnknown(ActorError):
+    """The call may have run: the process or the worker that had it is lost."""
+
+
+class CallPoisoned(ActorError):
+    """The call was running each time its actor crashed, and is not tried again."""
+
+
+class CallTimeout(ActorError, TimeoutError):
+    """The call's time was up. It may have run."""
+
+
+class CallCancelled(ActorError, concurrent.futures.CancelledError):
+    """Somebody cancelled the call. It may have run in part."""
+
+
+class CallUnreadable(ActorError, Unreadable):
+    """The arguments cannot be decoded by the actor. The call did not run."""
+
+
+class CallUnsendable(ActorError, Unsendable):
+    """The result cannot be encoded. The call did run."""
+
+
+class NoSuchMethod(ActorError, AttributeError):
+    """The actor has no such method."""
+
+
+class MailboxFull(ActorError):
+    """So many calls wait already that this one was refused."""
+
+
+class Deadlock(ActorError, WouldDeadlock):
+    """The call waits for itself, by way of other actors."""
+
+
+class ArgumentFailed(ActorError):
+    """An argument is a value that was lost, or whose task or call failed: the cause. The call did not run."""
+
+    @classmethod
+    def of(cls, key: Any, cause: BaseException | None) -> ArgumentFailed:
+        """Of a call whose argument came to nothing here."""
+        error = cls(_plain_error("ARGUMENT_FAILED", f"argument {key} came to nothing: {_message(cause)}"))
+        error.__cause__ = cause
+        return error
+
+
 class RemoteTraceback(Exception):
     """The traceback of an exception in another process, as its text."""
 
@@ -142,17 +219,55 @@ _BY_KIND: Mapping[str, type[TaskError]] = {
 }
 
 
+_BY_CODE: Mapping[str, type[ActorError]] = {
+    "ARGUMENT_FAILED": ArgumentFailed,
+    "CANCELLED": CallCancelled,
+    "DEADLINE": CallTimeout,
+    "DEADLOCK": Deadlock,
+    "GONE": ActorGone,
+    "MAILBOX_FULL": MailboxFull,
+    "NOT_RUN": CallNotRun,
+    "NO_SUCH_METHOD": NoSuchMethod,
+    "POISONED": CallPoisoned,
+    "UNKNOWN": CallUnknown,
+    "UNSERIALIZABLE_ARGS": CallUnreadable,
+    "UNSERIALIZABLE_RESULT": CallUnsendable,
+}
+
+
 def exception(error: Error) -> BaseException:
     """The exception to raise for a task's error: the original one where it could be sent."""
     cause = error["cause"]
     if error["kind"] == "dependency" and cause is not None:
         return exception(cause)
-    raised = _original(error) or _BY_KIND.get(error["kind"], TaskError)(error)
+    raised = _original(error) or _class(error)(error)
     if error["traceback"]:
         raised.__cause__ = RemoteTraceback(error["traceback"])
     elif cause is not None:
         raised.__cause__ = exception(cause)
     return raised
+
+
+def _class(error: Error) -> type[TaskError]:
+    if error["kind"] == "call":
+        return _BY_CODE.get(error["reason"], ActorError)
+    return _BY_KIND.get(error["kind"], TaskError)
+
+
+def _plain_error(reason: str, message: str) -> Error:
+    return {
+        "kind": "call",
+        "reason": reason,
+        "message": message,
+        "traceback": "",
+        "language": "",
+        "worker": "",
+        "attempt": "",
+        "exit": None,
+        "last_lines": [],
+        "cause": None,
+        "opaque": None,
+    }
 
 
 def _original(error: Error) -> BaseException | None:
@@ -188,7 +303,7 @@ def describe(raised: BaseException, kind: str = "user", hide: str = "") -> dict[
     }
 
 
-def _message(raised: BaseException) -> str:
+def _message(raised: BaseException | None) -> str:
     try:
         text = str(raised)
     except Exception as error:

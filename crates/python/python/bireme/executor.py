@@ -19,10 +19,10 @@ from . import worker_api
 from .calls import Functions, read_call
 from .errors import Reschedule, describe
 from .interrupts import Interrupts
-from .serialize import DecodeError, EncodeError, encode
+from .serialize import DecodeError, EncodeError, encode, encode_plain
 
 if TYPE_CHECKING:
-    from ._bireme import Attempt, Err, Ok
+    from ._bireme import Attempt, Err, Making, Ok
 
 #: Longest name of a result's type, in characters.
 _HINT_CHARACTERS = 200
@@ -67,7 +67,7 @@ class Executor:
         except BaseException as error:
             return _failed(error)
         try:
-            return _finished(result, attempt.key)
+            return _finished(result, attempt)
         except Exception as error:
             return _failed(error, "serialize")
 
@@ -84,12 +84,13 @@ class Executor:
             self._interrupts.running = None
 
 
-def _finished(result: object, key: str) -> Ok:
-    what = f"the result of {key!r}"
+def _finished(result: object, attempt: Attempt) -> Ok:
+    what = f"the result of {attempt.key!r}"
     if isinstance(result, (GeneratorType, AsyncGeneratorType)):
         sort = "a generator" if isinstance(result, GeneratorType) else "an asynchronous generator"
         raise EncodeError(f"{what} is {sort}, which cannot leave its process; return a list of its items: list(...)")
-    codec, buffers = encode(result, what)
+    # Whoever calls a function by its name may be of any language.
+    codec, buffers = (encode_plain if isinstance(attempt.function, str) else encode)(result, what)
     kind = type(result)
     hint = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     return "ok", int(codec), buffers, hint[:_HINT_CHARACTERS]
@@ -129,6 +130,13 @@ def _flush() -> None:
         pass  # The task has closed one of them, or put something else in its place.
 
 
+def _make_actor(making: Making) -> tuple[str, Any]:
+    """Makes an actor. Most executors never make one."""
+    from .executor_actors import actors
+
+    return actors(making)
+
+
 def main() -> None:
     """Runs what the worker gives until it says to leave."""
     from ._bireme import serve
@@ -140,7 +148,7 @@ def main() -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     interrupts = Interrupts()
     interrupts.install()
-    serve(Executor(interrupts).run)
+    serve(Executor(interrupts).run, actors=_make_actor)
 
 
 if __name__ == "__main__":

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Generator
 from html import escape
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from . import worker_api
 from .serialize import refer
-from .task import CANCELLED, ERROR, PENDING, Key, Stored, Task
+from .task import CANCELLED, ERROR, PENDING, Key
 
 if TYPE_CHECKING:
     from .client import Client
+    from .link import Known
 
 T = TypeVar("T")
 
@@ -28,9 +29,9 @@ class Future(Generic[T]):
     #: Tells dask that this stands for the value of a key.
     __dask_future__ = True
 
-    def __init__(self, client: Client, task: Task | Stored) -> None:
+    def __init__(self, client: Client, task: Known) -> None:
         self._client = client
-        self._task: Task | Stored | None = task
+        self._task: Known | None = task
         #: Name of the task.
         self.key: Key = task.key
 
@@ -40,7 +41,7 @@ class Future(Generic[T]):
         return self._client
 
     @property
-    def task(self) -> Task | Stored:
+    def task(self) -> Known:
         """The client's record of the task. Raises RuntimeError once it has been released."""
         if self._task is None:
             raise RuntimeError(f"the future of {self.key!r} has been released; submit the task again")
@@ -97,11 +98,15 @@ class Future(Generic[T]):
         return self._wait_for_result().__await__()
 
     async def _wait_for_result(self) -> T:
+        import asyncio
+
         await self._wait_for_end()
         result: T = await asyncio.to_thread(self._client._result, self.task, None)
         return result
 
     async def _wait_for_end(self) -> None:
+        import asyncio
+
         loop = asyncio.get_running_loop()
         ended = loop.create_future()
 
@@ -110,7 +115,8 @@ class Future(Generic[T]):
                 ended.set_result(None)
 
         self._client._watch(self.task, lambda: loop.call_soon_threadsafe(end))
-        await ended
+        async with worker_api.waiting_async():
+            await ended
 
     def _traceback(self, timeout: float | str | None) -> TracebackType | None:
         raised = self._client._exception(self.task, timeout)

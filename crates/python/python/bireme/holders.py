@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .called import Called
 from .link import Known
 from .task import Task
 
@@ -80,4 +81,6 @@ def _names(session: Session, workers: str | Iterable[str] | None) -> list[str]:
 
 
 def _place(value: Known) -> Any:
+    if isinstance(value, Called):
+        raise TypeError(f"{value.key} is the result of a call, which lies with its actor; pass it to a task to have it elsewhere")
     return value.place if isinstance(value, Task) else value.object

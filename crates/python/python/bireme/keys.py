@@ -6,9 +6,11 @@ import itertools
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from os import urandom
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .task import Stored, Task
+if TYPE_CHECKING:
+    from .called import Called
+    from .task import Stored, Task
 
 _KEY_HASH_BYTES = 16
 
@@ -17,7 +19,7 @@ _prefix = urandom(6).hex()
 _numbers = itertools.count()
 
 
-def pure_key(name: str, function: bytes, arguments: Sequence[Any], inputs: Sequence[Task | Stored]) -> str:
+def pure_key(name: str, function: bytes, arguments: Sequence[Any], inputs: Sequence[Task | Stored | Called]) -> str:
     """The key of a call that always gives the same: equal functions with equal arguments share a task."""
     digest = blake2b(function, digest_size=_KEY_HASH_BYTES)
     for buffer in arguments:

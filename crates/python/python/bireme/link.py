@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from weakref import WeakValueDictionary
 
 from ._bireme import Failed, Session
 from .batch import Submitter
+from .called import Called, CallWatcher, Later
 from .errors import exception
 from .functions import Functions
 from .future import Future
@@ -20,9 +21,11 @@ from .task import CANCELLED, ERROR, FINISHED, PENDING, Key, Stored, Task
 from .watch import STATES, Watcher
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from ._bireme import Error
 
-Known: TypeAlias = Task | Stored
+Known: TypeAlias = Task | Stored | Called
 
 
 # Kinds of errors that an input from another graph may be the cause of.
@@ -36,13 +39,16 @@ class Link:
         self.session = session
         self.submitter = Submitter(session)
         self.watcher = Watcher(session)
+        self.calls = CallWatcher(session)
+        self.later = Later(self)
         self.functions = Functions(session)
         self.options = Options(session)
         #: What has a key that may come again. Whoever holds no future of it has released it.
         self.known: WeakValueDictionary[Key, Known] = WeakValueDictionary()
         self._lock = threading.Lock()
         self._callbacks: ThreadPoolExecutor | None = None
-        self._no_arguments = encode_call((), {})
+        #: The pickle of no arguments.
+        self.no_arguments = encode_call((), {})
 
     def call(
         self,
@@ -59,9 +65,11 @@ class Link:
             return found
         digest, name = self.functions.find(function)
         inputs: list[Known] = []
-        buffers = self._arguments(name, args, kwargs, inputs) if args or kwargs else self._no_arguments
+        buffers = self.arguments(name, args, kwargs, inputs) if args or kwargs else self.no_arguments
         if key is None:
             key = pure_key(name, digest, buffers, inputs) if pure else None
+        if inputs and Later.is_needed(inputs):
+            return self._add_later(key or new_key(name), digest, buffers, inputs, options)
         if key is None:
             task: Known = self.submitter.add(new_key(name), digest, buffers, inputs, options)
         else:
@@ -82,6 +90,21 @@ class Link:
             task = self.submitter.add(key, function, buffers, inputs, options)
             self.known[key] = task
             return task
+
+    def _add_later(
+        self, key: Key, function: bytes, buffers: Sequence[Any], inputs: Sequence[Known], options: int
+    ) -> Known:
+        """Submits a task that takes results of calls, once these have ended, or finds the one that has its key."""
+        # The caller's own arrays may change until then.
+        buffers = [bytes(buffer) for buffer in buffers]
+        with self._lock:
+            found = self.find(key)
+            if found is not None:
+                return found
+            task = self.submitter.alone(key, function, buffers, inputs, options)
+            self.known[key] = task
+        self.later.add(task, inputs)
+        return task
 
     def find(self, key: Key) -> Known | None:
         """What has this key, unless it was cancelled."""
@@ -104,6 +127,8 @@ class Link:
     def status(self, task: Known) -> str:
         """How a task is doing."""
         if task.status != FINISHED and isinstance(task, Task) and task.is_sent:
+            if task.batch.error is not None:
+                return CANCELLED if task.status == CANCELLED else ERROR
             # What failed may have been tried again since; what was cancelled here goes on until the cluster knows.
             try:
                 state = STATES[self.session.state(*task.place)]
@@ -117,7 +142,9 @@ class Link:
         """Waits for a value, and raises what went wrong instead."""
         if isinstance(task, Stored):
             return _decoded(task, self.session.fetch(task.object))
-        self.send(task)
+        if isinstance(task, Called):
+            return task.result(timeout)
+        self.send(task, timeout)
         try:
             return _decoded(task, self.session.result(*task.place, timeout))
         except Failed as error:
@@ -126,13 +153,23 @@ class Link:
         return self.taken(task, failed)
 
     def results(self, tasks: Sequence[Known]) -> list[Any]:
-        """Waits for values, and brings them together. `Failed` is in the place of what went wrong."""
+        """Waits for values, and brings them together. What went wrong is in its place, as `taken` takes it."""
         self.submitter.flush()
-        sent = [task for task in tasks if isinstance(task, Task)]
-        brought = iter(self.session.results([task.place for task in sent])) if sent else iter(())
-        return [
-            self.session.fetch(task.object) if isinstance(task, Stored) else next(brought) for task in tasks
-        ]
+        for task in tasks:
+            self.send(task)
+        sent = [task.place for task in tasks if isinstance(task, Task) and task.batch.error is None]
+        brought = iter(self.session.results(sent)) if sent else iter(())
+        return [self._brought(task, brought) for task in tasks]
+
+    def _brought(self, task: Known, brought: Iterator[Any]) -> Any:
+        if isinstance(task, Stored):
+            return self.session.fetch(task.object)
+        if isinstance(task, Task):
+            return next(brought) if task.batch.error is None else Raised(task.batch.error)
+        try:
+            return Plain(task.result(None))
+        except Exception as error:
+            return Raised(error)
 
     def error(self, task: Known, timeout: float | None) -> BaseException | None:
         """Waits for a task's end, and returns what went wrong."""
@@ -142,6 +179,10 @@ class Link:
         self.watch(task, ended.set)
         if not ended.wait(timeout):
             raise TimeoutError(f"task {task.key!r} has not ended after {timeout:g} s")
+        if isinstance(task, Called):
+            return task.error()
+        if task.batch.error is not None:
+            return task.batch.error
         error = self.session.error(*task.place)
         return None if error is None else self._exception(task, error)
 
@@ -149,20 +190,47 @@ class Link:
         """What `results` gave for a task: its value, or the exception raised."""
         if isinstance(value, Failed):
             raise self._exception(task, value.args[0])
-        return _decoded(task, value)
+        if isinstance(value, Raised):
+            raise value.error
+        return value.value if isinstance(value, Plain) else _decoded(task, value)
 
     def watch(self, task: Known, call: Callable[[], object]) -> None:
         """Calls `call` when a task has ended. It must be short and not wait."""
         if isinstance(task, Stored):
             call()
+        elif isinstance(task, Called):
+            self.calls.watch(task, call)
+        elif task.batch.later is not None and not task.is_sent:
+            task.batch.later.call(lambda: self.watch(task, call))
+        elif task.batch.error is not None:
+            call()
         else:
             self.send(task)
             self.watcher.watch(task, call)
 
-    def send(self, task: Known) -> None:
-        """Sends the batch of a task, unless it has left."""
-        if isinstance(task, Task) and not task.is_sent:
+    def watch_all(self, tasks: Sequence[Known], call: Callable[[], object]) -> None:
+        """Calls `call` when all of them have ended."""
+        counting, missing = threading.Lock(), len(tasks)
+
+        def end() -> None:
+            nonlocal missing
+            with counting:
+                missing -= 1
+                is_last = not missing
+            if is_last:
+                call()
+
+        for task in tasks:
+            self.watch(task, end)
+
+    def send(self, task: Known, timeout: float | None = None) -> None:
+        """Sends the batch of a task, unless it has left. What is sent later is waited for."""
+        if not isinstance(task, Task) or task.is_sent:
+            return
+        if task.batch.later is None:
             self.submitter.flush()
+        elif not task.batch.later.wait(timeout):
+            raise TimeoutError(f"what task {task.key!r} takes is not there after {timeout:g} s")
 
     def cancel(self, tasks: Sequence[Known]) -> None:
         """Cancels tasks and what depends on them."""
@@ -171,6 +239,10 @@ class Link:
         for task in pending:
             if isinstance(task, Task):
                 task.status = CANCELLED
+                if task.batch.later is not None and not task.is_sent:
+                    task.batch.fail(CancelledError(f"task {task.key!r} was cancelled before it was sent"))
+            if isinstance(task, Called):
+                task.pending.cancel()
             if self.known.get(task.key) is task:
                 del self.known[task.key]
         for graph, indices in by_graph(pending).items():
@@ -187,6 +259,8 @@ class Link:
 
     def call_back(self, callback: Callable[[Future[Any]], object], future: Future[Any]) -> None:
         """Runs a user's callback on a thread for callbacks, where it may wait for whatever it likes."""
+        from concurrent.futures import ThreadPoolExecutor
+
         with self._lock:
             if self._callbacks is None:
                 self._callbacks = ThreadPoolExecutor(1, thread_name_prefix="bireme-callbacks")
@@ -194,6 +268,7 @@ class Link:
 
     def close(self) -> None:
         """Sends what waits, and ends the session."""
+        self.later.close()
         self.submitter.close()
         self.session.close()
         if self._callbacks is not None:
@@ -211,10 +286,12 @@ class Link:
                 continue  # It was given up since, or is made again.
         return exception(error)
 
-    def _arguments(
+    def arguments(
         self, name: str, args: Sequence[Any], kwargs: dict[str, Any], inputs: list[Known]
     ) -> list[Any]:
-        """The pickle of a call's arguments; the tasks whose values it takes are added to `inputs`."""
+        """The pickle of a call's arguments; `name` is what errors call it. The tasks whose values it takes are added to
+        `inputs`.
+        """
         places: dict[int, int] = {}
 
         def number(future: Future[Any]) -> int:
@@ -227,11 +304,23 @@ class Link:
         return encode_call(args, kwargs, name, number)
 
 
+class Raised(NamedTuple):
+    """In the place of a value: what is to be raised."""
+
+    error: BaseException
+
+
+class Plain(NamedTuple):
+    """In the place of bytes: the value that they would be."""
+
+    value: Any
+
+
 def by_graph(tasks: Sequence[Known]) -> dict[int, list[int]]:
     """Indices of the tasks that were sent, by their graphs."""
     graphs: dict[int, list[int]] = {}
     for task in tasks:
-        if isinstance(task, Task):
+        if isinstance(task, Task) and task.batch.graph is not None:
             graph, index = task.place
             graphs.setdefault(graph, []).append(index)
     return graphs

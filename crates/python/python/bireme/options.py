@@ -41,13 +41,13 @@ class Options:
             resources={name: float(amount) for name, amount in wanted.items()} or None,
             retries=int(retries or 0),
             priority=int(priority or 0),
-            workers=self._names(workers),
+            workers=self.names(workers),
             allow_other_workers=bool(allow_other_workers),
             timeout=seconds(timeout),
             max_crashes=max_crashes,
         )
 
-    def _names(self, workers: str | Iterable[str] | None) -> list[str]:
+    def names(self, workers: str | Iterable[str] | None) -> list[str]:
         """Names of workers, which may be given by their addresses too."""
         given = [workers] if isinstance(workers, str) else list(workers or ())
         if not any(":" in worker for worker in given):

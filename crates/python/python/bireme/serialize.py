@@ -122,6 +122,18 @@ def encode(value: object, what: str = "value", number: Number | None = None) -> 
     return encode_pickle(value, what, number)
 
 
+def encode_plain(value: object, what: str = "value") -> Encoded:
+    """Turns a value into bytes that any language reads, if it is plain data; tuples become lists. Others are pickled."""
+    if isinstance(value, (bytearray, memoryview)):
+        return Encoded(Codec.RAW, [formats.to_raw(value)])
+    if isinstance(value, (bool, int, float, list, tuple, dict)):
+        try:
+            return Encoded(Codec.MSGPACK, [formats.to_msgpack(value)])
+        except FormatError:
+            pass  # Something in it is not plain.
+    return encode(value, what)
+
+
 def encode_pickle(value: object, what: str = "value", number: Number | None = None) -> Encoded:
     """Turns a value into a pickle, whatever it is."""
     before, _scope.number = _scope.number, number

@@ -63,7 +63,7 @@ class Watcher:
         for task, call in waiting:
             if task.status == PENDING:
                 task.status = STATES[state]
-            _call(call)
+            call_safely(call)
 
     def _end_all(self) -> None:
         """Lets everybody go who would wait for ever: asking for the result tells them what is wrong."""
@@ -74,10 +74,11 @@ class Watcher:
             for task, call in calls:
                 if task.status == PENDING:
                     task.status = ERROR
-                _call(call)
+                call_safely(call)
 
 
-def _call(call: Callable[[], object]) -> None:
+def call_safely(call: Callable[[], object]) -> None:
+    """Calls back: whoever failed is not to end the thread that listens."""
     try:
         call()
     except Exception:

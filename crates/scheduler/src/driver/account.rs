@@ -7,6 +7,8 @@ use crate::machine::Event;
 /// The kinds of work of the loop: one for each [`Event`], and what the driver does besides.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Step {
+    /// [`Event::ActorAsked`].
+    ActorAsked,
     /// [`Event::Commanded`].
     Commanded,
     /// [`Event::Disconnected`].
@@ -36,6 +38,7 @@ pub(crate) type Accounts = account::Accounts<Step>;
 
 impl account::Step for Step {
     const NAMES: &'static [&'static str] = &[
+        "actor_asked",
         "commanded",
         "disconnected",
         "session_opened",
@@ -57,6 +60,7 @@ impl account::Step for Step {
 impl From<&Event> for Step {
     fn from(event: &Event) -> Self {
         match event {
+            Event::ActorAsked { .. } => Self::ActorAsked,
             Event::ChunkUnreadable { .. } | Event::Commanded { .. } => Self::Commanded,
             Event::Disconnected { .. } => Self::Disconnected,
             Event::SessionOpened { .. } => Self::SessionOpened,

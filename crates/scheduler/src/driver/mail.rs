@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
+use bireme_core::actor::place::Beat;
 use bireme_core::id::{Digest, GraphId, SessionId, SessionToken, SubmissionId};
 use bireme_core::limits;
 use bireme_core::protocol::{Announce, Heartbeat, Join, Report};
@@ -90,6 +91,8 @@ pub(crate) struct WorkerBatch {
     pub(crate) reports: Vec<Report>,
     /// How it is.
     pub(crate) heartbeat: Option<Heartbeat>,
+    /// What its actors have counted since the last heartbeat.
+    pub(crate) actors: Vec<Beat>,
     /// Reports of kinds that this version does not know.
     pub(crate) ignored: u64,
 }

@@ -28,6 +28,7 @@ impl Machine {
         let mut believed = Announce {
             objects: objects.collect(),
             attempts: attempts.collect(),
+            actors: self.actors_believed(id),
             ended: Vec::new(),
             last: true,
         };
@@ -46,8 +47,12 @@ impl Machine {
         let Some(announced) = &mut worker.announcing else { return };
         announced.objects.extend(part.objects);
         announced.attempts.extend(part.attempts);
+        announced.actors.extend(part.actors);
         announced.ended.extend(part.ended);
-        let entries = announced.objects.len() + announced.attempts.len() + announced.ended.len();
+        let entries = announced.objects.len()
+            + announced.attempts.len()
+            + announced.actors.len()
+            + announced.ended.len();
         if entries > limits::ANNOUNCED {
             let message = format!("{entries} things announced, the limit is {}", limits::ANNOUNCED);
             worker.announcing = Some(Box::default());
@@ -65,21 +70,24 @@ impl Machine {
 
     /// Brings what is believed of a worker in line with what it says it holds.
     fn reconcile(&mut self, id: WorkerId, announced: Announce) {
-        let Announce { objects, attempts, ended, last: _ } = announced;
+        let Announce { objects, attempts, actors, ended, last: _ } = announced;
         let mut put_meanwhile = BTreeSet::new();
         if let Some(worker) = self.workers.get_mut(id) {
             worker.untold.clear();
             put_meanwhile = std::mem::take(&mut worker.put_meanwhile);
-        }
-        for report in ended {
-            self.on_worker_reported(id, report);
         }
         let objects: BTreeMap<ObjectId, Held> =
             objects.into_iter().map(|held| (held.object, held)).collect();
         for held in objects.values() {
             self.on_replica_added(id, held.object, held.size);
         }
+        // What has finished comes first: to take back what it had waited for would have it run again.
         self.finish_unheard(id, &objects, &attempts);
+        let (finished, others): (Vec<_>, Vec<_>) =
+            ended.into_iter().partition(|report| matches!(report, Report::Finished { .. }));
+        for report in finished.into_iter().chain(others) {
+            self.on_worker_reported(id, report);
+        }
         for no in self.held_by(id) {
             let is_there =
                 |object: ObjectId| objects.contains_key(&object) || put_meanwhile.contains(&object);
@@ -90,6 +98,7 @@ impl Machine {
         for &(attempt, started) in &attempts {
             self.reconcile_attempt(id, attempt, started);
         }
+        self.reconcile_actors(id, &actors);
         let attempts: BTreeSet<AttemptId> = attempts.iter().map(|(attempt, _)| *attempt).collect();
         for task in self.sent_to(id) {
             let lost = self

@@ -28,6 +28,9 @@ impl Machine {
             }
         };
         let id = known.unwrap_or_else(|| self.new_session(open.token));
+        if known.is_none() {
+            self.nest(id, open.parent);
+        }
         if open.by_name {
             self.hand_over(id, open.token);
         }
@@ -77,7 +80,7 @@ impl Machine {
                 let message = format!("there are {} sessions, the limit", self.sessions.len());
                 Err(Refusal::new(Reason::Busy, message))
             }
-            None => Ok(None),
+            None => self.depth_below(open.parent).map(|_| None),
         }
     }
 
@@ -204,6 +207,7 @@ impl Machine {
                 self.drop_graph(no);
             }
         }
+        self.end_actors_of(id);
     }
 
     /// Ends a session that asked for it, unless a graph of it lives on. One with a stream ends with that, once the answer is
@@ -228,13 +232,15 @@ impl Machine {
         }
     }
 
-    fn end_session(&mut self, id: SessionId, effects: &mut Vec<Effect>) {
+    pub(super) fn end_session(&mut self, id: SessionId, effects: &mut Vec<Effect>) {
         let graphs =
             self.sessions.get(&id).map(|session| session.graphs.clone()).unwrap_or_default();
         for no in graphs {
             self.drop_graph(no);
         }
+        self.end_actors_of(id);
         self.drop_values(id);
+        self.forsake(id);
         if let Some(session) = self.sessions.remove(&id) {
             self.forget_token(id, session.token);
         }

@@ -1,6 +1,6 @@
 //! Recounts every invariant from the records alone. Tests and the simulation call it after each step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bireme_core::graph::{GraphCounts, TaskState};
 use bireme_core::id::WorkerId;
@@ -9,6 +9,7 @@ use super::Machine;
 use super::graph::Graph;
 use super::number::{GraphNo, NONE, TaskRef};
 use super::task::{Edge, Phase, flag};
+use super::worker::Worker;
 
 impl Machine {
     /// The first invariant that does not hold, in words.
@@ -46,6 +47,8 @@ impl Machine {
         for worker in self.workers.keys() {
             self.check_worker(worker).map_err(|what| format!("worker {}: {what}", worker.0))?;
         }
+        self.check_nested()?;
+        self.check_actors()?;
         self.check_objects()?;
         self.check_work_conserving()
     }
@@ -104,7 +107,8 @@ impl Machine {
             .iter()
             .filter(|task| !self.task(**task).phase.is_final())
             .count()
-            + self.takers_of(task).len();
+            + self.takers_of(task).len()
+            + self.actor_takers(task);
         ensure(consumers == record.consumers as usize, || {
             format!("has {consumers} consumers, {} are counted", record.consumers)
         })
@@ -113,7 +117,7 @@ impl Machine {
     fn check_worker(&self, id: WorkerId) -> Result<(), String> {
         let worker = self.workers.get(id).ok_or("is gone")?;
         let (mut free, mut prefilled, mut ahead, mut retracting) =
-            (worker.join.resources.clone(), 0, 0, 0);
+            (self.check_actors_on(worker)?, 0, 0, 0);
         for task in &worker.sent {
             let record = self.find_task(*task).ok_or("has a task of a graph that is gone")?;
             ensure(record.worker == id.0 && record.phase.is_sent(), || {
@@ -121,11 +125,12 @@ impl Machine {
             })?;
             match record.phase {
                 Phase::Reserved => {
-                    let need = &self.classes.get(record.class).spec.resources;
-                    ensure(free.fits(need), || {
+                    let mut need = self.classes.get(record.class).spec.resources.clone();
+                    need.cpu_units = worker.cpus_of(*task, need.cpu_units);
+                    ensure(free.fits(&need), || {
                         format!("holds more than it has: {need} of {free} left")
                     })?;
-                    free.take(need);
+                    free.take(&need);
                 }
                 Phase::Prefilled => {
                     prefilled += 1;
@@ -141,6 +146,7 @@ impl Machine {
                 "has {prefilled} prefilled, {ahead} ahead, {retracting} asked back; counted {counted:?}"
             )
         })?;
+        self.check_seceded(worker)?;
         if let Some(suspect) = worker.alone {
             ensure(self.suspects.get(&suspect) == Some(&Some(id)), || {
                 "is set apart for a task that does not know".to_owned()
@@ -154,6 +160,48 @@ impl Machine {
         ensure(self.crowded.contains(&id) == (prefilled > 0), || {
             "is wrongly listed as crowded".to_owned()
         })
+    }
+
+    fn check_seceded(&self, worker: &Worker) -> Result<(), String> {
+        ensure(worker.seceded.iter().all(|task| worker.sent.contains(task)), || {
+            "has a task that gave cpus back and was not sent there".to_owned()
+        })?;
+        let rejoining: BTreeSet<_> = worker.rejoining.iter().collect();
+        let are_known = rejoining.iter().all(|task| worker.seceded.contains(task));
+        ensure(are_known && rejoining.len() == worker.rejoining.len(), || {
+            format!("{:?} want cpus again, {:?} gave them back", worker.rejoining, worker.seceded)
+        })?;
+        let first = worker.rejoining.front().map(|task| self.task(*task));
+        let has_room = first.is_some_and(|record| {
+            let need = self.classes.get(record.class).spec.resources.cpu_units;
+            record.phase != Phase::Reserved || need <= worker.free.cpu_units
+        });
+        ensure(!has_room, || "keeps cpus from a task that wants them again".to_owned())
+    }
+
+    /// Sessions of attempts are found by the attempt's task, which is at a worker, and lie in its session.
+    fn check_nested(&self) -> Result<(), String> {
+        ensure(self.orphans.is_empty(), || "sessions outlive their attempt".to_owned())?;
+        for (task, sessions) in &self.nested {
+            let record = self.find_task(*task).filter(|record| record.phase.is_sent());
+            ensure(record.is_some() && !sessions.is_empty(), || {
+                format!("sessions {sessions:?} belong to no attempt")
+            })?;
+            let outer = self.sessions.get(&self.graph(task.graph).session);
+            for id in sessions {
+                let session = self.sessions.get(id);
+                ensure(session.is_some_and(|session| session.parent == Some(*task)), || {
+                    format!("session {} does not know its attempt", id.0)
+                })?;
+                let depths = session.zip(outer).map(|(inner, outer)| (inner.depth, outer.depth));
+                ensure(depths.is_some_and(|(inner, outer)| inner == outer + 1), || {
+                    format!("session {} is not one deeper than its attempt's: {depths:?}", id.0)
+                })?;
+            }
+        }
+        let children = self.sessions.values().filter(|session| session.parent.is_some()).count();
+        let listed: usize = self.nested.values().map(Vec::len).sum();
+        ensure(children == listed, || format!("{children} nested sessions, {listed} listed"))
     }
 
     fn check_objects(&self) -> Result<(), String> {
@@ -218,6 +266,6 @@ impl Machine {
     }
 }
 
-fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+pub(super) fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(otherwise()) }
 }

@@ -197,6 +197,7 @@ impl Machine {
         if due.is_none_or(|due| due > self.now) {
             return;
         }
+        self.graph_mut(no).expired = true;
         for task in self.named(no, &[]) {
             // What failed or was cancelled may be tried again.
             if self.task(task).phase == Phase::Finished {

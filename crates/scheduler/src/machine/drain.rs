@@ -170,6 +170,7 @@ impl Machine {
             self.dismiss(id, Errand::Leave(Some(Span::ZERO)));
             return;
         }
+        self.move_actors_away(id);
         self.copy_values(id);
         if self.may_go(id) {
             // What ran meanwhile has left values too.
@@ -189,6 +190,7 @@ impl Machine {
         let others_stay =
             || self.workers.values().any(|other| other.conn.is_some() && !other.draining);
         worker.sent.is_empty()
+            && (worker.actors.is_empty() || (drain.insists && !others_stay()))
             && worker.announcing.is_none()
             && (drain.values() == 0 || (drain.insists && !others_stay()))
     }

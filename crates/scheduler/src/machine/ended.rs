@@ -22,6 +22,7 @@ impl Machine {
         let ended = report.ended();
         let before = self.errands_of(worker);
         match report {
+            Report::Actor(report) => self.on_actor_reported(worker, report),
             Report::Draining { waits } => self.on_draining(worker, waits),
             Report::Failed { attempt, error, timing } => {
                 self.on_failed(worker, attempt, error, &timing);
@@ -34,6 +35,8 @@ impl Machine {
             }
             Report::ReplicaAdded { object, size } => self.on_replica_added(worker, object, size),
             Report::ReplicaLost(object) => self.on_replica_lost(worker, object),
+            Report::Rejoined(attempt) => self.on_rejoined(worker, attempt),
+            Report::Seceded(attempt) => self.on_seceded(worker, attempt),
             Report::Retracted(attempt) => self.on_retracted(worker, attempt),
             Report::Started(attempt) => self.on_started(worker, attempt),
         }

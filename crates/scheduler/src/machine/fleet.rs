@@ -39,7 +39,7 @@ impl Machine {
                 return;
             }
             let seen = join.previous.as_ref().filter(|previous| previous.life == believed);
-            self.lose_worker(id, seen);
+            self.lose_worker(id, seen, true);
         }
         self.last_worker += 1;
         let id = WorkerId(self.last_worker);
@@ -83,6 +83,7 @@ impl Machine {
 
     /// The list of workers, or the state of one, is not what it was.
     pub(super) fn fleet_changed(&mut self) {
+        self.actors.stir();
         self.fleet_version += 1;
     }
 
@@ -114,8 +115,10 @@ impl Machine {
         worker.outbox.close();
         self.fleet_changed();
         self.timers.insert((self.now + limits::WORKER_GRACE, Timer::Worker(id)));
-        if self.workers.get(id).is_some_and(|worker| worker.leaving && worker.sent.is_empty()) {
-            self.lose_worker(id, None);
+        if self.workers.get(id).is_some_and(|worker| {
+            worker.leaving && worker.sent.is_empty() && worker.actors.is_empty()
+        }) {
+            self.lose_worker(id, None, true);
         }
     }
 
@@ -134,7 +137,7 @@ impl Machine {
             let refusal = Refusal::new(Reason::WorkerLost, message);
             effects.push(Effect::Disconnect { conn, refusal });
         }
-        self.lose_worker(id, None);
+        self.lose_worker(id, None, false);
     }
 
     /// Cuts a worker off that makes the scheduler keep more for it than there is room for. It can come back.

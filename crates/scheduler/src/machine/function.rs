@@ -1,5 +1,6 @@
 //! Functions and language runtimes that no worker has: what there is instead.
 
+use bireme_core::actor::CLASS_PREFIX;
 use bireme_core::graph::{Runtime, TaskClass};
 
 use super::Machine;
@@ -15,8 +16,16 @@ impl Machine {
 
     /// Whether no worker has the language runtime of a class, in words, with what some have.
     fn nobody_has_runtime(&self, class: &TaskClass) -> Option<String> {
-        let Runtime::External { name, .. } = &class.runtime else { return None };
-        if self.workers.values().any(|worker| worker.join.runtimes.contains(name)) {
+        let (name, remedy) = match &class.runtime {
+            Runtime::External { name, .. } => {
+                (name.as_str(), format!("start one with --runtime {name}=COMMAND"))
+            }
+            Runtime::Wasm => {
+                (Runtime::Wasm.name(), "start one that was built with the feature wasm".to_owned())
+            }
+            Runtime::Command | Runtime::Native => return None,
+        };
+        if self.workers.values().any(|worker| worker.join.runtimes.iter().any(|has| has == name)) {
             return None;
         }
         let have = self.workers.values().take(LISTED).map(|worker| {
@@ -26,9 +35,7 @@ impl Machine {
         });
         let have: Vec<_> = have.collect();
         let have = if have.is_empty() { "there are none".to_owned() } else { have.join("; ") };
-        Some(format!(
-            "no worker has the runtime {name}, start one with --runtime {name}=COMMAND: {have}"
-        ))
+        Some(format!("no worker has the runtime {name}, {remedy}: {have}"))
     }
 
     /// Whether no worker has the function of a class, in words, with the names most like it that there are.
@@ -40,6 +47,7 @@ impl Machine {
         let names = self.kinds.functions();
         let mut names: Vec<_> = names
             .into_iter()
+            .filter(|name| !name.starts_with(CLASS_PREFIX))
             .map(|known| (strsim::damerau_levenshtein(known, function), known))
             .collect();
         names.sort_unstable();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bireme_core::graph::{GraphCounts, GraphOptions, GraphSoFar, Outputs};
+use bireme_core::graph::{GraphCounts, GraphOptions, GraphSoFar, Outputs, Watch};
 use bireme_core::hash::{Keys, Seeded};
 use bireme_core::id::{GraphId, SessionId, TaskId};
 use bireme_core::{ObjectId, TaskError, Time};
@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::number::{ClassNo, NONE, ObjectNo};
 use super::table::{Tasks, row_of};
-use super::task::{Edge, Failure, Task, flag};
+use super::task::{Edge, Failure, Phase, Task, flag};
 
 /// A graph and everything in it.
 #[derive(Debug)]
@@ -51,6 +51,8 @@ pub(super) struct Graph {
     pub(super) timer: bool,
     /// When its last task ended, if it is done.
     pub(super) ended: Option<Time>,
+    /// What was kept of it was given up once, because its time was over.
+    pub(super) expired: bool,
 }
 
 impl Graph {
@@ -78,6 +80,7 @@ impl Graph {
             told: Time::default(),
             timer: false,
             ended: None,
+            expired: false,
         }
     }
 
@@ -147,9 +150,20 @@ impl Graph {
 
     /// Whether the session wants the outputs of a task to stay.
     pub(super) fn keeps(&self, task: &Task) -> bool {
-        if task.has(flag::GIVEN_UP) {
-            return false;
-        }
+        !task.has(flag::GIVEN_UP) && self.asks_to_keep(task)
+    }
+
+    /// Whether the session is told of the end of a task. It hears of the outputs whose time was over, too: nobody else says
+    /// that they were ever made to one that comes back after that.
+    pub(super) fn announces(&self, task: &Task) -> bool {
+        let has_outputs = || self.asks_to_keep(task) && (self.expired || !task.has(flag::GIVEN_UP));
+        task.has(flag::WANTED)
+            || (self.options.watch != Watch::Graph
+                && (task.phase != Phase::Finished || has_outputs()))
+    }
+
+    /// Whether the outputs of a task are among those that the graph was to keep.
+    fn asks_to_keep(&self, task: &Task) -> bool {
         match self.options.outputs {
             Outputs::All => true,
             Outputs::Listed => task.has(flag::LISTED),

@@ -92,6 +92,13 @@ impl Machine {
         }
     }
 
+    /// Has a finished task run again for something else than a task that takes its output.
+    pub(super) fn make_again(&mut self, task: TaskRef) {
+        if self.revive(task) {
+            self.wait_for_inputs(task);
+        }
+    }
+
     /// Has a finished task wait to run again, because an output that is needed was lost. Returns whether it may.
     fn revive(&mut self, task: TaskRef) -> bool {
         let before = self.before(task);
@@ -202,6 +209,7 @@ impl Machine {
         }
         if spared {
             self.try_fetchers_again(worker, id, asked);
+            self.actors_cannot_fetch(worker, id);
             return;
         }
         let stored = no.and_then(|no| self.objects.get(no)).is_some_and(Object::is_stored);
@@ -216,6 +224,7 @@ impl Machine {
                 self.wait_for_inputs(task);
             }
         }
+        self.actors_miss(worker, id);
     }
 
     /// Whether a worker that is there has the only replica of a value that cannot be made again.

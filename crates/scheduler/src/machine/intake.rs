@@ -76,7 +76,10 @@ impl Machine {
                 .map_err(|_| Refusal::new(Reason::Busy, "graph numbers are used up"))?,
         );
         owner.graphs.insert(no);
-        let graph = Graph::new(id, session, chunk.options.take().unwrap_or_default(), self.now);
+        let mut options = chunk.options.take().unwrap_or_default();
+        // A worker, too, has those first that somebody waits for.
+        options.priority = options.priority.saturating_add_unsigned(owner.depth);
+        let graph = Graph::new(id, session, options, self.now);
         self.graphs.push(Some(Box::new(graph)));
         self.graph_numbers.insert(id, no);
         Ok((no, true))
@@ -367,7 +370,7 @@ impl Machine {
     }
 
     /// Whether an object is stored or will be.
-    fn object_source(&self, object: ObjectId) -> Option<()> {
+    pub(super) fn object_source(&self, object: ObjectId) -> Option<()> {
         match (object, self.producer_of(object)) {
             (ObjectId::Output { output, .. }, Some(task)) => {
                 (output < self.task(task).outputs).then_some(())

@@ -32,7 +32,14 @@ struct Orphan {
 impl Machine {
     /// A worker is gone for good: what it ran runs elsewhere, and what only it had is made again. `seen` is what its
     /// supervisor saw of its end.
-    pub(super) fn lose_worker(&mut self, id: WorkerId, seen: Option<&PreviousLife>) {
+    ///
+    /// `is_proved` says that its daemon does not live any more, rather than being out of sight.
+    pub(super) fn lose_worker(
+        &mut self,
+        id: WorkerId,
+        seen: Option<&PreviousLife>,
+        is_proved: bool,
+    ) {
         if let Some(worker) = self.workers.get_mut(id) {
             worker.outbox.close();
             worker.conn = None;
@@ -61,6 +68,7 @@ impl Machine {
         for no in self.held_by(id) {
             self.lose_replica(id, no);
         }
+        self.lose_actors(id, is_proved);
         for task in again {
             if self.find_task(task).is_some_and(|record| record.phase == Phase::Waiting) {
                 self.wait_for_inputs(task);

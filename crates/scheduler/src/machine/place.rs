@@ -29,13 +29,16 @@ const SHARES: usize = 16;
 /// Tasks that wait at a worker looked at to find some that another could run.
 const SHARE_LOOK: usize = 64;
 
+/// Whose task is sent next: the innermost session's, and of these the one that was served least.
+pub(super) type Turn = (Reverse<u32>, u64);
+
 impl Machine {
     /// Sends ready tasks to workers until either run out, then shares what waits with workers that are idle.
     pub(super) fn place_ready(&mut self) {
         self.place_suspects();
         let mut blocked: SmallVec<[ClassNo; 4]> = SmallVec::new();
         loop {
-            let mut best: Option<(u64, ClassNo, SessionId, TaskRef)> = None;
+            let mut best: Option<(Turn, ClassNo, SessionId, TaskRef)> = None;
             let candidates: SmallVec<[ClassNo; 4]> =
                 self.active.iter().filter(|class| !blocked.contains(class)).copied().collect();
             for class in candidates {
@@ -43,12 +46,15 @@ impl Machine {
                     continue;
                 }
                 let Some((session, task)) = self.peek_ready(class) else { continue };
-                let served = self.sessions.get(&session).map_or(0, |session| session.served);
-                if best.as_ref().is_none_or(|(least, ..)| served < *least) {
-                    best = Some((served, class, session, task));
+                let turn = self.turn_of(session);
+                if best.as_ref().is_none_or(|(first, ..)| turn < *first) {
+                    best = Some((turn, class, session, task));
                 }
             }
             let Some((_, class, session, task)) = best else { break };
+            if self.break_deadlock(class, session, task) {
+                continue;
+            }
             match self.choose(class, task) {
                 None => blocked.push(class),
                 Some((worker, phase)) => {
@@ -180,6 +186,7 @@ impl Machine {
         let class = &self.classes.get(record.class).spec;
         is_preferred(worker, class)
             && could_run(worker, class)
+            && !self.could_deadlock(graph.session, class)
             && graph.inputs(record).iter().all(|edge| {
                 if !edge.external {
                     let producer = graph.task(edge.producer);
@@ -203,12 +210,20 @@ impl Machine {
         worker.sent.swap_remove(place as usize);
         let moved = worker.sent.get(place as usize).copied();
         match phase {
-            Phase::Reserved => worker.free.give(&self.classes.get(class).spec.resources),
+            Phase::Reserved => {
+                let need = &self.classes.get(class).spec.resources;
+                let given_back = need.cpu_units - worker.cpus_of(task, need.cpu_units);
+                worker.free.give(need);
+                worker.free.cpu_units -= given_back;
+            }
             Phase::Prefilled => {
                 worker.prefilled -= 1;
                 worker.retracting -= u32::from(retracting);
             }
             _ => worker.ahead -= 1,
+        }
+        if worker.seceded.remove(&task) {
+            worker.rejoining.retain(|other| *other != task);
         }
         if worker.prefilled == 0 {
             self.crowded.remove(&id);
@@ -217,17 +232,17 @@ impl Machine {
             self.task_mut(moved).place = place;
         }
         self.task_mut(task).clear(flag::RETRACTING);
-        self.promote(id, task);
-        self.touch(id);
+        self.orphan_sessions(task);
+        self.refill(id, Some(task));
     }
 
     /// Gives resources that came free at a worker to those that wait there, in the order they were sent, but not to the
     /// task that is about to leave.
-    fn promote(&mut self, id: WorkerId, leaving: TaskRef) {
+    pub(super) fn promote(&mut self, id: WorkerId, leaving: Option<TaskRef>) {
         while let Some(worker) = self.workers.get_mut(id) {
             let Some(&(task, attempt)) = worker.prefill.front() else { return };
             let waiting = self.find_task(task).filter(|record| {
-                task != leaving
+                leaving != Some(task)
                     && record.phase == Phase::Prefilled
                     && record.attempt == attempt
                     && record.worker == id.0
@@ -239,13 +254,15 @@ impl Machine {
             let spec = std::sync::Arc::clone(&self.classes.get(class).spec);
             let retracting = self.task(task).has(flag::RETRACTING);
             let worker = self.workers.get_mut(id).expect("it was there a line before");
-            if !worker.free.fits(&spec.resources) {
+            let mut need = spec.resources.clone();
+            need.cpu_units = worker.cpus_of(task, need.cpu_units);
+            if !worker.rejoining.is_empty() && need.cpu_units > 0 || !worker.free.fits(&need) {
                 return;
             }
             worker.prefill.pop_front();
             worker.prefilled -= 1;
             worker.retracting -= u32::from(retracting);
-            worker.free.take(&spec.resources);
+            worker.free.take(&need);
             if worker.prefilled == 0 {
                 self.crowded.remove(&id);
             }
@@ -262,7 +279,9 @@ impl Machine {
         let Some(worker) = self.workers.get_mut(id) else { return };
         worker.ahead -= 1;
         let phase = if worker.runs_now(&spec) {
-            worker.free.take(&spec.resources);
+            let mut need = spec.resources.clone();
+            need.cpu_units = worker.cpus_of(task, need.cpu_units);
+            worker.free.take(&need);
             Phase::Reserved
         } else {
             worker.wait(task, attempt);

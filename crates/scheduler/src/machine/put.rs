@@ -103,6 +103,7 @@ impl Machine {
         if let Some(object) = self.objects.get(no)
             && object.given_up
             && object.takers().is_empty()
+            && !self.actors.take(object.id())
         {
             let id = object.id();
             self.held.remove(&id);

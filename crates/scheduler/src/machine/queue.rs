@@ -7,7 +7,6 @@ use super::number::{ClassNo, GraphNo, TaskRef};
 use super::session::News;
 use super::task::{Phase, flag};
 use super::{Machine, Peer, Timer};
-use bireme_core::graph::Watch;
 use bireme_core::id::SessionId;
 use bireme_core::limits;
 
@@ -103,17 +102,14 @@ impl Machine {
             .for_worker()
     }
 
-    /// The next ready task of a class: of the session that was served least, the one that comes first.
+    /// The next ready task of a class: of the most deeply nested session, among equals of the one that was served least, the one that comes first.
     pub(super) fn peek_ready(&mut self, class: ClassNo) -> Option<(SessionId, TaskRef)> {
         loop {
             let record = self.classes.get(class);
-            let served = |session: &SessionId| {
-                self.sessions.get(session).map_or(0, |session| session.served)
-            };
             let session = match record.lanes.len() {
                 0 => return None,
                 1 => *record.lanes.first_key_value()?.0,
-                _ => *record.lanes.keys().min_by_key(|session| served(session))?,
+                _ => *record.lanes.keys().min_by_key(|session| self.turn_of(**session))?,
             };
             let rank = record.lanes.get(&session)?.peek();
             let Some(task) = rank.map(Rank::task) else {
@@ -207,10 +203,7 @@ impl Machine {
     pub(super) fn note_end(&mut self, task: TaskRef) {
         let graph = self.graph_mut(task.graph);
         let record = graph.task(task.index);
-        let wanted = record.has(flag::WANTED)
-            || (graph.options.watch != Watch::Graph
-                && (record.phase != Phase::Finished || graph.keeps(record)));
-        if wanted && !record.has(flag::NOTICE) {
+        if graph.announces(record) && !record.has(flag::NOTICE) {
             graph.task_mut(task.index).set(flag::NOTICE);
             let session = graph.session;
             if !self.tell_session(session, News::Task(task)) {

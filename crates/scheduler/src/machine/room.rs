@@ -191,10 +191,10 @@ impl Machine {
 
 /// The language runtime of a class, where a worker does not have it.
 pub(super) fn lacks_runtime<'a>(join: &Join, class: &'a TaskClass) -> Option<&'a str> {
-    match &class.runtime {
-        Runtime::External { name, .. } if !join.runtimes.contains(name) => Some(name),
-        Runtime::External { .. } | Runtime::Command | Runtime::Native | Runtime::Wasm => None,
-    }
+    let runtime = &class.runtime;
+    let is_asked_for = matches!(runtime, Runtime::External { .. } | Runtime::Wasm);
+    let has = |name| join.runtimes.iter().any(|has| has == name);
+    (is_asked_for && !has(runtime.name())).then(|| runtime.name())
 }
 
 /// Whether tasks of a class could ever run on a worker.
@@ -202,7 +202,7 @@ pub(super) fn could_run(worker: &Worker, class: &TaskClass) -> bool {
     let is_plain = class.workers.is_empty()
         && class.labels.is_empty()
         && class.function.is_none()
-        && !matches!(class.runtime, Runtime::External { .. });
+        && !matches!(class.runtime, Runtime::External { .. } | Runtime::Wasm);
     if is_plain {
         worker.join.resources.fits(&class.resources)
     } else {

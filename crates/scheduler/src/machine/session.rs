@@ -54,6 +54,10 @@ pub(super) struct Session {
     pub(super) answers: usize,
     /// What it was given of the cluster for its weight: it goes before those that were given more.
     pub(super) served: u64,
+    /// The task whose attempt it belongs to.
+    pub(super) parent: Option<TaskRef>,
+    /// How many attempts there are around it, each in the session of the next.
+    pub(super) depth: u32,
     pub(super) graphs: BTreeSet<GraphNo>,
     /// The greatest number among its graphs.
     pub(super) last_graph: u32,
@@ -78,6 +82,8 @@ impl Session {
             outbox: Outbox::default(),
             answers: 0,
             served: 0,
+            parent: None,
+            depth: 0,
             graphs: BTreeSet::new(),
             last_graph: 0,
             recent: BTreeMap::new(),

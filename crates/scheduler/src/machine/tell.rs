@@ -1,5 +1,6 @@
 //! Turns what peers have still to be told into messages, with the state of the moment.
 
+use bireme_core::actor::place::ActorOrder;
 use bireme_core::graph::TaskState;
 use bireme_core::id::{SessionId, WorkerId};
 use bireme_core::object::ObjectId;
@@ -35,7 +36,11 @@ impl Machine {
             };
             used += OVERHEAD;
             match errand {
+                Errand::Actor(actor) => used += self.tell_actor(worker, actor, out),
                 Errand::Cancel(attempt, grace) => out.push(Order::Cancel { attempt, grace }),
+                Errand::EndActor(actor, life, forget) => {
+                    out.push(Order::Actor(self.end_order(actor, life, forget)));
+                }
                 Errand::Leave(deadline) => out.push(Order::Drain { deadline }),
                 Errand::Peer(peer) => out.push(Order::Peers(vec![self.peer(peer)])),
                 Errand::Place(object) => {
@@ -53,6 +58,9 @@ impl Machine {
                 Errand::Replicate(object) => used += self.tell_replicate(worker, object, out),
                 Errand::Retract(attempt) => out.push(Order::Retract(attempt)),
                 Errand::Settle(attempt) => out.push(Order::Settle(attempt)),
+                Errand::SettleActor(actor, incarnation) => {
+                    out.push(Order::Actor(ActorOrder::Settle { actor, incarnation }));
+                }
                 Errand::Start(task, attempt) => used += self.tell_start(worker, task, attempt, out),
                 Errand::Stop => out.push(Order::Stop),
             }
@@ -117,7 +125,7 @@ impl Machine {
     }
 
     /// A worker keeps the values that come with an order: it has a replica from here on.
-    fn note_sent_value(&mut self, worker: WorkerId, input: &Input) {
+    pub(super) fn note_sent_value(&mut self, worker: WorkerId, input: &Input) {
         if input.value.is_some()
             && let Some(no) = self.find_object(input.object)
             && let Some(object) = self.objects.get_mut(no)
@@ -146,7 +154,12 @@ impl Machine {
     }
 
     /// An input as a worker is told it: without holders where it is there already, or still being made there.
-    fn input_of(&self, id: ObjectId, object: Option<&Object>, worker: WorkerId) -> Input {
+    pub(super) fn input_of(
+        &self,
+        id: ObjectId,
+        object: Option<&Object>,
+        worker: WorkerId,
+    ) -> Input {
         let mut input =
             Input { object: id, holders: SmallVec::new(), size: 0, value: None, made_by: None };
         let Some(object) = object else { return input };
@@ -162,7 +175,7 @@ impl Machine {
     }
 
     /// Tells a worker where the holders of an input are, those it was not told of on this stream.
-    fn introduce(&mut self, worker: WorkerId, input: &Input, out: &mut Vec<Order>) {
+    pub(super) fn introduce(&mut self, worker: WorkerId, input: &Input, out: &mut Vec<Order>) {
         for holder in &input.holders {
             let is_new =
                 self.workers.get_mut(worker).is_some_and(|worker| worker.knows.insert(*holder));

@@ -1,10 +1,12 @@
 //! Scripts in, transcripts out: each step says what the machine was told and what it tells its peers.
 
+mod actors;
 mod blame;
 mod commands;
 mod drain;
 mod ends;
 mod harness;
+mod nested;
 mod sessions;
 mod streams;
 

@@ -1,5 +1,6 @@
 //! What people are shown: copies of the machine's state, made when asked for.
 
+use bireme_core::actor::place::ActorState;
 use bireme_core::error::Exit;
 use bireme_core::graph::{GraphCounts, TaskState};
 use bireme_core::id::{AttemptId, AttemptNo, GraphId, SessionId, TaskId, WorkerId};
@@ -30,6 +31,8 @@ pub struct Status {
     pub objects: usize,
     /// Tasks of all graphs by state.
     pub tasks: Vec<(TaskState, u64)>,
+    /// Actors by state.
+    pub actors: Vec<(ActorState, u64)>,
 }
 
 /// A worker.
@@ -59,6 +62,8 @@ pub struct WorkerView {
     pub finished: u64,
     /// Objects that it is believed to hold.
     pub objects: usize,
+    /// Actors that are to live there.
+    pub actors: usize,
     /// How long ago it joined.
     pub age: Span,
     /// How it was when last heard of.
@@ -226,6 +231,7 @@ impl Machine {
             graphs: self.graph_numbers.len(),
             objects: self.objects.len(),
             tasks: TaskState::ALL.iter().map(|state| (*state, self.count(*state))).collect(),
+            actors: self.actor_counts(),
         }
     }
 
@@ -244,6 +250,7 @@ impl Machine {
             ahead: worker.ahead,
             finished: worker.finished,
             objects: worker.held.len(),
+            actors: worker.actors.len(),
             age: self.now.since(worker.joined),
             heartbeat: worker.heartbeat,
             silent: self.now.since(worker.heard),

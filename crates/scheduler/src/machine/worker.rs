@@ -1,11 +1,12 @@
 //! What the machine knows of a worker.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use bireme_core::actor::CLASS_PREFIX;
 use bireme_core::graph::TaskClass;
 use bireme_core::hash::{IdMap, Seeded};
-use bireme_core::id::{AttemptId, WorkerId};
+use bireme_core::id::{ActorId, AttemptId, Incarnation, WorkerId};
 use bireme_core::link::Outbox;
 use bireme_core::protocol::{Announce, Heartbeat, Join, Timing};
 use bireme_core::resources::UNITS;
@@ -22,8 +23,13 @@ const SHOWN_FUNCTIONS: usize = 8;
 /// Something a worker has still to be told.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Errand {
+    /// How things stand with an actor that is to live there.
+    Actor(ActorId),
     /// End an attempt; running code may go on for this long.
     Cancel(AttemptId, Span),
+    /// End an incarnation of an actor that should not live there, or whose calls still wait there for the next; with `forget`,
+    /// there will be none, and what it left is of no use.
+    EndActor(ActorId, Incarnation, bool),
     /// Leave when nothing runs any more, or after this long.
     Leave(Option<Span>),
     /// Where a worker is.
@@ -38,6 +44,8 @@ pub(super) enum Errand {
     Retract(AttemptId),
     /// The end of an attempt is known.
     Settle(AttemptId),
+    /// The end of an incarnation of an actor is known.
+    SettleActor(ActorId, Incarnation),
     /// Accept the attempt of this task with this number, unless the task has moved on.
     Start(TaskRef, u32),
     /// Leave now.
@@ -66,9 +74,17 @@ pub(super) struct Worker {
     pub(super) retracting: u32,
     /// Tasks sent here whose dependents could follow once fewer are ahead.
     pub(super) frontier: VecDeque<(TaskRef, u32)>,
+    /// Actors that hold resources here.
+    pub(super) actors: BTreeSet<ActorId>,
+    /// Incarnations that ended here and whose callers may still wait here for the next.
+    pub(super) mourned: BTreeMap<ActorId, Incarnation>,
     pub(super) outbox: Outbox<Errand>,
     /// How much of the outbox its own reports have brought about, at most.
     pub(super) owed: usize,
+    /// Tasks sent here that have given their cpus back.
+    pub(super) seceded: BTreeSet<TaskRef>,
+    /// Those of them that want cpus again, in the order in which they asked.
+    pub(super) rejoining: VecDeque<TaskRef>,
     /// Objects that it is believed to hold.
     pub(super) held: IdMap<ObjectNo, ()>,
     /// Objects that earlier attempts left here while later ones are to make them anew.
@@ -115,8 +131,12 @@ impl Worker {
             ahead: 0,
             retracting: 0,
             frontier: VecDeque::new(),
+            actors: BTreeSet::new(),
+            mourned: BTreeMap::new(),
             outbox: Outbox::default(),
             owed: 0,
+            seceded: BTreeSet::new(),
+            rejoining: VecDeque::new(),
             held: IdMap::with_hasher(hasher),
             strays: BTreeSet::new(),
             untold: BTreeSet::new(),
@@ -167,9 +187,11 @@ impl Worker {
         u32::try_from(depth).unwrap_or(u32::MAX).min(limits::PREFILL_MAX)
     }
 
-    /// Whether an attempt of this class would run at once.
+    /// Whether an attempt of this class would run at once. Where somebody waits for others, cpus that are free are for these,
+    /// even if what waits here already lacks something else: perhaps just what is held meanwhile.
     pub(super) fn runs_now(&self, class: &TaskClass) -> bool {
-        self.prefilled == 0
+        (self.prefilled == 0 || !self.seceded.is_empty())
+            && (self.rejoining.is_empty() || class.resources.cpu_units == 0)
             && self.free.fits(&class.resources)
             && self.sent.len() < limits::WORKER_SENT
     }
@@ -182,7 +204,8 @@ impl Worker {
     /// Whether tasks that take cpus may be sent here.
     pub(super) fn has_room(&self) -> bool {
         self.sent.len() < limits::WORKER_SENT
-            && (self.has_prefill() || (self.prefilled == 0 && self.free.cpu_units > 0))
+            && (self.has_prefill()
+                || (self.free.cpu_units > 0 && (self.prefilled == 0 || !self.seceded.is_empty())))
     }
 
     /// A task that was sent as this attempt waits here.
@@ -230,7 +253,9 @@ impl Worker {
         if let Some(name) =
             class.function.as_ref().filter(|name| !self.join.functions.contains(name))
         {
-            let has = self.join.functions.iter().filter(|name| !name.starts_with("builtin/"));
+            let is_own =
+                |name: &&String| !name.starts_with("builtin/") && !name.starts_with(CLASS_PREFIX);
+            let has = self.join.functions.iter().filter(is_own);
             let has: Vec<&str> = has.map(String::as_str).take(SHOWN_FUNCTIONS).collect();
             let has = if has.is_empty() { "none of its own".to_owned() } else { has.join(", ") };
             return Some(format!("lacks the function {name}; it has {has}"));
@@ -275,7 +300,8 @@ impl Worker {
     }
 }
 
-fn show(name: &str, amount: u64) -> String {
+/// An amount of a resource, for people.
+pub(super) fn show(name: &str, amount: u64) -> String {
     if name == "memory" {
         format!("{amount} bytes")
     } else {

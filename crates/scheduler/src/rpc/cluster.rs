@@ -5,11 +5,11 @@
 
 pub(crate) mod caller;
 mod daemon;
-mod dismissal;
+pub(crate) mod dismissal;
 mod fleet;
 mod graphs;
 mod logs;
-mod page;
+pub(crate) mod page;
 mod results;
 mod sessions;
 mod show;
@@ -18,7 +18,7 @@ mod tasks;
 mod tokens;
 mod watch;
 mod watch_workers;
-mod work;
+pub(crate) mod work;
 
 use std::pin::Pin;
 

@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status, Streaming};
 
-use bireme_core::protocol::{Announce, Heartbeat, Join};
+use bireme_core::protocol::{Announce, Join};
 use bireme_core::reason::Refusal;
 use bireme_proto::convert::fleet::Announced;
 use bireme_proto::pb::fleet_server::Fleet;
@@ -85,6 +85,9 @@ fn decode(message: pb::FleetUp) -> Result<WorkerBatch, Refusal> {
         batch.digest = digest.filter(|_| announce == Announce::default());
         batch.announce = batch.digest.is_none().then_some(announce);
     }
-    batch.heartbeat = heartbeat.map(Heartbeat::from);
+    if let Some(mut heartbeat) = heartbeat {
+        batch.actors = convert::fleet::beats(std::mem::take(&mut heartbeat.actors))?;
+        batch.heartbeat = Some(heartbeat.into());
+    }
     Ok(batch)
 }

@@ -198,7 +198,7 @@ pub(crate) fn joining(hello: Hello, name: &str) -> pb::FleetUp {
         addresses: Vec::new(),
         machine: "here".to_owned(),
         pid: 1,
-        functions: vec!["builtin/noop".to_owned()],
+        functions: vec!["actor:Counter".to_owned(), "builtin/noop".to_owned()],
         runtimes: Vec::new(),
         previous: None,
     };

@@ -206,6 +206,13 @@ const REACHED: &[&str] = &[
 
 /// Limits that they name and that are not, and why.
 const ELSEWHERE: &[(&str, &str)] = &[
+    ("ACTORS", "not walked up to: a million records; the scheduler's machine refuses one more"),
+    ("ACTORS_GONE", "drops what watches are told; they begin anew"),
+    ("ACTORS_LOOKED_AT", "a step's share of work: the rest has its turn in the next"),
+    ("ACTOR_DEATHS", "drops what is shown to people; nothing depends on it"),
+    ("ACTOR_FENCE", "a pause: the tests of the scheduler's machine outlast it"),
+    ("ACTOR_HOME_WAIT", "a pause: the tests of the scheduler's machine outlast it"),
+    ("ACTOR_SERIES", "the tests of the scheduler's machine"),
     ("ANNOUNCED", "what reaches it takes half a gigabyte"),
     ("BATCH_BYTES", "the size of a message; random seeds send far shorter and full ones"),
     ("COPY_AGAIN", "a pause: random seeds with workers that leave outlast it"),
@@ -216,8 +223,14 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("FETCHING", "the tests of the worker's machine"),
     ("FETCHING_BYTES", "the tests of the worker's machine"),
     ("FOLLOWERS", "a default that the load of each seed replaces"),
+    ("GATHER_RETRY", "a pause: the tests of the worker's machine"),
+    ("GATHER_WAIT", "a pause: the tests of the worker's machine"),
     ("GRAPH_UPDATE", "a pause: random seeds outlast it"),
     ("KEY_BYTES", "the door's: the machine only relies on it"),
+    (
+        "NESTED",
+        "not walked up to: sessions of attempts of the load are not nested; the machine refuses one more",
+    ),
     ("PASSES", "the tests of the worker's machine"),
     ("PAYLOAD_BYTES", "the door's: the machine only relies on it"),
     ("SESSION_TTL", "a pause: random seeds with clients that never come back outlast their own"),

@@ -24,10 +24,27 @@ const BY_HAND: &[(Reason, &str)] = &[
 ];
 
 /// Reasons that they name and that neither meets, and why.
-const ELSEWHERE: &[(Reason, &str)] = &[(
-    Reason::ShuttingDown,
-    "told only if an attempt ends in the very step in which its worker leaves: the tests of the worker's machine",
-)];
+const ELSEWHERE: &[(Reason, &str)] = &[
+    (Reason::ActorExited, ACTORS),
+    (Reason::ActorGone, ACTORS),
+    (Reason::ActorKilled, ACTORS),
+    (Reason::ActorUnknown, ACTORS),
+    (Reason::NameTaken, ACTORS),
+    (Reason::RestartsExhausted, ACTORS),
+    (Reason::RoleMissing, ACTORS),
+    (
+        Reason::ShuttingDown,
+        "told only if an attempt ends in the very step in which its worker leaves: the tests of the worker's machine",
+    ),
+    (Reason::StateLost, ACTORS),
+    (
+        Reason::WouldDeadlock,
+        "attempts of the load wait and open no sessions: the tests of the scheduler's machine, `nested`",
+    ),
+];
+
+/// Where actors meet the scheduler's machine.
+const ACTORS: &str = "the load has no actors: the tests of the scheduler's machine, `actors`";
 
 #[test]
 fn a_payload_beyond_its_limit() {

@@ -9,6 +9,8 @@ use crate::machine::Event;
 /// The kinds of work of the loop: one for each [`Event`], and what the driver does besides.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Step {
+    /// [`Event::ActorTold`].
+    ActorTold,
     /// [`Event::AnnounceReplied`].
     AnnounceReplied,
     /// [`Event::Connected`].
@@ -23,6 +25,8 @@ pub(crate) enum Step {
     FetchFailed,
     /// [`Event::Fetched`].
     Fetched,
+    /// [`Event::Gather`] and [`Event::Ungather`].
+    Gather,
     /// [`Event::Lost`].
     Lost,
     /// [`Event::Ordered`].
@@ -31,6 +35,10 @@ pub(crate) enum Step {
     Paused,
     /// [`Event::Recalled`].
     Recalled,
+    /// [`Event::Rejoining`].
+    Rejoining,
+    /// [`Event::Seceded`].
+    Seceded,
     /// [`Event::Stored`].
     Stored,
     /// [`Event::TimerDue`].
@@ -48,6 +56,7 @@ pub(crate) type Accounts = account::Accounts<Step>;
 
 impl account::Step for Step {
     const NAMES: &'static [&'static str] = &[
+        "actor_told",
         "announce_replied",
         "connected",
         "disconnected",
@@ -55,10 +64,13 @@ impl account::Step for Step {
         "ended",
         "fetch_failed",
         "fetched",
+        "gather",
         "lost",
         "ordered",
         "paused",
         "recalled",
+        "rejoining",
+        "seceded",
         "stored",
         "timer_due",
         "carry_out",
@@ -74,6 +86,7 @@ impl account::Step for Step {
 impl From<&Event> for Step {
     fn from(event: &Event) -> Self {
         match event {
+            Event::ActorTold(_) => Self::ActorTold,
             Event::AnnounceReplied { .. } => Self::AnnounceReplied,
             Event::Connected => Self::Connected,
             Event::Disconnected => Self::Disconnected,
@@ -81,10 +94,13 @@ impl From<&Event> for Step {
             Event::Ended { .. } => Self::Ended,
             Event::FetchFailed { .. } => Self::FetchFailed,
             Event::Fetched { .. } => Self::Fetched,
+            Event::Gather { .. } | Event::Ungather(_) => Self::Gather,
             Event::Lost(_) => Self::Lost,
             Event::Ordered(_) => Self::Ordered,
             Event::Paused(_) => Self::Paused,
             Event::Recalled { .. } => Self::Recalled,
+            Event::Rejoining(_) => Self::Rejoining,
+            Event::Seceded(_) => Self::Seceded,
             Event::Stored { .. } => Self::Stored,
             Event::TimerDue => Self::TimerDue,
         }

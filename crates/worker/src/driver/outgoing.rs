@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bireme_core::actor::place::Beat;
 use bireme_core::id::Digest;
 use bireme_core::limits;
 use bireme_core::protocol::{Heartbeat, Report};
@@ -21,7 +22,7 @@ use crate::rpc::fleet::{Sealed, Up};
 pub(super) struct Outgoing {
     /// The announcement, or its digest. One announcement at most is on its way.
     announcement: VecDeque<Up>,
-    heartbeat: Option<(Heartbeat, ClockSample)>,
+    heartbeat: Option<(Heartbeat, Vec<Beat>, ClockSample)>,
     /// The machine has reports.
     reports_wait: bool,
     /// There is no room for a message.
@@ -57,12 +58,19 @@ impl Outgoing {
         self.announcement.extend(machine.announce().into_iter().map(Up::announce));
     }
 
-    /// A heartbeat is due. One that could not be sent in time is replaced.
+    /// A heartbeat is due, with what actors have counted since the last. One that could not be sent in time is replaced; what
+    /// its actors counted goes with the next.
     #[expect(clippy::disallowed_methods, reason = "time enters here")]
-    pub(super) fn beat(&mut self, heartbeat: Heartbeat, clock: Clock) {
+    pub(super) fn beat(&mut self, heartbeat: Heartbeat, actors: Vec<Beat>, clock: Clock) {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let wall_us = u64::try_from(wall.as_micros()).unwrap_or(u64::MAX);
-        self.heartbeat = Some((heartbeat, ClockSample { wall_us, monotonic_us: clock.now().0 }));
+        let sample = ClockSample { wall_us, monotonic_us: clock.now().0 };
+        let unsent = self.heartbeat.take().map(|(_, actors, _)| actors).unwrap_or_default();
+        let is_counted_anew =
+            |(actor, ..): &Beat| actors.iter().any(|(counted, ..)| counted == actor);
+        let mut all: Vec<Beat> = unsent.into_iter().filter(|beat| !is_counted_anew(beat)).collect();
+        all.extend(actors);
+        self.heartbeat = Some((heartbeat, all, sample));
     }
 
     /// The machine has reports.

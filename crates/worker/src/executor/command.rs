@@ -113,7 +113,7 @@ impl Trade for Shell {
     ) -> Result<Outputs, Box<TaskError>> {
         let command = match decode(&job.execution.payload)?.work {
             Work::Command(command) => command,
-            Work::Native(_) | Work::Other(_) => {
+            Work::Native(_) | Work::Other(_) | Work::Wasm(_) => {
                 return Err(malformed("payload.work is no command, but the task's class says so"));
             }
         };

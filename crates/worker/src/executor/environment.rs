@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 
 use bireme_core::Resources;
 use bireme_core::graph::Row;
-use bireme_core::resources::{Piece, UNITS, pieces_of, show_units};
+use bireme_core::resources::{Piece, Pieces, UNITS, pieces_of, show_units};
 use bireme_daemon::systemd;
 
 use crate::machine::Execution;
@@ -84,15 +84,22 @@ impl Environment {
         if let Some(row) = row(execution) {
             variables.push(("BIREME_ROW".into(), row.to_owned()));
         }
+        variables.extend(self.variables_of(resources, &execution.held));
+        variables
+    }
+
+    /// The variables that tell code what it holds.
+    pub(crate) fn variables_of(&self, resources: &Resources, held: &Pieces) -> Vec<Variable> {
         let threads = (resources.cpu_units / UNITS).max(1).to_string();
-        variables.extend(THREADS.map(|name| (name.into(), threads.clone())));
+        let mut variables: Vec<Variable> =
+            THREADS.map(|name| (name.into(), threads.clone())).into();
         if self.has_gpus {
-            let held = pieces(execution, GPU).unwrap_or_default();
+            let gpus = pieces(held, GPU).unwrap_or_default();
             let named = GPUS.iter().zip(&self.gpus);
-            variables.extend(named.map(|(name, known)| ((*name).into(), list(held, known))));
+            variables.extend(named.map(|(name, known)| ((*name).into(), list(gpus, known))));
         }
         variables.extend(resources.others().map(|(name, units)| {
-            let held = pieces(execution, name).map(|held| list(held, &[]));
+            let held = pieces(held, name).map(|held| list(held, &[]));
             (variable(name).into(), held.unwrap_or_else(|| show_units(units)))
         }));
         variables
@@ -108,9 +115,9 @@ fn row(execution: &Execution) -> Option<&str> {
     Some(row)
 }
 
-/// The pieces that an attempt holds of a resource.
-fn pieces<'a>(execution: &'a Execution, name: &str) -> Option<&'a [Piece]> {
-    execution.held.iter().find(|(other, _)| *other == name).map(|(_, pieces)| pieces)
+/// The pieces of a resource that are held.
+fn pieces<'a>(held: &'a Pieces, name: &str) -> Option<&'a [Piece]> {
+    held.iter().find(|(other, _)| *other == name).map(|(_, pieces)| pieces)
 }
 
 /// Pieces by name, or by number where a piece has no name.

@@ -55,6 +55,21 @@ impl Languages {
         self.runtimes.values().for_each(|processes| processes.kill(attempt, kill));
     }
 
+    /// An attempt has the cpus again that it gave back.
+    pub(super) fn rejoined(&self, attempt: AttemptId) {
+        self.runtimes.values().for_each(|processes| processes.rejoined(attempt));
+    }
+
+    /// Takes an attempt back that waits in a process. Returns whether there is one: then the answer comes later.
+    pub(super) fn recall(&self, attempt: AttemptId) -> bool {
+        self.runtimes.values().any(|processes| processes.recall(attempt))
+    }
+
+    /// Has every process leave that runs nothing.
+    pub(super) fn renew(&self) {
+        self.runtimes.values().for_each(Processes::renew);
+    }
+
     /// Ends every process and waits for it.
     pub(super) async fn close(&self) {
         for processes in self.runtimes.values() {

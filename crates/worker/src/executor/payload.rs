@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bireme_core::id::Digest;
 use bireme_core::value::Buffer;
-use bireme_core::{ErrorClass, Reason, TaskError, Value};
+use bireme_core::{ErrorClass, Reason, Span, TaskError, Value};
 use bytes::Bytes;
 
 use super::Job;
@@ -63,8 +63,23 @@ pub(crate) enum Work {
     Command(Box<Command>),
     /// The registered function of this name.
     Native(String),
+    /// A function of a module.
+    Wasm(WasmWork),
     /// Another kind, by name.
     Other(&'static str),
+}
+
+/// A function of a WebAssembly module.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct WasmWork {
+    /// The blob that is the module.
+    pub(crate) module: Digest,
+    /// Its name.
+    pub(crate) function: String,
+    /// Limit of linear memory; 0 is the worker's default.
+    pub(crate) memory_bytes: u64,
+    /// Limit of run time; zero is the attempt's timeout.
+    pub(crate) time: Span,
 }
 
 /// An argument, with places for what differs between attempts.

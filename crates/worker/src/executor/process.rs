@@ -11,17 +11,19 @@
 
 pub(crate) mod child;
 mod ear;
-mod ends;
-mod keeper;
+pub(crate) mod ends;
+pub(crate) mod keeper;
 mod kill;
-mod lay_out;
+pub(crate) mod lay_out;
 mod memory;
+mod owner;
 mod pace;
-mod place;
+pub(crate) mod place;
 mod program;
 mod seat;
-mod setbacks;
-mod shown;
+pub(crate) mod setbacks;
+pub(crate) mod shown;
+mod waiting;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -52,6 +54,7 @@ use crate::logs::Logs;
 use crate::rpc::executor::{Orders, serve};
 use crate::store::Store;
 use crate::sync::lock;
+use crate::target::Scheduler;
 
 /// What executor processes are started with.
 #[derive(Debug)]
@@ -67,6 +70,10 @@ pub(crate) struct Setup {
     pub(crate) warm: usize,
     /// After so many attempts a process ends; 0 is never.
     pub(crate) tasks: u64,
+    /// So many processes may have attempts that wait for others, beyond [`limits::EXECUTORS`].
+    pub(crate) waiting: usize,
+    /// Where code of attempts finds the cluster.
+    pub(crate) scheduler: Scheduler,
     /// The worker's name.
     pub(crate) worker: String,
     /// What attempts are told of themselves.
@@ -143,6 +150,24 @@ impl Processes {
         }
     }
 
+    /// An attempt has the cpus again that it gave back; nothing happens if it is not here.
+    pub(crate) fn rejoined(&self, attempt: AttemptId) {
+        self.shared.rejoined(attempt);
+    }
+
+    /// Takes an attempt back that waits in a process. Returns whether there is one: then the answer comes later.
+    pub(crate) fn recall(&self, attempt: AttemptId) -> bool {
+        self.shared.recall(attempt)
+    }
+
+    /// Has every process leave when it has nothing to run: what they know of the scheduler is out of date.
+    pub(crate) fn renew(&self) {
+        let mut crew = lock(&self.shared.crew);
+        crew.idle.clear();
+        // One that has not come back yet is told when it does.
+        crew.seats.values_mut().filter(|seat| seat.orders.is_some()).for_each(Seat::leave);
+    }
+
     /// Kills every process and waits for its end.
     pub(crate) async fn close(&self) {
         self.shared.close();
@@ -187,7 +212,7 @@ impl Shared {
         let coming = |seat: &Seat| seat.orders.is_none() && seat.jobs.is_empty();
         if let Some((&number, seat)) = seats.find(|(_, seat)| coming(seat)) {
             self.give(number, seat, job, true);
-        } else if crew.seats.len() < limits::EXECUTORS {
+        } else if crew.busy() < limits::EXECUTORS {
             match crew.setbacks.error(self.setup.clock.now()) {
                 Some(error) => self.setup.relay.fail(&job, true, error),
                 None => self.hire(crew, Some(job)),

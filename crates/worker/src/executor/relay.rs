@@ -138,11 +138,17 @@ impl Relay {
         None
     }
 
-    /// Stores what an attempt made and tells its end, in whose place `next` runs, which the executor has taken ahead.
-    pub(crate) fn end_before(&self, end: End, drafts: &[Draft], next: AttemptId) {
+    /// Tells the driver something for its machine.
+    pub(crate) fn tell(&self, event: Event) {
+        self.inbox.tell(event);
+    }
+
+    /// Stores what an attempt made and tells its end, in whose place `next` runs, which the executor has taken ahead; nothing
+    /// else does.
+    pub(crate) fn end_before(&self, end: End, drafts: &[Draft], next: Option<AttemptId>) {
         let End { attempt, runtime: _, resources: _, outcome, timing } = end;
         let outcome = self.keep(attempt, outcome, drafts);
-        self.inbox.tell(Event::Ended { attempt, outcome, timing, next: Some(next) });
+        self.inbox.tell(Event::Ended { attempt, outcome, timing, next });
     }
 
     /// Tells the end of an attempt that never held its resources.

@@ -1,7 +1,7 @@
 //! Everything a worker holds, for a scheduler that may have forgotten it.
 
 use bireme_core::limits;
-use bireme_core::protocol::{Announce, Held};
+use bireme_core::protocol::{Announce, Held, Report};
 
 use super::Machine;
 use super::objects::Stored;
@@ -26,7 +26,13 @@ impl Machine {
                 .map(|(&object, &Stored { size, made_by, .. })| Held { object, size, made_by })
                 .collect(),
             attempts: current.map(|(_, attempt)| (attempt.id, attempt.has_started())).collect(),
-            ended: self.ended.values().cloned().collect(),
+            actors: self.actors.announced().collect(),
+            ended: self
+                .ended
+                .values()
+                .cloned()
+                .chain(self.actors.ended.values().cloned().map(Report::Actor))
+                .collect(),
             last: true,
         };
         whole.sort();
@@ -51,6 +57,10 @@ fn cut(whole: Announce) -> Vec<Announce> {
     for attempt in whole.attempts {
         room_for(&mut part, ENTRY_BYTES);
         part.attempts.push(attempt);
+    }
+    for actor in whole.actors {
+        room_for(&mut part, ENTRY_BYTES);
+        part.actors.push(actor);
     }
     for report in whole.ended {
         room_for(&mut part, encoded_bytes(&report));

@@ -30,6 +30,10 @@ pub(super) struct Attempt {
     pub(super) inputs: SmallVec<[ObjectId; 2]>,
     /// Until it is handed to an executor.
     pub(super) execution: Option<Box<Execution>>,
+    /// It has given its cpus back at some time.
+    pub(super) has_seceded: bool,
+    /// How it stands with its cpus is marked in the outbox.
+    pub(super) cpus_marked: bool,
 }
 
 /// How far an attempt has come. Only a running one holds resources.
@@ -40,9 +44,20 @@ pub(super) enum State {
     /// It can run.
     Ready,
     /// The executor was told to run it, or told that it does.
-    Running { since: Time, held: Held },
+    Running { since: Time, held: Held, cpus: Cpus },
     /// So many inputs are not here; an older attempt of the same task that has not ended counts as one.
     Waiting { missing: usize },
+}
+
+/// How it stands with the cpus of a running attempt.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Cpus {
+    /// It has given them back while it waits for others.
+    Given,
+    /// It has them.
+    Held,
+    /// It has none and wants them again since then. That time is none of its own.
+    Wanted { since: Time },
 }
 
 /// How it stands with taking a follower back.
@@ -96,9 +111,10 @@ impl Attempt {
         }
     }
 
-    /// When a running attempt's time is up.
+    /// When a running attempt's time is up; `None` while it waits for cpus.
     pub(super) fn deadline(&self) -> Option<Time> {
         match (&self.state, self.timeout) {
+            (State::Running { cpus: Cpus::Wanted { .. }, .. }, _) => None,
             (State::Running { since, .. }, Some(timeout)) => Some(*since + timeout),
             _ => None,
         }

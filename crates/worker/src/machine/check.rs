@@ -1,11 +1,12 @@
 //! Every invariant, recounted from scratch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bireme_core::{ObjectId, limits};
 
-use super::Machine;
-use super::attempts::{Attempt, Fate, Recall, Slot, State};
+use super::attempts::{Attempt, Cpus, Fate, Recall, Slot, State};
+use super::gathering::{Gatherer, Waiter};
+use super::{Machine, actors};
 
 /// Fails with the condition, or with what is said about it, unless it holds.
 macro_rules! ensure {
@@ -21,6 +22,7 @@ impl Machine {
     pub fn check(&self) -> Result<(), String> {
         self.check_attempts()?;
         self.check_queues()?;
+        self.check_actors()?;
         self.check_work()?;
         self.check_objects()?;
         self.check_fetches()
@@ -76,6 +78,39 @@ impl Machine {
         Ok(())
     }
 
+    /// Whether each actor that waits is in line once, with its values gathered, and the first has no room.
+    fn check_actors(&self) -> Result<(), String> {
+        let actors = &self.actors;
+        for (actor, hosted) in &actors.hosted {
+            let gathers = self.gatherings.get(&Gatherer::Actor(*actor));
+            let places = actors.waiting.iter().filter(|waiting| *waiting == actor).count();
+            let (is_gathered, expected) = match &hosted.state {
+                actors::State::Gathering(_) => (gathers.is_some_and(|all| all.missing > 0), 0),
+                actors::State::Waiting(_) => (gathers.is_some_and(|all| all.missing == 0), 1),
+                actors::State::Hosted { held, .. } => {
+                    let holds = self.pool.is_held_in_pieces(&hosted.need, held);
+                    ensure!(holds, "{actor:?} needs {} and holds {held:?}", hosted.need);
+                    (gathers.is_none(), 0)
+                }
+            };
+            ensure!(is_gathered && places == expected, "{actor:?} is {:?}", hosted.state);
+            let ended = actors.ended.get(actor).map(actors::ended_incarnation);
+            ensure!(ended.is_none(), "{actor:?} is here and has ended");
+        }
+        if let Some(first) = actors.waiting.front()
+            && let Some(hosted) = actors.hosted.get(first)
+        {
+            ensure!(self.paused || !self.pool.fits(&hosted.need), "{first:?} could begin");
+        }
+        for (gatherer, gathering) in &self.gatherings {
+            let lacks = |object: &&ObjectId| !self.objects.is_stored(**object);
+            let missing = gathering.objects.iter().filter(lacks).count();
+            ensure!(missing == gathering.missing, "{gatherer:?} lacks {missing}");
+        }
+        ensure!(self.gathered.is_empty(), "something complete is not handed over");
+        Ok(())
+    }
+
     /// How many things an attempt waits for.
     fn missing(&self, slot: Slot, attempt: &Attempt) -> usize {
         let inputs =
@@ -104,7 +139,9 @@ impl Machine {
             ensure!(followers <= self.followers, "{id:?}: {followers} follow");
             ensure!(followers == 0 || queue.can_follow(), "{id:?}: {followers} follow, none may");
             let running = members()
-                .filter(|(_, attempt)| matches!(attempt.state, State::Running { .. }))
+                .filter(|(_, attempt)| {
+                    matches!(attempt.state, State::Running { cpus: Cpus::Held, .. })
+                })
                 .count();
             ensure!(running == queue.running, "{id:?}: {running} run, kept {}", queue.running);
         }
@@ -116,16 +153,20 @@ impl Machine {
             State::Running { held, .. } => Some(held),
             State::Following(_) | State::Ready | State::Waiting { .. } => None,
         });
+        let held = held.chain(self.actors.held());
         ensure!(
             self.pool.balances(held),
             "free and held resources, or their pieces, are not all there are: {:?}",
             self.pool
         );
         self.check_pieces()?;
+        self.check_rejoining()?;
         if !self.paused {
             ensure!(self.candidate().is_none(), "something could start: {:?}", self.candidate());
             let room = |queue: &super::queues::Queue| {
-                self.pool.fits(&queue.need) && !queue.followers.is_empty()
+                self.rejoining.is_empty()
+                    && self.pool.fits(&queue.need)
+                    && !queue.followers.is_empty()
             };
             ensure!(!self.queues.iter().any(|(_, queue)| room(queue)), "a follower has room");
         }
@@ -147,7 +188,8 @@ impl Machine {
             self.leaving.is_gone()
                 || !self.leaving.is_asked()
                 || !self.attempts.is_empty()
-                || (self.leaving.waits() && !self.objects.stored.is_empty()),
+                || (self.leaving.waits()
+                    && !(self.objects.stored.is_empty() && self.actors.is_empty())),
             "nothing keeps it here"
         );
         Ok(())
@@ -156,8 +198,8 @@ impl Machine {
     /// Whether each attempt holds the pieces that it was told of, and as much of them as it asked for.
     fn check_pieces(&self) -> Result<(), String> {
         for (_, attempt) in self.attempts.iter() {
-            let State::Running { held, .. } = &attempt.state else { continue };
-            let need = &self.queues.at(attempt.queue).need;
+            let State::Running { held, cpus, .. } = &attempt.state else { continue };
+            let need = &self.holding(attempt.queue, *cpus);
             ensure!(
                 self.pool.is_held_in_pieces(need, held),
                 "{} needs {need} and holds {held:?}",
@@ -167,10 +209,44 @@ impl Machine {
         Ok(())
     }
 
+    /// Whether those that want cpus again are just those that wait for them, and the first of them cannot have any.
+    fn check_rejoining(&self) -> Result<(), String> {
+        let wants = |attempt: &Attempt| {
+            matches!(attempt.state, State::Running { cpus: Cpus::Wanted { .. }, .. })
+        };
+        let wanting = self.attempts.iter().filter(|(_, attempt)| wants(attempt)).count();
+        ensure!(
+            self.rejoining.len() == wanting
+                && self.rejoining.iter().all(|slot| wants(self.attempts.at(*slot))),
+            "{wanting} want their cpus again, kept {:?}",
+            self.rejoining
+        );
+        if let Some(first) = self.rejoining.front() {
+            let units = self.queues.at(self.attempts.at(*first).queue).need.cpu_units;
+            ensure!(!self.pool.has_cpus(units), "the first that wants its cpus again has room");
+        }
+        let given = self.attempts.iter().filter(|(_, attempt)| {
+            matches!(attempt.state, State::Running { cpus: Cpus::Given, .. })
+        });
+        let given: BTreeSet<_> = given.map(|(_, attempt)| attempt.turn).collect();
+        ensure!(given == self.seceded, "{given:?} gave cpus back, kept {:?}", self.seceded);
+        for (_, attempt) in self.attempts.iter() {
+            let has_cpus =
+                !matches!(attempt.state, State::Running { cpus, .. } if cpus != Cpus::Held);
+            ensure!(has_cpus || attempt.has_seceded, "{} never gave its cpus back", attempt.id);
+        }
+        Ok(())
+    }
+
     fn check_objects(&self) -> Result<(), String> {
-        let mut pins: BTreeMap<ObjectId, Vec<Slot>> = BTreeMap::new();
+        let mut pins: BTreeMap<ObjectId, Vec<Waiter>> = BTreeMap::new();
+        let mut pin = |object: &ObjectId, waiter| pins.entry(*object).or_default().push(waiter);
         for (slot, attempt) in self.attempts.iter() {
-            attempt.inputs.iter().for_each(|object| pins.entry(*object).or_default().push(slot));
+            attempt.inputs.iter().for_each(|object| pin(object, Waiter::Attempt(slot)));
+        }
+        for (gatherer, gathering) in &self.gatherings {
+            let waiter = Waiter::Gatherer(*gatherer);
+            gathering.objects.iter().for_each(|object| pin(object, waiter));
         }
         for (object, stored) in &self.objects.stored {
             let users = pins.get(object).map_or(0, Vec::len);

@@ -35,10 +35,10 @@ impl Machine {
             }
         }
         let attempt = self.remove(slot, effects);
-        if let State::Running { since, held } = attempt.state {
+        if let State::Running { since, held, cpus } = attempt.state {
             timing.wait = since.since(attempt.accepted);
             let next = next.and_then(|next| self.attempts.find(next));
-            self.pass_on(now, held, attempt.queue, next, effects);
+            self.pass_on(now, (held, cpus), attempt.queue, next, effects);
         }
         match outcome {
             Ok(outputs) if attempt.fate == Fate::Supersede => {
@@ -139,6 +139,7 @@ impl Machine {
                 self.doom(slot, Fate::TimeOut, effects);
             }
         }
+        self.regather(now, effects);
         if self.leaving.deadline().is_some_and(|deadline| deadline <= now) {
             self.on_stop(effects);
         }

@@ -6,17 +6,18 @@ use bireme_core::protocol::Input;
 use smallvec::SmallVec;
 
 use super::attempts::{Slot, State};
+use super::gathering::Waiter;
 use super::reports::Mark;
 use super::{Effect, Machine};
 
 impl Machine {
-    /// Pins an input of an attempt and, where it is not here, sees to it that it comes.
+    /// Pins an input for somebody and, where it is not here, sees to it that it comes.
     ///
     /// One that nobody is named for is told as missing, unless it is being made here or the scheduler says that it is
     /// `ahead`: then whoever makes it may just have failed, and the scheduler is about to hear of that.
     pub(super) fn need(
         &mut self,
-        slot: Slot,
+        waiter: Waiter,
         input: Input,
         ahead: bool,
         effects: &mut Vec<Effect>,
@@ -27,13 +28,10 @@ impl Machine {
             // The scheduler counts on its release.
             self.mark(Mark::Replica(object), effects);
         }
-        if self.objects.pin(object, slot) {
+        if self.objects.pin(object, waiter) {
             return;
         }
-        let attempt = self.attempts.at_mut(slot);
-        if let State::Waiting { missing } = &mut attempt.state {
-            *missing += 1;
-        }
+        self.one_more(waiter);
         let Some(input) = input else { return };
         if !input.holders.is_empty() {
             self.objects.seek(input, effects);
@@ -59,14 +57,14 @@ impl Machine {
 
     /// Makes note of an object that is in the store: whoever waited for it is one step nearer.
     pub(super) fn arrive(&mut self, object: ObjectId, size: u64) {
-        for slot in self.objects.arrive(object, size) {
-            self.one_fewer(slot);
+        for waiter in self.objects.arrive(object, size) {
+            self.one_fewer(waiter);
         }
     }
 
     /// Tells that nobody is known to have an object, unless it is being fetched. It may have been told before: what the
     /// scheduler then knew is no answer for those who want the object since.
-    fn miss(&mut self, object: ObjectId, effects: &mut Vec<Effect>) {
+    pub(super) fn miss(&mut self, object: ObjectId, effects: &mut Vec<Effect>) {
         let is_coming = self.objects.fetching.contains(&object);
         if let Some(sought) = self.objects.sought.get_mut(&object)
             && !is_coming
@@ -121,8 +119,9 @@ impl Machine {
                 }
                 State::Waiting { missing } => *missing += uses,
             }
-            waiters.extend(std::iter::repeat_n(slot, uses));
+            waiters.extend(std::iter::repeat_n(Waiter::Attempt(slot), uses));
         }
+        self.lose_gathered(object, &mut waiters);
         self.objects.lose(object, waiters);
         self.mark(Mark::Lost(object), effects);
         self.miss(object, effects);

@@ -117,7 +117,7 @@ impl Machine {
         if !self.attempts.is_empty() {
             return;
         }
-        if *waits && !self.objects.stored.is_empty() {
+        if *waits && !(self.objects.stored.is_empty() && self.actors.is_empty()) {
             deadline.get_or_insert(now + limits::DRAIN_WAIT);
             return;
         }
@@ -129,10 +129,14 @@ impl Machine {
     pub(super) fn on_paused(&mut self, paused: bool, effects: &mut Vec<Effect>) {
         self.paused = paused;
         if paused {
-            let followers =
-                self.queues.iter().flat_map(|(_, queue)| queue.followers.iter().copied());
-            self.give_back_each(followers.collect(), effects);
+            self.give_back_followers(effects);
         }
+    }
+
+    /// Gives back what would start without asking.
+    pub(super) fn give_back_followers(&mut self, effects: &mut Vec<Effect>) {
+        let followers = self.queues.iter().flat_map(|(_, queue)| queue.followers.iter().copied());
+        self.give_back_each(followers.collect(), effects);
     }
 
     fn give_back_all(&mut self, effects: &mut Vec<Effect>) {
@@ -143,7 +147,7 @@ impl Machine {
         self.give_back_each(slots.collect(), effects);
     }
 
-    fn give_back_each(&mut self, slots: Vec<Slot>, effects: &mut Vec<Effect>) {
+    pub(super) fn give_back_each(&mut self, slots: Vec<Slot>, effects: &mut Vec<Effect>) {
         for slot in slots {
             self.give_back(slot, effects);
         }

@@ -9,15 +9,15 @@ use bireme_core::protocol::Input;
 use smallvec::SmallVec;
 
 use super::Effect;
-use super::attempts::Slot;
 use super::fetching::Fetching;
+use super::gathering::Waiter;
 
 /// A stored object.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Stored {
     /// In bytes.
     pub(super) size: u64,
-    /// How often attempts that have not ended name it as an input.
+    /// How often attempts that have not ended, and whoever else it is gathered for, name it as an input.
     pub(super) users: usize,
     /// It goes when its last user does.
     pub(super) released: bool,
@@ -29,8 +29,8 @@ pub(super) struct Stored {
 #[expect(clippy::struct_excessive_bools, reason = "each is told of by itself")]
 #[derive(Debug, Default)]
 pub(super) struct Sought {
-    /// Attempts that wait for it, as often as they name it.
-    pub(super) waiters: Vec<Slot>,
+    /// Who waits for it, as often as they name it.
+    pub(super) waiters: Vec<Waiter>,
     /// The scheduler wants a replica here.
     pub(super) replicate: bool,
     /// As [`Stored::released`], once it is here.
@@ -97,7 +97,7 @@ impl Objects {
     }
 
     /// Makes note of an object that is in the store. Returns who waited for it.
-    pub(super) fn arrive(&mut self, object: ObjectId, size: u64) -> Vec<Slot> {
+    pub(super) fn arrive(&mut self, object: ObjectId, size: u64) -> Vec<Waiter> {
         if let Some(stored) = self.stored.get_mut(&object) {
             self.bytes = self.bytes - stored.size + size;
             stored.size = size;
@@ -120,24 +120,24 @@ impl Objects {
         }
     }
 
-    /// Pins an object for an attempt. Returns whether it is here; if not, the attempt waits for it.
-    pub(super) fn pin(&mut self, object: ObjectId, slot: Slot) -> bool {
+    /// Pins an object for somebody. Returns whether it is here; if not, that one waits for it.
+    pub(super) fn pin(&mut self, object: ObjectId, waiter: Waiter) -> bool {
         if let Some(stored) = self.stored.get_mut(&object) {
             stored.users += 1;
             return true;
         }
-        self.sought.entry(object).or_default().waiters.push(slot);
+        self.sought.entry(object).or_default().waiters.push(waiter);
         false
     }
 
-    /// Ends one pin of an attempt. Returns whether the object is released and unused by now.
-    pub(super) fn unpin(&mut self, object: ObjectId, slot: Slot) -> bool {
+    /// Ends one pin. Returns whether the object is released and unused by now.
+    pub(super) fn unpin(&mut self, object: ObjectId, whose: Waiter) -> bool {
         if let Some(stored) = self.stored.get_mut(&object) {
             stored.users -= 1;
             return stored.released && stored.users == 0;
         }
         if let Some(sought) = self.sought.get_mut(&object) {
-            let at = sought.waiters.iter().position(|waiter| *waiter == slot);
+            let at = sought.waiters.iter().position(|waiter| *waiter == whose);
             at.map(|at| sought.waiters.swap_remove(at));
             self.forget_unwanted(object);
         }
@@ -176,7 +176,7 @@ impl Objects {
     }
 
     /// Makes note that a stored object is gone, and who waits for it again.
-    pub(super) fn lose(&mut self, object: ObjectId, waiters: Vec<Slot>) {
+    pub(super) fn lose(&mut self, object: ObjectId, waiters: Vec<Waiter>) {
         let released = self.stored.get(&object).is_some_and(|stored| stored.released);
         self.remove(object);
         self.is_leaky = true;

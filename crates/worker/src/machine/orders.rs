@@ -8,7 +8,8 @@ use bireme_core::resources::Pieces;
 use bireme_core::{ErrorClass, Reason, Span, TaskError, Time};
 use smallvec::SmallVec;
 
-use super::attempts::{Attempt, Fate, Recall, Slot, State};
+use super::attempts::{Attempt, Cpus, Fate, Recall, Slot, State};
+use super::gathering::Waiter;
 use super::queues::Turn;
 use super::reports::Mark;
 use super::{Effect, Execution, Machine};
@@ -106,15 +107,37 @@ impl Machine {
             timeout,
             inputs: objects,
             execution: Some(Box::new(execution)),
+            has_seceded: false,
+            cpus_marked: false,
         });
         for input in inputs {
-            self.need(slot, input, ahead, effects);
+            self.need(Waiter::Attempt(slot), input, ahead, effects);
         }
-        self.one_fewer(slot);
+        self.one_fewer(Waiter::Attempt(slot));
     }
 
-    /// Makes note that one of the things an attempt waits for is here.
-    pub(super) fn one_fewer(&mut self, slot: Slot) {
+    /// Makes note that somebody waits for one more thing.
+    pub(super) fn one_more(&mut self, waiter: Waiter) {
+        match waiter {
+            Waiter::Attempt(slot) => {
+                if let State::Waiting { missing } = &mut self.attempts.at_mut(slot).state {
+                    *missing += 1;
+                }
+            }
+            Waiter::Gatherer(gatherer) => {
+                if let Some(gathering) = self.gatherings.get_mut(&gatherer) {
+                    gathering.missing += 1;
+                }
+            }
+        }
+    }
+
+    /// Makes note that one of the things that somebody waits for is here.
+    pub(super) fn one_fewer(&mut self, waiter: Waiter) {
+        let slot = match waiter {
+            Waiter::Attempt(slot) => slot,
+            Waiter::Gatherer(gatherer) => return self.one_fewer_gathered(gatherer),
+        };
         let attempt = self.attempts.at_mut(slot);
         let State::Waiting { missing } = &mut attempt.state else { return };
         *missing -= 1;
@@ -213,18 +236,24 @@ impl Machine {
                 queue.ready.remove(&attempt.turn);
             }
             State::Following(Recall::No) => queue.followers.retain(|follower| *follower != slot),
+            State::Running { cpus: Cpus::Wanted { .. }, .. } => {
+                self.rejoining.retain(|rejoining| *rejoining != slot);
+            }
+            State::Running { cpus: Cpus::Given, .. } => {
+                self.seceded.remove(&attempt.turn);
+            }
             State::Following(Recall::Asked | Recall::Refused)
-            | State::Running { .. }
+            | State::Running { cpus: Cpus::Held, .. }
             | State::Waiting { .. } => {}
         }
         for object in mem::take(&mut attempt.inputs) {
-            if self.objects.unpin(object, slot) {
+            if self.objects.unpin(object, Waiter::Attempt(slot)) {
                 self.discard(object, effects);
             }
         }
         self.drop_held_back(attempt.id.task, effects);
         if let Some(heir) = self.attempts.current(attempt.id.task) {
-            self.one_fewer(heir);
+            self.one_fewer(Waiter::Attempt(heir));
         }
         attempt
     }

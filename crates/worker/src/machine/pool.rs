@@ -68,6 +68,50 @@ impl Pool {
         give_pieces(&mut self.numbered, &held.pieces);
     }
 
+    /// Whether so many cpus are free, in units of 1/10,000.
+    pub(super) fn has_cpus(&self, units: u64) -> bool {
+        self.free.cpu_units >= units
+    }
+
+    /// Takes back the cpus among what is held, and nothing else.
+    pub(super) fn give_cpus(&mut self, held: &mut Held) {
+        self.free.cpu_units += std::mem::take(&mut held.amounts.cpu_units);
+    }
+
+    /// Adds cpus to what is held that has none, if they are free. Returns whether they were.
+    pub(super) fn take_cpus(&mut self, units: u64, held: &mut Held) -> bool {
+        debug_assert_eq!(
+            held.amounts.cpu_units, 0,
+            "cpus are given back before they are taken again"
+        );
+        let fits = self.has_cpus(units);
+        if fits {
+            self.free.cpu_units -= units;
+            held.amounts.cpu_units = units;
+        }
+        fits
+    }
+
+    /// Whether `need` would be free if only these were held.
+    pub(super) fn fits_beside<'a>(
+        &self,
+        need: &Resources,
+        held: impl Iterator<Item = &'a Held>,
+    ) -> bool {
+        let mut rest = Self::new(self.total.clone());
+        for held in held {
+            rest.free.take(&held.amounts);
+            for (name, numbered) in &mut rest.numbered {
+                let pieces = held.pieces.iter().find(|(other, _)| **other == **name);
+                pieces
+                    .iter()
+                    .flat_map(|(_, pieces)| *pieces)
+                    .for_each(|piece| numbered.lose(*piece));
+            }
+        }
+        rest.fits(need)
+    }
+
     /// Whether nothing was lost, made or handed out twice: what is free and what is held are all there is, of each piece.
     pub(super) fn balances<'a>(&self, held: impl Iterator<Item = &'a Held>) -> bool {
         let (mut sum, mut numbered) = (self.free.clone(), self.numbered.clone());

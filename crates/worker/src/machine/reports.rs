@@ -4,9 +4,11 @@
 //! ended in between is told to have ended.
 
 use bireme_core::ObjectId;
-use bireme_core::id::AttemptId;
+use bireme_core::actor::place::ActorReport;
+use bireme_core::id::{ActorId, AttemptId};
 use bireme_core::protocol::{Output, Report};
 
+use super::attempts::Cpus;
 use super::leave::Leaving;
 use super::objects::Missing;
 use super::{Effect, Machine, State};
@@ -14,6 +16,12 @@ use super::{Effect, Machine, State};
 /// Something the scheduler is to be told about.
 #[derive(Debug)]
 pub(super) enum Mark {
+    /// How it stands with an actor.
+    Actor(ActorId),
+    /// How a wish for a checkpoint or a move was answered.
+    Checkpointed(Box<ActorReport>),
+    /// How it stands with the cpus of an attempt that has given them back at some time.
+    Cpus(AttemptId),
     /// The worker is about to leave.
     Draining,
     /// An end that is kept until it is settled.
@@ -48,8 +56,13 @@ impl Machine {
         }
     }
 
-    /// The scheduler knows every attempt by now: what they miss makes sense to it.
-    pub(super) fn tell_missing(&mut self, effects: &mut Vec<Effect>) {
+    /// The scheduler knows every attempt by now: what they miss makes sense to it, and which of them take no cpus.
+    pub(super) fn on_announced(&mut self, effects: &mut Vec<Effect>) {
+        self.tell_cpus(effects);
+        self.tell_missing(effects);
+    }
+
+    fn tell_missing(&mut self, effects: &mut Vec<Effect>) {
         let sought = self.objects.sought.iter().filter(|(_, sought)| sought.missing.is_some());
         let mut objects: Vec<_> = sought.map(|(object, _)| *object).collect();
         objects.sort_unstable();
@@ -78,6 +91,20 @@ impl Machine {
     /// What there is to tell about a thing by now.
     fn report(&mut self, mark: Mark) -> Option<Report> {
         match mark {
+            Mark::Actor(actor) => self.actor_report(actor),
+            Mark::Checkpointed(report) => Some(Report::Actor(*report)),
+            Mark::Cpus(id) => {
+                let slot = self.attempts.find(id)?;
+                let attempt = self.attempts.at_mut(slot);
+                attempt.cpus_marked = false;
+                match attempt.state {
+                    State::Running { cpus: Cpus::Given, .. } => Some(Report::Seceded(id)),
+                    State::Running { cpus: Cpus::Held | Cpus::Wanted { .. }, .. } => {
+                        Some(Report::Rejoined(id))
+                    }
+                    State::Following(_) | State::Ready | State::Waiting { .. } => None,
+                }
+            }
             Mark::Draining => Some(Report::Draining { waits: self.leaving.waits() }),
             Mark::Ended(id) => {
                 self.ended.get(&id.task).filter(|report| report.ended() == Some(id)).cloned()
@@ -138,10 +165,13 @@ pub(super) fn encoded_bytes(report: &Report) -> usize {
             outputs.iter().map(|output| 12 + value(output)).sum()
         }
         Report::InputMissing { asked, .. } => 4 * asked.len(),
-        Report::Draining { .. }
+        Report::Actor(_)
+        | Report::Draining { .. }
+        | Report::Rejoined(_)
         | Report::ReplicaAdded { .. }
         | Report::ReplicaLost(_)
         | Report::Retracted(_)
+        | Report::Seceded(_)
         | Report::Started(_) => 0,
     };
     FRAME + variable

@@ -1,13 +1,15 @@
 //! Which attempt runs next.
 //!
 //! The smallest turn goes first: rank, then arrival. The first that does not fit into what is free is passed by later ones
-//! that do, but only [`limits::PASSES`] times: after that nothing that takes anything starts before it. Resources that
+//! that do, but only [`limits::PASSES`] times: after that nothing that takes anything starts before it, unless what it lacks is
+//! held by attempts that wait for others, which may be those that would start. Resources that
 //! become free go to followers before they go to anyone else; as long as there are followers with none left to follow, nothing
-//! new that takes anything starts.
+//! new that takes anything starts. Before all of them go attempts that want the cpus again which they gave back (`cpus`), and
+//! actors that are to begin (`actors`).
 
 use bireme_core::{Time, limits};
 
-use super::attempts::{Recall, Slot, State};
+use super::attempts::{Cpus, Recall, Slot, State};
 use super::pool::Held;
 use super::queues::{Queue, QueueId};
 use super::reports::Mark;
@@ -16,9 +18,12 @@ use super::{Effect, Machine};
 impl Machine {
     /// Starts whatever can start.
     pub(super) fn schedule(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        self.rejoin(now, effects);
+        self.hand_gathered(effects);
         if self.paused {
             return;
         }
+        self.seat_actors(effects);
         while let Some((slot, queue)) = self.follower_to_promote() {
             self.queues.at_mut(queue).followers.pop_front();
             self.grant(now, slot, effects);
@@ -35,6 +40,9 @@ impl Machine {
 
     /// The first follower whose resources are free: no attempt of its queue needs to end for it.
     fn follower_to_promote(&self) -> Option<(Slot, QueueId)> {
+        if !self.rejoining.is_empty() || self.actor_goes_first() {
+            return None;
+        }
         let mut queues = self.queues.iter();
         queues.find_map(|(id, queue)| {
             let slot = *queue.followers.front()?;
@@ -57,18 +65,20 @@ impl Machine {
             let (_, slot, queue) = self.queues.first(Queue::is_free)?;
             Some((slot, queue, None))
         };
-        if self.has_stranded_followers() {
+        if self.has_stranded_followers() || !self.rejoining.is_empty() || self.actor_goes_first() {
             return free();
         }
         let (turn, slot, queue) = self.queues.first(|queue| self.pool.fits(&queue.need))?;
-        let Some((unfit, waiting, _)) = self.queues.first(|queue| !self.pool.fits(&queue.need))
-        else {
+        let unfit = self.queues.first(|queue| !self.pool.fits(&queue.need));
+        let Some((unfit, waiting, lacking)) = unfit else {
             return Some((slot, queue, None));
         };
         if turn < unfit || self.queues.at(queue).is_free() {
             return Some((slot, queue, None));
         }
-        if self.attempts.at(waiting).passed < limits::PASSES {
+        if self.attempts.at(waiting).passed < limits::PASSES
+            || self.is_kept_waiting(&self.queues.at(lacking).need)
+        {
             return Some((slot, queue, Some(waiting)));
         }
         free()
@@ -81,10 +91,13 @@ impl Machine {
 
     /// Hands runnable attempts over before there is room, first ones first, as long as the very first can follow another.
     fn hand_followers(&mut self, effects: &mut Vec<Effect>) {
-        if self.has_stranded_followers() {
+        if self.has_stranded_followers() || !self.rejoining.is_empty() || self.actor_goes_first() {
             return;
         }
         while let Some((turn, slot, queue)) = self.queues.first(|_| true) {
+            if self.seceded.first().is_some_and(|seceded| *seceded < turn) {
+                break;
+            }
             let queue = self.queues.at_mut(queue);
             if !queue.can_follow() || queue.running == 0 || queue.followers.len() >= self.followers
             {
@@ -111,13 +124,20 @@ impl Machine {
         if let Some(execution) = &mut self.attempts.at_mut(slot).execution {
             execution.held.clone_from(held.pieces());
         }
-        self.started(now, slot, held, effects);
+        self.started(now, slot, held, Cpus::Held, effects);
     }
 
     /// Makes note that an attempt runs.
-    fn started(&mut self, now: Time, slot: Slot, held: Held, effects: &mut Vec<Effect>) {
+    pub(super) fn started(
+        &mut self,
+        now: Time,
+        slot: Slot,
+        held: Held,
+        cpus: Cpus,
+        effects: &mut Vec<Effect>,
+    ) {
         let attempt = self.attempts.at_mut(slot);
-        attempt.state = State::Running { since: now, held };
+        attempt.state = State::Running { since: now, held, cpus };
         let (id, deadline) = (attempt.id, attempt.deadline());
         if let Some(deadline) = deadline {
             self.timers.insert((deadline, slot));
@@ -129,7 +149,7 @@ impl Machine {
     pub(super) fn pass_on(
         &mut self,
         now: Time,
-        held: Held,
+        (held, cpus): (Held, Cpus),
         queue: QueueId,
         next: Option<Slot>,
         effects: &mut Vec<Effect>,
@@ -137,14 +157,17 @@ impl Machine {
         let next = next.and_then(|slot| Some((slot, self.recall_of(slot, queue)?)));
         let Some((slot, recall)) = next else {
             // Nobody took it, or somebody who was promoted a moment before and holds resources of its own.
-            self.queues.at_mut(queue).running -= 1;
+            self.queues.at_mut(queue).running -= usize::from(cpus == Cpus::Held);
             self.pool.give(held);
             return;
         };
         if recall == Recall::No {
             self.queues.at_mut(queue).followers.retain(|follower| *follower != slot);
         }
-        self.started(now, slot, held, effects);
+        match cpus {
+            Cpus::Held => self.started(now, slot, held, Cpus::Held, effects),
+            Cpus::Given | Cpus::Wanted { .. } => self.begin_without_cpus(now, slot, held, effects),
+        }
         if recall == Recall::Asked {
             self.kept_running(slot, effects);
         }

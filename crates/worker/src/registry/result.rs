@@ -35,7 +35,7 @@ impl<T: IntoValue, E: Into<Box<dyn Error + Send + Sync>>> IntoOutputs for Result
 }
 
 /// The failure of an attempt whose code returned `error`. A [`TaskError`] stays what it is.
-fn blame(error: Box<dyn Error + Send + Sync>) -> Box<TaskError> {
+pub(super) fn blame(error: Box<dyn Error + Send + Sync>) -> Box<TaskError> {
     match error.downcast::<Box<TaskError>>().map(|boxed| *boxed) {
         Ok(error) => error,
         Err(error) => error.downcast().unwrap_or_else(|error| chain(&*error)),

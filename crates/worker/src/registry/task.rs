@@ -52,7 +52,7 @@ functions!(4, A 0, B 1, C 2, D 3);
 functions!(5, A 0, B 1, C 2, D 3, E 4);
 functions!(6, A 0, B 1, C 2, D 3, E 4, G 5);
 
-fn expect_count(args: &[Arg], wanted: usize) -> Result<(), Box<TaskError>> {
+pub(super) fn expect_count(args: &[Arg], wanted: usize) -> Result<(), Box<TaskError>> {
     if args.len() == wanted {
         return Ok(());
     }

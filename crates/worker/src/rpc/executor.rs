@@ -13,7 +13,9 @@ use bireme_core::{AttemptId, Span, TaskError, Value, limits};
 use bireme_executor::features;
 use bireme_proto::convert::common::Greeting;
 use bireme_proto::pb;
-use bireme_proto::pb::executor_report::{AllocatePool, Failed, Finished, Leaving, Report};
+use bireme_proto::pb::executor_report::{
+    AllocatePool, Failed, Finished, Leaving, Rejoin, Report, Secede,
+};
 use bireme_proto::pb::executor_server::{Executor, ExecutorServer};
 use bireme_proto::status::status;
 use rustix::process::getuid;
@@ -21,12 +23,15 @@ use tokio::net::UnixListener;
 use tokio::time::timeout;
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_stream::{Stream, StreamExt as _, iter};
+use tonic::codegen::http::Uri;
 use tonic::transport::server::{Server, UdsConnectInfo};
 use tonic::{Request, Response, Status, Streaming};
 
 pub(crate) use self::orders::Orders;
 use crate::executor::process::{Manners, Shared};
 use crate::registry::Outputs;
+use crate::store::Store;
+use crate::target::{Scheduler, Target};
 
 /// Serves executor processes until it is aborted.
 pub(crate) async fn serve(listener: UnixListener, shared: Arc<Shared>) {
@@ -66,7 +71,8 @@ impl Executor for Door {
         let batches =
             orders.taken().map(|orders| pb::ExecutorDown { orders, ..Default::default() });
         let number = attach.started_as;
-        let welcome = iter([self.welcome(number)]);
+        let setup = &self.shared.setup;
+        let welcome = iter([welcome(number, &setup.worker, &setup.store, &setup.scheduler)]);
         let attached = self.shared.attach(number, &token, manners, orders);
         attached.map_err(|why| {
             refuse(Reason::Unauthenticated, "attach", format!("executor process {number}: {why}"))
@@ -76,25 +82,46 @@ impl Executor for Door {
     }
 }
 
-impl Door {
-    /// What a process is told first.
-    fn welcome(&self, executor: u64) -> pb::ExecutorDown {
-        let welcome = pb::Welcome {
-            worker_name: self.shared.setup.worker.clone(),
-            executor,
-            pool_directory: self.shared.setup.store.directory().display().to_string(),
-            inline_bytes: limits::POOL_FILE_BYTES - 1,
-            heartbeat_us: limits::HEARTBEAT.0,
-            log_chunk_bytes: limits::LOG_CHUNK_BYTES as u64,
-            ..pb::Welcome::default()
-        };
-        let hello = Some(Greeting::new(ours()).into());
-        pb::ExecutorDown { hello, welcome: Some(welcome), orders: Vec::new() }
-    }
+/// What a process is told first.
+pub(crate) fn welcome(
+    executor: u64,
+    worker: &str,
+    store: &Store,
+    scheduler: &Scheduler,
+) -> pb::ExecutorDown {
+    let (services, token) = services(scheduler).unwrap_or_default();
+    let welcome = pb::Welcome {
+        worker_name: worker.to_owned(),
+        executor,
+        pool_directory: store.directory().display().to_string(),
+        inline_bytes: limits::POOL_FILE_BYTES - 1,
+        heartbeat_us: limits::HEARTBEAT.0,
+        log_chunk_bytes: limits::LOG_CHUNK_BYTES as u64,
+        services: services.into_iter().collect(),
+        token,
+        ..pb::Welcome::default()
+    };
+    let hello = Some(Greeting::new(ours()).into());
+    pb::ExecutorDown { hello, welcome: Some(welcome), orders: Vec::new() }
+}
+
+/// Where code of attempts and actors finds the cluster, and the token to show there: what this worker goes by itself.
+fn services(scheduler: &Scheduler) -> Option<(Option<pb::Address>, String)> {
+    let Target { address, token, .. } = scheduler.find().ok()?;
+    let token = token.map(|token| token.reveal().to_owned()).unwrap_or_default();
+    Some((place(&address), token))
+}
+
+/// An address by its parts.
+fn place(address: &str) -> Option<pb::Address> {
+    let uri: Uri = address.parse().ok()?;
+    let host = uri.host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let (scheme, port) = (uri.scheme_str()?.to_owned(), uri.port_u16()?.into());
+    Some(pb::Address { scheme, host, port, ..pb::Address::default() })
 }
 
 /// Only processes of this user are let in, whatever the permissions of the directory have become.
-fn check_peer(peer: Option<&UdsConnectInfo>) -> Result<(), Status> {
+pub(crate) fn check_peer(peer: Option<&UdsConnectInfo>) -> Result<(), Status> {
     let uid = peer.and_then(|peer| peer.peer_cred).map(|credentials| credentials.uid());
     if uid == Some(getuid().as_raw()) {
         return Ok(());
@@ -108,7 +135,9 @@ fn ours() -> Hello {
 }
 
 /// Judges a first message: what it says of the process, what the process does beyond what it must, and its token.
-fn judge(first: pb::ExecutorUp) -> Result<(pb::AttachExecutor, Manners, String), Refusal> {
+pub(crate) fn judge(
+    first: pb::ExecutorUp,
+) -> Result<(pb::AttachExecutor, Manners, String), Refusal> {
     let missing =
         |field| Refusal::at(Reason::HelloExpected, field, "it is not in the first message");
     let greeting = Greeting::try_from(first.hello.ok_or_else(|| missing("hello"))?)?;
@@ -123,7 +152,7 @@ fn judge(first: pb::ExecutorUp) -> Result<(pb::AttachExecutor, Manners, String),
     Ok((attach, Manners { runs_ahead, keeps_inputs }, greeting.token))
 }
 
-fn refuse(reason: Reason, field: &str, message: impl Into<String>) -> Status {
+pub(crate) fn refuse(reason: Reason, field: &str, message: impl Into<String>) -> Status {
     status(Refusal::at(reason, field, message.into()))
 }
 
@@ -173,6 +202,12 @@ fn hear(shared: &Arc<Shared>, number: u64, report: Report) -> Result<(), Refusal
                 shared.released(number, attempt.try_into()?);
             }
         }
+        Report::Secede(Secede { attempt, request }) => {
+            shared.seceded(number, attempt_id(attempt)?, request);
+        }
+        Report::Rejoin(Rejoin { request, attempt }) => {
+            shared.rejoining(number, attempt_id(attempt)?, request);
+        }
         Report::Leaving(Leaving { reason }) => shared.leaving(number, &reason),
         Report::Refused(refused) => {
             let pb::Refused { reason, field, message, .. } = refused.refused.unwrap_or_default();
@@ -196,7 +231,6 @@ fn unserved(report: &Report) -> Option<u64> {
         Report::Get(asked) => Some(asked.request),
         Report::OpenObject(asked) => Some(asked.request),
         Report::Put(asked) => Some(asked.request),
-        Report::Rejoin(asked) => Some(asked.request),
         Report::Spawn(asked) => Some(asked.request),
         Report::Wait(asked) => Some(asked.request),
         _ => None,
@@ -208,7 +242,7 @@ fn attempt_id(attempt: Option<pb::AttemptId>) -> Result<AttemptId, Refusal> {
     attempt.ok_or_else(missing)?.try_into()
 }
 
-fn timing(taken: Option<pb::ExecutorTiming>) -> Timing {
+pub(crate) fn timing(taken: Option<pb::ExecutorTiming>) -> Timing {
     let taken = taken.unwrap_or_default();
     let pb::ExecutorTiming { deserialize_us, run_us, serialize_us, cpu_us, peak_bytes } = taken;
     let run = Span(deserialize_us.saturating_add(run_us).saturating_add(serialize_us));
@@ -216,7 +250,7 @@ fn timing(taken: Option<pb::ExecutorTiming>) -> Timing {
 }
 
 /// The failure of an attempt of whose end the process tells nonsense.
-fn senseless(Refusal { reason, field, message }: &Refusal) -> Box<TaskError> {
+pub(crate) fn senseless(Refusal { reason, field, message }: &Refusal) -> Box<TaskError> {
     let message = format!("the executor's report makes no sense: {field}: {message}");
     crate::failure::failure(bireme_core::ErrorClass::Serialize, *reason, message)
 }

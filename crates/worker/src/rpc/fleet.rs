@@ -1,5 +1,6 @@
 //! The worker's side of its stream to the scheduler.
 
+use bireme_core::actor::place::Beat;
 use bireme_core::id::Digest;
 use bireme_core::limits;
 use bireme_core::link::{Hello, greet};
@@ -72,10 +73,11 @@ impl Up {
     /// News, and how the worker is if that is due. Takes the reports out of the list, which keeps its room.
     pub(crate) fn reports(
         reports: &mut Vec<Report>,
-        heartbeat: Option<(Heartbeat, ClockSample)>,
+        heartbeat: Option<(Heartbeat, Vec<Beat>, ClockSample)>,
     ) -> Self {
-        let heartbeat = heartbeat.map(|(heartbeat, clock)| pb::Heartbeat {
+        let heartbeat = heartbeat.map(|(heartbeat, actors, clock)| pb::Heartbeat {
             clock: Some(clock.into()),
+            actors: fleet::beats_sent(actors),
             ..heartbeat.into()
         });
         let reports = reports.drain(..).map(Into::into).collect();

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use bireme_core::graph::{Row, Runtime};
 use bireme_core::id::Digest;
 use bireme_core::reason::Refusal;
-use bireme_core::{TaskError, Value};
+use bireme_core::{Span, TaskError, Value};
 use bireme_proto::pb;
 use bytes::Bytes;
 use prost::Message as _;
 use smallvec::SmallVec;
 
-use crate::executor::payload::{Capture, Command, InputFile, Payload, Template, Work, malformed};
+use crate::executor::payload::{
+    Capture, Command, InputFile, Payload, Template, WasmWork, Work, malformed,
+};
 use crate::registry::IntoValue as _;
 
 /// Reads an encoded `Payload`.
@@ -26,10 +28,22 @@ pub(crate) fn decode(payload: &Bytes) -> Result<Payload, Box<TaskError>> {
     let work = match work {
         pb::payload::Work::Native(pb::Native { name }) => Work::Native(name),
         pb::payload::Work::Command(command) => Work::Command(Box::new(read_command(command)?)),
-        pb::payload::Work::Wasm(_) => Work::Other("wasm"),
+        pb::payload::Work::Wasm(wasm) => Work::Wasm(read_wasm(wasm)?),
         pb::payload::Work::External(_) => Work::Other("external"),
     };
     Ok(Payload { work, args: templates(args, "payload.args")?, named: named_args.len() })
+}
+
+/// Reads encoded `CallArguments` of a native actor.
+pub(crate) fn decode_arguments(arguments: &Bytes) -> Result<Vec<Template>, Box<TaskError>> {
+    let message = pb::CallArguments::decode(arguments.clone()).map_err(|error| {
+        malformed(format!("arguments: {error}; encode a bireme.v1.CallArguments"))
+    })?;
+    let pb::CallArguments { args, named_args } = message;
+    if !named_args.is_empty() {
+        return Err(malformed("arguments.named_args: native actors take arguments by position"));
+    }
+    templates(args, "arguments.args")
 }
 
 /// The blobs that an encoded `Payload` names, as function, argument or content of a file.
@@ -54,6 +68,9 @@ pub(crate) fn blobs(
             found.push(digest.map_err(|refusal| refused("payload.external", refusal))?);
         }
         Some(pb::payload::Work::External(_)) if is_language => {}
+        Some(pb::payload::Work::Wasm(wasm)) if *runtime == Runtime::Wasm => {
+            found.push(read_wasm(wasm)?.module);
+        }
         _ if is_language => {
             let message =
                 "payload.work is no function of a language, but the task's class names a runtime";
@@ -182,6 +199,16 @@ fn read_command(message: pb::Command) -> Result<Command, Box<TaskError>> {
         stderr,
         inherit_environment,
     })
+}
+
+fn read_wasm(message: pb::Wasm) -> Result<WasmWork, Box<TaskError>> {
+    let pb::Wasm { module, function, memory_bytes, time_us } = message;
+    let module = module.ok_or_else(|| malformed("payload.wasm.module is missing; name a blob"))?;
+    let module = module.try_into().map_err(|refusal| refused("payload.wasm.module", refusal))?;
+    if function.is_empty() {
+        return Err(malformed("payload.wasm.function is empty; name a function of the module"));
+    }
+    Ok(WasmWork { module, function, memory_bytes, time: Span(time_us) })
 }
 
 fn input_file(file: pb::InputFile) -> Result<InputFile, Box<TaskError>> {

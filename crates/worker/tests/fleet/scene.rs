@@ -35,7 +35,7 @@ impl Scene {
             scheduler: Scheduler { address, token, ..Scheduler::default() },
             resources: Resources::new(20_000, 0),
             native: Native::Isolated,
-            executor_program: env!("CARGO_BIN_EXE_bireme-worker").into(),
+            executor_program: Some(env!("CARGO_BIN_EXE_bireme-worker").into()),
             ..Config::default()
         };
         let shutdown = Shutdown::manual();

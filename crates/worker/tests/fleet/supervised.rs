@@ -19,17 +19,25 @@ use tokio::sync::oneshot;
 use crate::played::{GUARD, Scheduler, Stream, TOKEN, attempt, start};
 
 /// A worker with a supervisor, and its scheduler's side.
-struct Scene {
+pub(crate) struct Scene {
     directory: tempfile::TempDir,
-    scheduler: Scheduler,
+    pub(crate) scheduler: Scheduler,
     worker: Child,
 }
 
 impl Scene {
-    async fn new(flags: &[&str]) -> Self {
+    pub(crate) async fn new(flags: &[&str]) -> Self {
+        Self::with(flags, |command| command).await
+    }
+
+    /// With a change of how the worker is started.
+    pub(crate) async fn with(
+        flags: &[&str],
+        change: impl FnOnce(&mut Command) -> &mut Command,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let scheduler = Scheduler::new().await;
-        let worker = worker(directory.path(), &scheduler, flags).spawn().unwrap();
+        let worker = change(&mut worker(directory.path(), &scheduler, flags)).spawn().unwrap();
         Self { directory, scheduler, worker }
     }
 

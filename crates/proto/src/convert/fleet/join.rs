@@ -166,7 +166,7 @@ impl From<Joined> for pb::Joined {
 }
 
 impl From<pb::Heartbeat> for Heartbeat {
-    /// The clock sample is for the driver.
+    /// The clock sample is for the driver; what actors count is read with [`beats`](super::beats).
     fn from(message: pb::Heartbeat) -> Self {
         let pb::Heartbeat {
             stored_bytes,
@@ -179,6 +179,7 @@ impl From<pb::Heartbeat> for Heartbeat {
             loop_lag_us,
             cpu_percent,
             clock: _,
+            actors: _,
         } = message;
         Self {
             stored_bytes,
@@ -195,7 +196,7 @@ impl From<pb::Heartbeat> for Heartbeat {
 }
 
 impl From<Heartbeat> for pb::Heartbeat {
-    /// Without a clock sample, which the driver adds.
+    /// Without a clock sample and without what actors count, which the driver adds.
     fn from(heartbeat: Heartbeat) -> Self {
         let Heartbeat {
             stored_bytes,
@@ -219,6 +220,7 @@ impl From<Heartbeat> for pb::Heartbeat {
             loop_lag_us: loop_lag.0,
             cpu_percent,
             clock: None,
+            actors: Vec::new(),
         }
     }
 }

@@ -7,6 +7,7 @@ use bireme_core::reason::Refusal;
 use bytes::Bytes;
 use pb::fleet_order::Order as Wire;
 
+use super::actor;
 use crate::convert::common::{holder_numbers, holders, resources, resources_sent};
 use crate::convert::field::{Within as _, list, no_arm, optional, required, sent, span, us};
 use crate::convert::graph::{output_count, runtime, runtime_sent};
@@ -36,6 +37,7 @@ pub fn down(orders: Vec<Order>) -> Vec<pb::FleetOrder> {
 impl From<Order> for pb::FleetOrder {
     fn from(order: Order) -> Self {
         let order = match order {
+            Order::Actor(order) => actor::order_sent(order),
             Order::Cancel { attempt, grace } => {
                 Wire::Cancel(pb::CancelAttempt { attempt: Some(attempt.into()), grace_us: grace.0 })
             }
@@ -100,6 +102,15 @@ fn read(message: pb::FleetOrder, orders: &mut Vec<Order>) -> Result<(), Refusal>
         }
         Wire::Drain(pb::Drain { deadline_us }) => Order::Drain { deadline: span(deadline_us) },
         Wire::Stop(pb::Stop { reason: _ }) => Order::Stop,
+        Wire::HostActor(host) => Order::Actor(actor::read_host(host).within("host_actor")?),
+        Wire::EndActor(end) => Order::Actor(actor::read_end(end).within("end_actor")?),
+        Wire::CheckpointActor(checkpoint) => {
+            Order::Actor(actor::read_checkpoint(checkpoint).within("checkpoint_actor")?)
+        }
+        Wire::MoveActor(move_) => Order::Actor(actor::read_move(move_).within("move_actor")?),
+        Wire::SettleActor(settle) => {
+            Order::Actor(actor::read_settle(settle).within("settle_actor")?)
+        }
     });
     Ok(())
 }

@@ -7,6 +7,7 @@ use bireme_core::{Span, Value, limits};
 use pb::fleet_report::Report as Wire;
 use smallvec::SmallVec;
 
+use super::actor;
 use crate::convert::Unknown;
 use crate::convert::common::{error, holder_numbers, holders, inline};
 use crate::convert::field::{
@@ -58,6 +59,22 @@ fn read(report: Wire, unknown: &mut Unknown) -> Result<Report, Refusal> {
             Ok(Report::InputMissing { object, asked: holders(asked), made_by })
         }
         Wire::Draining(pb::Draining { reason: _, waits }) => Ok(Report::Draining { waits }),
+        Wire::Seceded(pb::AttemptSeceded { attempt }) => {
+            required(attempt, "attempt").map(Report::Seceded).within("seceded")
+        }
+        Wire::Rejoined(pb::AttemptRejoined { attempt }) => {
+            required(attempt, "attempt").map(Report::Rejoined).within("rejoined")
+        }
+        Wire::ActorAlive(alive) => {
+            actor::read_alive(alive).map(Report::Actor).within("actor_alive")
+        }
+        Wire::ActorEnded(ended) => {
+            actor::read_ended(ended, unknown).map(Report::Actor).within("actor_ended")
+        }
+        Wire::ActorCheckpointed(checkpointed) => {
+            let report = actor::read_checkpointed(checkpointed, unknown);
+            report.map(Report::Actor).within("actor_checkpointed")
+        }
     }
 }
 
@@ -101,6 +118,7 @@ fn read_failed(message: pb::AttemptFailed, unknown: &mut Unknown) -> Result<Repo
 impl From<Report> for pb::FleetReport {
     fn from(report: Report) -> Self {
         let report = match report {
+            Report::Actor(report) => actor::report_sent(report),
             Report::Draining { waits } => {
                 Wire::Draining(pb::Draining { waits, ..pb::Draining::default() })
             }
@@ -126,6 +144,12 @@ impl From<Report> for pb::FleetReport {
             }
             Report::ReplicaLost(object) => {
                 Wire::ReplicaLost(pb::ReplicaLost { object: Some(object.into()) })
+            }
+            Report::Rejoined(attempt) => {
+                Wire::Rejoined(pb::AttemptRejoined { attempt: Some(attempt.into()) })
+            }
+            Report::Seceded(attempt) => {
+                Wire::Seceded(pb::AttemptSeceded { attempt: Some(attempt.into()) })
             }
             Report::Retracted(attempt) => {
                 Wire::Retracted(pb::AttemptRetracted { attempt: Some(attempt.into()) })
@@ -169,11 +193,12 @@ pub struct Announced {
 
 /// Reads a part of what a worker announces.
 pub fn announced(message: pb::Announce) -> Result<Announced, Refusal> {
-    let pb::Announce { digest, objects, attempts, ended, last } = message;
+    let pb::Announce { digest, objects, attempts, ended, last, actors } = message;
     let mut unknown = Unknown::default();
     let announce = Announce {
         objects: list(objects, "objects")?,
         attempts: list(attempts, "attempts")?,
+        actors: list(actors, "actors")?,
         ended: read_all(ended, "ended", &mut unknown)?,
         last,
     };
@@ -181,11 +206,12 @@ pub fn announced(message: pb::Announce) -> Result<Announced, Refusal> {
 }
 
 impl From<Announce> for pb::Announce {
-    fn from(Announce { objects, attempts, ended, last }: Announce) -> Self {
+    fn from(Announce { objects, attempts, actors, ended, last }: Announce) -> Self {
         Self {
             digest: None,
             objects: sent(objects),
             attempts: sent(attempts),
+            actors: sent(actors),
             ended: sent(ended),
             last,
         }

@@ -24,6 +24,7 @@ use bireme_core::{ObjectId, Resources, Span};
 use bytes::Bytes;
 use smallvec::smallvec;
 
+use super::hosting;
 use crate::pb;
 
 pub(super) fn graph(n: u32) -> GraphId {
@@ -229,6 +230,7 @@ pub(super) fn open() -> Open {
         ttl: Some(Span::secs(1)),
         weight_percent: 250,
         known: vec![Known { graph: graph(2), accepted_tasks: 12, seen: ranges() }],
+        parent: Some(attempt(4)),
     }
 }
 
@@ -326,7 +328,7 @@ pub(super) fn notices() -> Vec<Notice> {
         .collect()
 }
 
-fn input() -> Input {
+pub(super) fn input() -> Input {
     Input {
         object: output(),
         holders: smallvec![worker(1), worker(2), worker(3)],
@@ -355,7 +357,8 @@ pub(super) fn start() -> Start {
 pub(super) fn orders() -> Vec<Order> {
     fn next(order: Option<&Order>) -> Option<Order> {
         Some(match order {
-            None => Order::Cancel { attempt: attempt(1), grace: Span::secs(1) },
+            None => Order::Actor(hosting::orders().remove(0)),
+            Some(Order::Actor(_)) => Order::Cancel { attempt: attempt(1), grace: Span::secs(1) },
             Some(Order::Cancel { .. }) => Order::Drain { deadline: Some(Span::secs(2)) },
             Some(Order::Drain { .. }) => Order::Peers(vec![peer()]),
             Some(Order::Peers(_)) => Order::Places(vec![input()]),
@@ -387,6 +390,7 @@ pub(super) fn orders() -> Vec<Order> {
             Order::Start(usual),
             Order::Drain { deadline: None },
         ])
+        .chain(hosting::orders().into_iter().map(Order::Actor))
         .collect()
 }
 
@@ -394,7 +398,8 @@ pub(super) fn reports() -> Vec<Report> {
     fn next(report: Option<&Report>) -> Option<Report> {
         let (attempt, object, timing) = (attempt(2), output(), timing());
         Some(match report {
-            None => Report::Draining { waits: true },
+            None => Report::Actor(hosting::reports().remove(0)),
+            Some(Report::Actor(_)) => Report::Draining { waits: true },
             Some(Report::Draining { .. }) => {
                 Report::Failed { attempt, error: Box::new(error()), timing }
             }
@@ -415,10 +420,14 @@ pub(super) fn reports() -> Vec<Report> {
             Some(Report::ReplicaAdded { .. }) => Report::ReplicaLost(held()),
             Some(Report::ReplicaLost(_)) => Report::Retracted(attempt),
             Some(Report::Retracted(_)) => Report::Started(attempt),
-            Some(Report::Started(_)) => return None,
+            Some(Report::Started(_)) => Report::Seceded(attempt),
+            Some(Report::Seceded(_)) => Report::Rejoined(attempt),
+            Some(Report::Rejoined(_)) => return None,
         })
     }
-    successors(next(None), |report| next(Some(report))).collect()
+    successors(next(None), |report| next(Some(report)))
+        .chain(hosting::reports().into_iter().map(Report::Actor))
+        .collect()
 }
 
 pub(super) fn join() -> Join {

@@ -3,13 +3,16 @@
 use bireme_core::graph::{GraphChunk, GraphOptions, TaskClass, TaskSpec, Watch};
 use bireme_core::id::{GraphId, SessionId, SessionToken, SubmissionId, TaskId, WorkerId};
 use bireme_core::protocol::{Order, Output, Report, Timing};
-use bireme_core::session::{Command, Notice, Open};
-use bireme_core::{ObjectId, Time, limits};
+use bireme_core::session::{Command, IndexRange, Notice, Open};
+use bireme_core::{ObjectId, Span, Time, limits};
 
 use super::harness::cluster;
 use crate::machine::{ConnId, Event, Machine, Peer};
 
 const SESSION: SessionId = SessionId(1);
+/// When all of it ends, and how long its outputs are kept after that.
+const ENDED: Time = Time(5);
+const TTL: Span = Span::millis(1);
 
 #[test]
 fn a_client_that_reads_late_hears_of_every_end_first() {
@@ -22,19 +25,45 @@ fn a_client_that_reads_late_hears_of_every_end_first() {
 fn a_client_that_comes_back_hears_of_every_end_first() {
     let mut machine = cluster();
     run_a_graph(&mut machine);
-    handle(&mut machine, Event::Disconnected { conn: ConnId(1), peer: Peer::Session(SESSION) });
-    let open = Open::new(SessionToken(7));
-    handle(&mut machine, Event::SessionOpened { conn: Some(ConnId(9)), open });
+    leave(&mut machine);
+    come_back(&mut machine);
     assert_eq!(told(&mut machine), ["end", "end", "end", "done"]);
+}
+
+#[test]
+fn a_client_that_comes_back_hears_of_the_ends_whose_outputs_have_expired() {
+    let mut machine = cluster();
+    run_a_graph(&mut machine);
+    leave(&mut machine);
+    machine.handle(ENDED + TTL, Event::TimerDue, &mut Vec::new());
+    assert!(machine.object(ObjectId::output(first_task(), 0)).is_none(), "its time is over");
+    come_back(&mut machine);
+    assert_eq!(told(&mut machine), ["end", "end", "end", "done"]);
+}
+
+#[test]
+fn a_client_that_comes_back_hears_nothing_of_what_it_gave_up() {
+    let mut machine = cluster();
+    run_a_graph(&mut machine);
+    let (submission, graph) = (SubmissionId(2), first_task().graph);
+    let tasks = vec![IndexRange { first: 0, count: 2 }];
+    let command = Command::Release { submission, graph, tasks };
+    handle(&mut machine, Event::Commanded { session: SESSION, command });
+    leave(&mut machine);
+    come_back(&mut machine);
+    assert_eq!(told(&mut machine), ["end", "done"]);
 }
 
 #[test]
 fn a_task_has_no_output_beyond_its_last() {
     let mut machine = cluster();
     run_a_graph(&mut machine);
-    let task = TaskId { graph: GraphId::new(SESSION, 1), index: 0 };
-    assert!(machine.object(ObjectId::output(task, 0)).is_some());
-    assert!(machine.object(ObjectId::output(task, 1)).is_none());
+    assert!(machine.object(ObjectId::output(first_task(), 0)).is_some());
+    assert!(machine.object(ObjectId::output(first_task(), 1)).is_none());
+}
+
+fn first_task() -> TaskId {
+    TaskId { graph: GraphId::new(SESSION, 1), index: 0 }
 }
 
 /// Submits three tasks and has them finish; the session reads nothing meanwhile.
@@ -48,7 +77,11 @@ fn run_a_graph(machine: &mut Machine) {
         classes: vec![TaskClass::default()],
         externals: Vec::new(),
         outputs: Vec::new(),
-        options: Some(GraphOptions { watch: Watch::Outputs, ..GraphOptions::default() }),
+        options: Some(GraphOptions {
+            watch: Watch::Outputs,
+            ttl: Some(TTL),
+            ..GraphOptions::default()
+        }),
         last: true,
     };
     let command = Command::Chunk(Box::new(chunk));
@@ -64,8 +97,18 @@ fn run_a_graph(machine: &mut Machine) {
     }
 }
 
+fn leave(machine: &mut Machine) {
+    handle(machine, Event::Disconnected { conn: ConnId(1), peer: Peer::Session(SESSION) });
+}
+
+/// The client connects anew, and knows nothing.
+fn come_back(machine: &mut Machine) {
+    let open = Open::new(SessionToken(7));
+    handle(machine, Event::SessionOpened { conn: Some(ConnId(9)), open });
+}
+
 fn handle(machine: &mut Machine, event: Event) {
-    machine.handle(Time(5), event, &mut Vec::new());
+    machine.handle(ENDED, event, &mut Vec::new());
     assert_eq!(machine.check(), Ok(()));
 }
 

@@ -53,6 +53,9 @@ struct Run {
     attempts: BTreeMap<String, u32>,
     graph: u32,
     commands: u128,
+    /// Whose the next commands are, and every session that there was.
+    session: SessionId,
+    sessions: Vec<SessionId>,
     /// Tasks that come before the rows of the next array.
     first: Vec<TaskSpec>,
     /// What each task of further graphs takes besides.
@@ -80,6 +83,8 @@ impl Run {
             attempts: BTreeMap::new(),
             graph: 0,
             commands: 0,
+            session: SESSION,
+            sessions: vec![SESSION],
             first: Vec::new(),
             externals: Vec::new(),
             ttl: None,
@@ -224,6 +229,7 @@ impl Run {
                 self.class =
                     TaskClass { workers, allow_other_workers: true, ..TaskClass::default() };
             }
+            ["class", "plain"] => self.class = TaskClass::default(),
             ["class", "gpu"] => {
                 let gpu = Resources::one_cpu().with_others([("gpu".to_owned(), UNITS)]).unwrap();
                 self.class = TaskClass { resources: gpu, ..TaskClass::default() };
@@ -252,6 +258,8 @@ impl Run {
                 let (grace, reason) = (Span::ZERO, String::new());
                 self.command(Command::Cancel { submission, graph, tasks, grace, reason });
             }
+            ["inside", worker, key] => return self.enter(WorkerId(number(worker)), key),
+            ["outside"] => self.session = SESSION,
             ["tick", ms] => self.tick(Span::millis(u64::from(number(ms)))),
             [report, worker, key] => self.report(report, WorkerId(number(worker)), key),
             _ => panic!("no such step: {step}"),
@@ -272,9 +280,31 @@ impl Run {
         self.now = end;
     }
 
+    /// Code of an attempt opens a session: what is submitted from here on is its.
+    fn enter(&mut self, worker: WorkerId, key: &str) -> Vec<String> {
+        let conn = ConnId(10 + self.sessions.len() as u64);
+        let parent = Some(self.attempt(worker, key));
+        let token = SessionToken(10 + self.sessions.len() as u128);
+        let effects = self.handle(Event::SessionOpened {
+            conn: Some(conn),
+            open: Open { parent, ..Open::new(token) },
+        });
+        for effect in effects {
+            match effect {
+                Effect::SessionOpened { opened, .. } => {
+                    self.session = opened.session;
+                    self.sessions.push(opened.session);
+                }
+                Effect::Disconnect { refusal, .. } => return vec![refusal.to_string()],
+                _ => {}
+            }
+        }
+        self.tell()
+    }
+
     fn submit(&mut self, tasks: &[&str]) {
         self.graph += 1;
-        let graph = GraphId::new(SESSION, self.graph);
+        let graph = GraphId::new(self.session, self.graph);
         let keys: Vec<&str> = tasks.iter().map(|task| task.split(':').next().unwrap()).collect();
         for (index, key) in (0..).zip(&keys) {
             self.keys.insert(TaskId { graph, index }, (*key).to_owned());
@@ -316,7 +346,7 @@ impl Run {
     /// Submits `count` rows without inputs, and after them as many that take one of those each where `twice`.
     fn array(&mut self, count: u32, twice: bool) {
         self.graph += 1;
-        let graph = GraphId::new(SESSION, self.graph);
+        let graph = GraphId::new(self.session, self.graph);
         for index in 0..2 * count {
             let name = if index < count { "r" } else { "s" };
             self.keys.insert(TaskId { graph, index }, format!("{name}[{}]", index % count));
@@ -356,7 +386,8 @@ impl Run {
     }
 
     fn command(&mut self, command: Command) {
-        self.handle(Event::Commanded { session: SESSION, command });
+        let session = self.session;
+        self.handle(Event::Commanded { session, command });
     }
 
     fn task(&self, key: &str) -> TaskId {
@@ -406,6 +437,8 @@ impl Run {
                 Report::Failed { attempt, error: Box::new(error), timing }
             }
             "retracted" => Report::Retracted(attempt),
+            "seceded" => Report::Seceded(attempt),
+            "rejoined" => Report::Rejoined(attempt),
             "started" => Report::Started(attempt),
             _ => panic!("no such report: {report}"),
         };

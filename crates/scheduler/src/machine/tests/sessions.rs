@@ -54,6 +54,7 @@ impl Run {
             ttl: Some(Span::secs(10)),
             weight_percent: 100,
             known: Vec::new(),
+            parent: None,
         };
         let conn = Some(ConnId(self.conns));
         let effects = self.handle(Event::SessionOpened { conn, open });

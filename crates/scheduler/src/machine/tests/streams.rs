@@ -23,6 +23,19 @@ fn what_finished_while_nobody_listened_has_finished() {
 }
 
 #[test]
+fn what_has_finished_is_not_taken_back_with_what_it_had_waited_for() {
+    check(
+        "join 1 1 | submit a b:a c:b | away 1 | back 1 -a =b +c",
+        &expect![[r"
+            join 1 1         ->
+            submit a b:a c:b -> 1: start a.1 | 1: start b.1 ahead | 1: start c.1 ahead
+            away 1           ->
+            back 1 -a =b +c  -> 1: settle a.1 | 1: start a.2
+        "]],
+    );
+}
+
+#[test]
 fn what_an_earlier_attempt_left_is_not_the_result_of_this_one() {
     check(
         "join 1 1 | submit a | lose 1 | join 2 1 | away 2 | back 2 a | away 2 | back 2 =a",

@@ -110,7 +110,7 @@ impl Door {
 }
 
 /// The id that a call names itself by.
-pub(super) fn submission(bytes: &[u8]) -> Result<SubmissionId, Status> {
+pub(crate) fn submission(bytes: &[u8]) -> Result<SubmissionId, Status> {
     SubmissionId::from_slice(bytes).ok_or_else(|| {
         let message = format!("{} bytes, a submission's id has 16", bytes.len());
         status(Refusal::at(Reason::Malformed, "submission_id", message))
@@ -145,13 +145,14 @@ fn standing(machine: &Machine, worker: WorkerId) -> pb::DrainWorkerResponse {
     } else if values > 0 {
         blockers.push(format!("{values} values have nowhere to go: start another worker"));
     }
+    blockers.extend(machine.actors_in_the_way(worker));
     if !found.connected {
         blockers.push(format!("it is not connected, for {}", found.silent));
     }
     pb::DrainWorkerResponse {
         pending: true,
         running: u32::try_from(running).unwrap_or(u32::MAX),
-        actors: 0,
+        actors: u32::try_from(found.actors).unwrap_or(u32::MAX),
         objects: values as u64,
         blockers,
     }

@@ -2,6 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
+use bireme_core::actor::place::ActorState;
 use bireme_core::graph::TaskState;
 use bireme_core::link::{PROTOCOL_MAX, PROTOCOL_MIN};
 use bireme_core::protocol::Address;
@@ -52,6 +53,7 @@ impl Door {
             workers: Some(totals.workers),
             sessions: count(machine.sessions),
             graphs: count(machine.graphs),
+            actors: alive(&machine),
             open_graphs: count(open),
             tasks: Some(tasks(&machine)),
             resources: Some(machine.resources.into()),
@@ -158,6 +160,12 @@ fn totals(machine: &Machine) -> Totals {
         free.memory_bytes += worker.free.memory_bytes;
     }
     Totals { workers, memory, free }
+}
+
+/// How many actors have not ended.
+fn alive(machine: &view::Status) -> u32 {
+    let living = machine.actors.iter().filter(|(state, _)| *state != ActorState::Dead);
+    u32::try_from(living.map(|(_, count)| count).sum::<u64>()).unwrap_or(u32::MAX)
 }
 
 fn tasks(machine: &view::Status) -> pb::GraphCounts {

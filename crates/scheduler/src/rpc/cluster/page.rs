@@ -16,16 +16,16 @@ const SIZE_MAX: usize = 1_000;
 
 /// One page, as asked for. `K` is what the list is sorted by.
 #[derive(Debug)]
-pub(super) struct Page<K> {
+pub(crate) struct Page<K> {
     size: usize,
     /// The last item of the page before.
-    pub(super) after: Option<K>,
+    pub(crate) after: Option<K>,
     filter: Vec<(String, String)>,
 }
 
 impl<K: Display + FromStr> Page<K> {
     /// Reads a request for a page of a list with these filter keys; one that ends in `.` stands for all that begin so.
-    pub(super) fn read(request: Option<pb::PageRequest>, keys: &[&str]) -> Result<Self, Status> {
+    pub(crate) fn read(request: Option<pb::PageRequest>, keys: &[&str]) -> Result<Self, Status> {
         let pb::PageRequest { page_size, page_token, filter } = request.unwrap_or_default();
         let size = match usize::try_from(page_size).unwrap_or(SIZE_MAX) {
             0 => SIZE,
@@ -42,17 +42,17 @@ impl<K: Display + FromStr> Page<K> {
     }
 
     /// Items of the page at most.
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.size
     }
 
     /// What the filter asks of a key.
-    pub(super) fn asked<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn asked<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
         self.filter.iter().filter(move |(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
     /// What the filter asks of the keys that begin so: the rest of each and its value.
-    pub(super) fn asked_below<'a>(
+    pub(crate) fn asked_below<'a>(
         &'a self,
         prefix: &'a str,
     ) -> impl Iterator<Item = (&'a str, &'a str)> {
@@ -62,13 +62,13 @@ impl<K: Display + FromStr> Page<K> {
     }
 
     /// Whether an item whose `key` has this value passes.
-    pub(super) fn passes(&self, key: &str, value: impl Display) -> bool {
+    pub(crate) fn passes(&self, key: &str, value: impl Display) -> bool {
         let value = value.to_string();
         self.asked(key).all(|asked| asked == value)
     }
 
     /// Cuts the page off the list of what comes after [`Self::after`]. Returns the token of the next page too.
-    pub(super) fn cut<T>(
+    pub(crate) fn cut<T>(
         &self,
         items: impl Iterator<Item = T>,
         key: impl Fn(&T) -> K,

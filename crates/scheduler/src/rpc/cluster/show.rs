@@ -50,6 +50,7 @@ pub(super) fn worker(scene: &Scene<'_>, worker: WorkerView) -> pb::WorkerSummary
         labels: join.labels.into_iter().map(Into::into).collect(),
         runtimes: join.runtimes,
         objects: worker.objects as u64,
+        actors: u32::try_from(worker.actors).unwrap_or(u32::MAX),
         age_us: worker.age.0,
         reason,
         ..pb::WorkerSummary::default()

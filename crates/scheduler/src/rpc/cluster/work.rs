@@ -172,7 +172,7 @@ impl Door {
 }
 
 /// A part that a request must have.
-pub(super) fn present<T>(part: Option<T>, field: &str) -> Result<T, Status> {
+pub(crate) fn present<T>(part: Option<T>, field: &str) -> Result<T, Status> {
     part.ok_or_else(|| missing(field))
 }
 

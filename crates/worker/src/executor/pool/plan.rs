@@ -26,6 +26,7 @@ impl Plan {
         let name = match payload.work {
             Work::Native(name) => name,
             Work::Command(_) => return Err(mixed("a command")),
+            Work::Wasm(_) => return Err(mixed("wasm")),
             Work::Other(kind) => return Err(mixed(kind)),
         };
         if payload.named > 0 {
@@ -108,7 +109,8 @@ impl fmt::Debug for Plans {
     }
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> Box<TaskError> {
+/// The failure of code that panicked.
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Box<TaskError> {
     let text = panic
         .downcast_ref::<&str>()
         .copied()

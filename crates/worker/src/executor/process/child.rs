@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 use bireme_core::graph::Row;
 use bireme_core::id::Digest;
 use bireme_core::{Codec, TaskError, Value};
-use bireme_executor::{Attempt, Description, Launch, Outcome, Runtime, serve};
+use bireme_executor::{Actors, Attempt, Description, Launch, Outcome, Runtime, serve};
 use bytes::Bytes;
 
 use crate::builtin;
 use crate::executor::payload::{Material, malformed, no_blob};
 use crate::executor::pool::plan::Plans;
-use crate::registry::{Context, Registry};
+use crate::registry::{Context, NativeActors, Registry};
 use crate::rpc::payload::decode_row;
 use crate::sync::lock;
 
@@ -36,7 +36,7 @@ fn fail(error: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The native functions of a worker.
+/// The native functions and actors of a worker.
 struct Native {
     registry: Registry,
     /// The last payload's; whoever runs an attempt has them meanwhile.
@@ -51,7 +51,7 @@ impl Runtime for Native {
             language: "rust".to_owned(),
             slots: 1,
             codecs: vec![Codec::Raw, Codec::Utf8, Codec::Json, Codec::Msgpack, Codec::None],
-            functions: self.registry.names().map(str::to_owned).collect(),
+            functions: self.registry.told(),
         }
     }
 
@@ -61,6 +61,10 @@ impl Runtime for Native {
         let outcome = plans.call(&self.registry, attempt, &mut context);
         *lock(&self.plans) = plans;
         Ok(outcome?.into_vec())
+    }
+
+    fn actors(&self) -> Option<Arc<dyn Actors>> {
+        Some(Arc::new(NativeActors(self.registry.clone())))
     }
 }
 

@@ -10,7 +10,7 @@ use rustix::io::{ioctl_fionread, read};
 use tokio::io::Interest;
 use tokio::net::unix::pipe::Receiver;
 
-use super::Shared;
+use super::keeper::Owner;
 use crate::executor::command::tail::Tail;
 use crate::logs::{Stream, Writer};
 use crate::sync::lock;
@@ -20,15 +20,15 @@ use crate::sync::lock;
 const LOOKS: usize = 64;
 
 /// Hears one of a process's streams.
-pub(super) struct Ear<'a> {
-    pub(super) shared: &'a Arc<Shared>,
+pub(super) struct Ear<'a, O> {
+    pub(super) shared: &'a Arc<O>,
     pub(super) number: u64,
     pub(super) mark: &'a Mark,
     pub(super) seal: Seal,
     pub(super) stream: Stream,
 }
 
-impl Ear<'_> {
+impl<O: Owner> Ear<'_, O> {
     /// Reads to the end, keeps all of it, and the last lines in `tail`.
     pub(super) async fn listen(&self, pipe: io::Result<OwnedFd>, tail: &Mutex<Tail>) {
         let Ok(pipe) = pipe.and_then(Receiver::from_owned_fd) else { return };
@@ -56,11 +56,7 @@ impl Ear<'_> {
     }
 
     fn writer(&self, ended: Option<AttemptId>, reached: Option<Reached>) -> Option<Arc<Writer>> {
-        match (ended, reached) {
-            (Some(attempt), _) => Some(self.shared.writer(self.number, attempt)),
-            (None, Some(reached)) => self.shared.writer_of(self.number, reached.started),
-            (None, None) => self.shared.writer_of_first(self.number),
-        }
+        self.shared.writer(self.number, ended, reached)
     }
 }
 

@@ -21,13 +21,13 @@ use crate::sync::lock;
 
 /// How a process ended.
 #[derive(Debug)]
-pub(super) struct Death {
+pub(crate) struct Death {
     /// Why there was none, or how it went.
-    pub(super) exit: Result<Exit, String>,
+    pub(crate) exit: Result<Exit, String>,
     /// What it printed last.
-    pub(super) last_lines: Vec<String>,
+    pub(crate) last_lines: Vec<String>,
     /// How far it came, where that is known.
-    pub(super) reached: Option<Reached>,
+    pub(crate) reached: Option<Reached>,
 }
 
 impl Shared {
@@ -61,7 +61,10 @@ impl Shared {
             let end = end(&sent.job, outcome, timing);
             if let Some(next) = seat.jobs.front_mut() {
                 next.granted = true;
-                self.setup.relay.end_before(end, &sent.drafts, next.attempt());
+                self.setup.relay.end_before(end, &sent.drafts, Some(next.attempt()));
+            } else if sent.seceded {
+                // It has no cpus that another could take over.
+                self.setup.relay.end_before(end, &sent.drafts, None);
             } else {
                 let takes = !seat.doomed && !crew.closed;
                 let next = self.setup.relay.end_written(end, &sent.drafts, |_| takes);
@@ -91,7 +94,7 @@ impl Shared {
             (Some(kill), _) => self.fail(&sent, kill.error()),
             (None, Err(error)) if !given_back => self.fail(&sent, error),
             (None, _) if sent.granted => self.start(crew, sent.job),
-            (None, _) => self.setup.relay.give_back(sent.job),
+            (None, _) => self.put_back(sent),
         }
     }
 
@@ -120,7 +123,7 @@ impl Shared {
         if let Some(orders) =
             lock(&self.crew).seats.get(&number).and_then(|seat| seat.orders.as_ref())
         {
-            let message = "this worker only runs attempts: their code cannot use the cluster yet";
+            let message = "code of attempts uses the cluster by a session: open one at `Welcome.services`, with the attempt as `OpenSession.parent`";
             orders.refuse(request, &failure(ErrorClass::User, Reason::Unsupported, message));
         }
     }
@@ -231,7 +234,7 @@ impl Shared {
             } else if sent.granted {
                 self.start(&mut crew, sent.job);
             } else {
-                self.setup.relay.give_back(sent.job);
+                self.put_back(sent);
             }
         }
         if let Some(sent) = blamed {
@@ -323,7 +326,7 @@ fn died(death: &Death) -> Box<TaskError> {
     failure(ErrorClass::ProcessDied, Reason::ProcessDied, message)
 }
 
-fn how(Exit { code, signal }: Exit) -> String {
+pub(crate) fn how(Exit { code, signal }: Exit) -> String {
     const KILLED: i32 = Signal::KILL.as_raw();
     match signal {
         0 => format!("ended with exit code {code}"),

@@ -5,30 +5,56 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
-use bireme_core::{Exit, limits};
-use bireme_executor::{Mark, Seal, variables};
+use bireme_core::{AttemptId, Exit, limits};
+use bireme_executor::{Mark, Reached, Seal, variables};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, timeout};
 
-use super::Shared;
 use super::ear::Ear;
 use super::ends::Death;
+use super::place::Place;
 use crate::executor::command::tail::Tail;
-use crate::logs::Stream;
+use crate::logs::{Stream, Writer};
 use crate::sync::lock;
+
+/// Whose processes a keeper looks after.
+pub(crate) trait Owner: Send + Sync + 'static {
+    /// Where processes find their worker.
+    fn place(&self) -> &Place;
+
+    /// A command that starts a process.
+    fn command(&self, number: u64) -> std::process::Command;
+
+    /// A process was started.
+    fn started(&self, number: u64, pid: Option<u32>);
+
+    /// Whether a process has come back.
+    fn has_come_back(&self, number: u64) -> bool;
+
+    /// Where is kept what a process prints: by an attempt that has `ended`, or by what it runs when it has come so far.
+    fn writer(
+        &self,
+        number: u64,
+        ended: Option<AttemptId>,
+        reached: Option<Reached>,
+    ) -> Option<Arc<Writer>>;
+
+    /// A process has ended and all that it said has been heard.
+    fn bury(self: &Arc<Self>, number: u64, death: Death);
+}
 
 /// What a keeper is given.
 #[derive(Debug)]
-pub(super) struct Post {
+pub(crate) struct Post {
     /// The process's number.
-    pub(super) number: u64,
-    pub(super) token: String,
+    pub(crate) number: u64,
+    pub(crate) token: String,
     /// Signals that its process is to be sent.
-    pub(super) wanted: mpsc::Receiver<Signal>,
+    pub(crate) wanted: mpsc::Receiver<Signal>,
     /// Told when its stream is over.
-    pub(super) over: Arc<Notify>,
+    pub(crate) over: Arc<Notify>,
 }
 
 /// A process and what it prints.
@@ -40,7 +66,7 @@ struct Kept {
 }
 
 /// All of a process's life.
-pub(super) async fn keep(shared: Arc<Shared>, mut post: Post) {
+pub(crate) async fn keep<O: Owner>(shared: Arc<O>, mut post: Post) {
     let death = match start(&shared, &post) {
         Ok(kept) => kept.look_after(&shared, &mut post).await,
         Err(error) => Death { exit: Err(error.to_string()), last_lines: Vec::new(), reached: None },
@@ -48,13 +74,13 @@ pub(super) async fn keep(shared: Arc<Shared>, mut post: Post) {
     shared.bury(post.number, death);
 }
 
-fn start(shared: &Arc<Shared>, post: &Post) -> io::Result<Kept> {
+fn start<O: Owner>(shared: &Arc<O>, post: &Post) -> io::Result<Kept> {
     let number = post.number;
-    let (mark, seal) = shared.place.admit(number, &post.token)?;
-    let child = Command::from(shared.setup.program.command())
-        .env(variables::SOCKET, shared.place.socket())
-        .env(variables::TOKEN_FILE, shared.place.token(number))
-        .env(variables::MARK, shared.place.mark(number))
+    let (mark, seal) = shared.place().admit(number, &post.token)?;
+    let child = Command::from(shared.command(number))
+        .env(variables::SOCKET, shared.place().socket())
+        .env(variables::TOKEN_FILE, shared.place().token(number))
+        .env(variables::MARK, shared.place().mark(number))
         .env(variables::NUMBER, number.to_string())
         .env(variables::PARENT, std::process::id().to_string())
         .stdin(Stdio::null())
@@ -69,7 +95,7 @@ fn start(shared: &Arc<Shared>, post: &Post) -> io::Result<Kept> {
 }
 
 impl Kept {
-    async fn look_after(mut self, shared: &Arc<Shared>, post: &mut Post) -> Death {
+    async fn look_after<O: Owner>(mut self, shared: &Arc<O>, post: &mut Post) -> Death {
         let tails = [Mutex::new(Tail::default()), Mutex::new(Tail::default())];
         let [out_tail, err_tail] = &tails;
         let none = || Err(io::ErrorKind::NotFound.into());
@@ -84,7 +110,7 @@ impl Kept {
             };
             tokio::pin!(listening);
             let (status, heard) =
-                until_ended(&mut self.child, self.group, shared, post, &mut listening).await;
+                until_ended(&mut self.child, self.group, &**shared, post, &mut listening).await;
             // Whatever it left running in its group goes with it, and lets go of the pipes and the socket.
             signal(self.group, Signal::KILL);
             let last_words = async {
@@ -110,7 +136,7 @@ impl Kept {
 async fn until_ended(
     child: &mut Child,
     group: Option<Pid>,
-    shared: &Shared,
+    shared: &impl Owner,
     post: &mut Post,
     listening: &mut (impl Future<Output = ((), ())> + Unpin),
 ) -> (io::Result<ExitStatus>, bool) {

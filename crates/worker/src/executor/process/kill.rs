@@ -34,6 +34,10 @@ impl Shared {
         orders.cancel(attempt, kill.grace, reason);
         if let Some(sent) = seat.jobs.get_mut(at) {
             sent.killed = Some(kill);
+            // Its code is not to wait for cpus in order to end.
+            if let Some(request) = sent.rejoins.take() {
+                orders.refuse(request, &kill.error());
+            }
         }
         if at == 0 {
             // A signal ends whatever the process runs.
@@ -83,7 +87,7 @@ impl Shared {
 }
 
 /// Asks a process for those that wait in it, and gives it no more while what runs is long.
-fn take_back(seat: &mut Seat) {
+pub(super) fn take_back(seat: &mut Seat) {
     seat.pace.stall();
     let Some(orders) = &seat.orders else { return };
     for sent in seat.jobs.iter_mut().skip(1).filter(|sent| !sent.asked_back) {

@@ -39,7 +39,8 @@ pub(super) fn job(
     Ok(Laid { inputs, blobs, input_drafts, blob_drafts })
 }
 
-fn lay(
+/// A value as it fits into a message with so much `room` left, or in files that `drafts` keep.
+pub(crate) fn lay(
     store: &Store,
     stored: &Stored,
     room: &mut u64,

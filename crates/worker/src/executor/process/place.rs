@@ -10,28 +10,28 @@ use tempfile::TempDir;
 
 /// A directory that only this user can enter, with a socket and two files for each process.
 #[derive(Debug)]
-pub(super) struct Place(TempDir);
+pub(crate) struct Place(TempDir);
 
 impl Place {
     /// Makes a new one below `parent`. It is removed when it is dropped.
-    pub(super) fn create(parent: &Path) -> io::Result<Self> {
+    pub(crate) fn create(parent: &Path) -> io::Result<Self> {
         tempfile::Builder::new().prefix("executors-").tempdir_in(parent).map(Self)
     }
 
-    pub(super) fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.0.path().join("socket")
     }
 
-    pub(super) fn token(&self, number: u64) -> PathBuf {
+    pub(crate) fn token(&self, number: u64) -> PathBuf {
         self.0.path().join(format!("{number}.token"))
     }
 
-    pub(super) fn mark(&self, number: u64) -> PathBuf {
+    pub(crate) fn mark(&self, number: u64) -> PathBuf {
         self.0.path().join(format!("{number}.mark"))
     }
 
     /// Lays out the files of a process. Also returns what the ends of what its attempts print are known by.
-    pub(super) fn admit(&self, number: u64, token: &str) -> io::Result<(Mark, Seal)> {
+    pub(crate) fn admit(&self, number: u64, token: &str) -> io::Result<(Mark, Seal)> {
         let mut options = OpenOptions::new();
         let mut file = options.write(true).create_new(true).mode(0o600).open(self.token(number))?;
         file.write_all(token.as_bytes())?;
@@ -42,13 +42,13 @@ impl Place {
     }
 
     /// Whether a process marks how far it has come.
-    pub(super) fn is_marked(&self, number: u64) -> bool {
+    pub(crate) fn is_marked(&self, number: u64) -> bool {
         let mark = Mark::open(&self.mark(number)).and_then(|mark| mark.get());
         mark.is_ok_and(|reached| reached.is_some())
     }
 
     /// Removes them.
-    pub(super) fn dismiss(&self, number: u64) {
+    pub(crate) fn dismiss(&self, number: u64) {
         for path in [self.token(number), self.mark(number)] {
             // What was never made cannot be removed.
             let _ = fs::remove_file(path);

@@ -34,7 +34,7 @@ impl Program {
 
     /// A command that starts it, with the variables that it has besides those of every executor. A language has the daemon's
     /// own, by which its installation is found; native functions have a few.
-    pub(super) fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let (mut command, whole) = match self {
             Self::Native(program) => {
                 let mut command = Command::new(program);

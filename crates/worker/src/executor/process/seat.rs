@@ -60,6 +60,7 @@ pub(crate) struct Manners {
 }
 
 /// An attempt that a process was given.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug)]
 pub(super) struct Sent {
     pub(super) job: Job,
@@ -69,6 +70,12 @@ pub(super) struct Sent {
     pub(super) granted: bool,
     /// The process was asked not to run it.
     pub(super) asked_back: bool,
+    /// The machine awaits whether it could be taken back.
+    pub(super) recalled: bool,
+    /// Its code waits for others, and it has no cpus.
+    pub(super) seceded: bool,
+    /// The number of its question for cpus.
+    pub(super) rejoins: Option<u64>,
     pub(super) killed: Option<Kill>,
     /// It took more memory than it may, and its process is ended for that.
     pub(super) bloat: Option<Bloat>,
@@ -95,7 +102,19 @@ impl Sent {
     pub(super) fn new(job: Job, number: u64, granted: bool) -> Self {
         let (drafts, running) = (Vec::new(), None);
         let (killed, bloat) = (None, None);
-        Self { job, number, granted, asked_back: false, killed, bloat, drafts, running }
+        Self {
+            job,
+            number,
+            granted,
+            asked_back: false,
+            recalled: false,
+            seceded: false,
+            rejoins: None,
+            killed,
+            bloat,
+            drafts,
+            running,
+        }
     }
 
     pub(super) fn attempt(&self) -> AttemptId {

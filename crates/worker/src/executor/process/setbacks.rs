@@ -5,7 +5,7 @@ use bireme_core::{Span, TaskError, Time, limits};
 /// What went wrong the last times in a row. While it is recent, attempts that need a new process fail of it at once: a
 /// program that is not there would otherwise be started again for each of them.
 #[derive(Debug, Default)]
-pub(super) struct Setbacks(Option<Setback>);
+pub(crate) struct Setbacks(Option<Setback>);
 
 #[derive(Debug)]
 struct Setback {
@@ -17,7 +17,7 @@ struct Setback {
 
 impl Setbacks {
     /// Another process could not be started.
-    pub(super) fn add(&mut self, error: Box<TaskError>, now: Time) {
+    pub(crate) fn add(&mut self, error: Box<TaskError>, now: Time) {
         let pause = self.0.as_ref().map_or(limits::EXECUTOR_PAUSE, |last| {
             // Those that were started together count once.
             if now < last.until {
@@ -30,12 +30,12 @@ impl Setbacks {
     }
 
     /// A process has come back.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.0 = None;
     }
 
     /// Why no process is started at this time.
-    pub(super) fn error(&self, now: Time) -> Option<Box<TaskError>> {
+    pub(crate) fn error(&self, now: Time) -> Option<Box<TaskError>> {
         self.0.as_ref().filter(|last| now < last.until).map(|last| last.error.clone())
     }
 }

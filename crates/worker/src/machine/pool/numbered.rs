@@ -58,6 +58,13 @@ impl Numbered {
         taken
     }
 
+    /// Takes just this piece, or this share of it, away.
+    pub(super) fn lose(&mut self, Piece { number, units }: Piece) {
+        if let Some(free) = self.free.get_mut(usize::from(number)) {
+            *free -= units;
+        }
+    }
+
     /// Takes a piece, or a share of one, back.
     pub(super) fn give(&mut self, Piece { number, units }: Piece) {
         if let Some(free) = self.free.get_mut(usize::from(number)) {

@@ -1,8 +1,12 @@
 //! Random orders and accidents against a model of the executors, the store and the scheduler.
 
+mod actors;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use bireme_core::id::{AttemptId, AttemptNo, Epoch, GraphId, HolderId, TaskId, WorkerId};
+use bireme_core::id::{
+    ActorId, AttemptId, AttemptNo, Epoch, GraphId, HolderId, Incarnation, TaskId, WorkerId,
+};
 use bireme_core::protocol::{Input, Order, Output, Report, Start, Timing};
 use bireme_core::resources::UNITS;
 use bireme_core::{ErrorClass, ObjectId, Resources, Span, TaskError, Time, Value};
@@ -45,6 +49,10 @@ struct World {
     followers: VecDeque<Execution>,
     started: BTreeSet<AttemptId>,
     killed: BTreeSet<AttemptId>,
+    /// Attempts that have given their cpus back; those that have asked for them again are `true`.
+    away: BTreeMap<AttemptId, bool>,
+    /// Attempts that began in the place of one that was away: nobody has promised them cpus.
+    uncounted: BTreeSet<AttemptId>,
     fetches: Vec<(ObjectId, SmallVec<[WorkerId; 2]>)>,
     store: BTreeSet<ObjectId>,
     /// Attempts ordered that are the latest of their task, and what was told of each.
@@ -55,6 +63,12 @@ struct World {
     left: u32,
     /// How many objects clients have put.
     puts: u64,
+    /// Actors that the driver has.
+    hosted: BTreeMap<ActorId, Incarnation>,
+    /// The number given last, to an incarnation or to a gathering.
+    incarnations: u32,
+    /// Calls whose arguments are gathered.
+    gathering: BTreeSet<u64>,
 }
 
 impl World {
@@ -70,6 +84,8 @@ impl World {
             followers: VecDeque::new(),
             started: BTreeSet::new(),
             killed: BTreeSet::new(),
+            away: BTreeMap::new(),
+            uncounted: BTreeSet::new(),
             fetches: Vec::new(),
             store: BTreeSet::new(),
             latest: BTreeMap::new(),
@@ -78,6 +94,9 @@ impl World {
             drained: false,
             left: 0,
             puts: 0,
+            hosted: BTreeMap::new(),
+            incarnations: 0,
+            gathering: BTreeSet::new(),
         }
     }
 
@@ -140,6 +159,10 @@ impl World {
                     self.take_follower(|execution| execution.attempt == attempt).is_some();
                 self.answers.push_back(Event::Recalled { attempt, taken_back });
             }
+            Effect::Rejoined(attempt) => {
+                self.away.remove(&attempt);
+            }
+            Effect::Actor(_) | Effect::Gathered { .. } | Effect::Host(_) => self.on_actor(effect),
             Effect::Peers(_) | Effect::Wake => {}
         }
     }
@@ -154,7 +177,10 @@ impl World {
         let same_task = |other: &Execution| other.attempt.task == execution.attempt.task;
         assert!(!self.running.iter().any(same_task), "two attempts of one task run");
         self.running.push(execution);
-        let cpus: u64 = self.running.iter().map(|execution| execution.resources.cpu_units).sum();
+        let counts =
+            |attempt| !self.away.contains_key(attempt) && !self.uncounted.contains(attempt);
+        let cpus = self.running.iter().filter(|execution| counts(&execution.attempt));
+        let cpus: u64 = cpus.map(|execution| execution.resources.cpu_units).sum();
         assert!(cpus <= 2 * UNITS, "more runs than there are cpus");
         self.check_pieces();
     }
@@ -207,8 +233,32 @@ impl World {
             next: next.as_ref().map(|execution| execution.attempt),
         };
         self.ends.push_back(event);
+        let was_away = self.away.remove(&attempt).is_some() || self.uncounted.contains(&attempt);
         if let Some(execution) = next {
+            if was_away {
+                self.uncounted.insert(execution.attempt);
+            }
             self.run(execution);
+        }
+    }
+
+    /// An attempt that runs begins to wait, or wants to go on.
+    fn secede_or_rejoin(&mut self) {
+        if self.running.is_empty() {
+            return;
+        }
+        let at = self.rng.index(self.running.len());
+        let attempt = self.running[at].attempt;
+        match self.away.get_mut(&attempt) {
+            None => {
+                self.away.insert(attempt, false);
+                self.ends.push_back(Event::Seceded(attempt));
+            }
+            Some(asked) => {
+                if !std::mem::replace(asked, true) {
+                    self.ends.push_back(Event::Rejoining(attempt));
+                }
+            }
         }
     }
 
@@ -324,11 +374,14 @@ impl World {
             let kind = match report {
                 Report::Failed { .. } => "failed",
                 Report::Finished { .. } => "finished",
-                Report::Draining { .. }
+                Report::Actor(_)
+                | Report::Draining { .. }
                 | Report::InputMissing { .. }
+                | Report::Rejoined(_)
                 | Report::ReplicaAdded { .. }
                 | Report::ReplicaLost(_)
                 | Report::Retracted(_)
+                | Report::Seceded(_)
                 | Report::Started(_) => "retracted",
             };
             let told = self.told.entry(attempt).or_default();
@@ -363,7 +416,7 @@ impl World {
     }
 
     fn step(&mut self, disconnects: bool) {
-        match self.rng.below(27) {
+        match self.rng.below(32) {
             0..5 => self.random_order(),
             5..12 => self.carry_out(),
             12..15 => self.end_one(),
@@ -371,6 +424,8 @@ impl World {
             18..20 => self.deliver_answer(),
             20..22 => self.end_fetch(false),
             26 => self.put(),
+            27..29 => self.secede_or_rejoin(),
+            29..32 => self.act(),
             22 => {
                 let budget = [100, usize::MAX][self.rng.index(2)];
                 self.take_reports(budget);
@@ -397,6 +452,7 @@ impl World {
     /// Lets everything come to its end: no accident, and every input can be had.
     fn settle_down(&mut self) {
         self.handle(Event::Paused(false));
+        self.end_actors();
         for _ in 0..10_000 {
             let everything = 0..u32::try_from(TASKS).unwrap();
             let tasks = everything.map(|index| TaskId { graph: GraphId(1), index });
@@ -416,6 +472,7 @@ impl World {
             while !self.towards.is_empty() {
                 self.carry_out();
             }
+            self.secede_or_rejoin();
             self.end_one();
             self.end_fetch(true);
             self.deliver_answer();
@@ -425,6 +482,7 @@ impl World {
                 && self.running.is_empty()
                 && self.fetches.is_empty()
                 && self.machine.attempts.is_empty()
+                && self.machine.actors.is_empty()
             {
                 break;
             }

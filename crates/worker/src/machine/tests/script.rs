@@ -1,10 +1,14 @@
 //! Scripts in, transcripts out.
 //!
 //! Steps are separated by `|` or line ends. `7` is attempt 1 of task 7, or its output; `7#2` is attempt 2; `7@3@4` is object
-//! 7 held by workers 3 and 4, `7!` comes with its value; `run 7 gpu:0` holds piece 0. One step moves time by nothing; `at 5` moves it to 5 ms.
+//! 7 held by workers 3 and 4, `7!` comes with its value; of actors, `7#2` is incarnation 2; `run 7 gpu:0` holds piece 0. One step moves time by nothing; `at 5` moves it to 5 ms.
 
+use bireme_core::actor::ActorSpec;
+use bireme_core::actor::place::{ActorOrder, ActorReport, EndKind, HostOrder, Hosted};
 use bireme_core::graph::Runtime;
-use bireme_core::id::{AttemptId, AttemptNo, Epoch, GraphId, TaskId, WorkerId};
+use bireme_core::id::{
+    ActorId, AttemptId, AttemptNo, Epoch, GraphId, Incarnation, TaskId, WorkerId,
+};
 use bireme_core::protocol::{Input, Order, Output, Report, Start, Timing};
 use bireme_core::resources::{Pieces, UNITS};
 use bireme_core::{ErrorClass, ObjectId, Resources, Span, TaskError, Time, Value};
@@ -12,7 +16,7 @@ use bytes::Bytes;
 use expect_test::Expect;
 use smallvec::SmallVec;
 
-use crate::machine::{Config, Effect, Event, Machine};
+use crate::machine::{Config, Effect, Event, Hosting, Machine};
 
 /// Runs a script on a worker with two cpus, two gpus, 100 bytes of memory and room for two followers.
 pub(super) fn check(script: &str, expect: Expect) {
@@ -57,6 +61,12 @@ pub(super) fn object(name: &str) -> ObjectId {
     ObjectId::output(attempt(name).task, 0)
 }
 
+/// `7#2` is incarnation 2 of actor 7.
+fn actor(name: &str) -> (ActorId, Incarnation) {
+    let (actor, n) = name.split_once('#').unwrap_or((name, "1"));
+    (ActorId(actor.parse().unwrap()), Incarnation(n.parse().unwrap()))
+}
+
 fn workers<'a>(names: impl Iterator<Item = &'a str>) -> SmallVec<[WorkerId; 2]> {
     names.map(|name| WorkerId(name.parse().unwrap())).collect()
 }
@@ -74,7 +84,58 @@ fn event(command: &str, words: &[&str]) -> Event {
         |name: &str| words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
     let millis = |text: &str| Span::millis(text.parse().unwrap());
     let order = match command {
+        "alive" => {
+            let (actor, incarnation) = actor(first);
+            let hosted = Hosted { actor, incarnation, alive: true, checkpoints: true };
+            return Event::ActorTold(ActorReport::Alive(hosted));
+        }
         "at" => return Event::TimerDue,
+        "checkpoint" => {
+            let (actor, incarnation) = actor(first);
+            Order::Actor(ActorOrder::Checkpoint { actor, incarnation, request: 1 })
+        }
+        "over" => {
+            let (actor, incarnation) = actor(first);
+            let (end, cause, checkpoint) = (EndKind::Crashed, None, None);
+            let ended = ActorReport::Ended { actor, incarnation, end, cause, checkpoint };
+            return Event::ActorTold(ended);
+        }
+        "end-actor" => {
+            let (actor, incarnation) = actor(first);
+            let (grace, reason) = (Span::ZERO, "no more".to_owned());
+            let forget = words.contains(&"forget");
+            Order::Actor(ActorOrder::End { actor, incarnation, grace, forget, reason })
+        }
+        "settle-actor" => {
+            let (actor, incarnation) = actor(first);
+            Order::Actor(ActorOrder::Settle { actor, incarnation })
+        }
+        "gather" => {
+            let objects = words.get(1..).unwrap_or_default().iter().map(|name| object(name));
+            return Event::Gather { ticket: first.parse().unwrap(), objects: objects.collect() };
+        }
+        "ungather" => return Event::Ungather(first.parse().unwrap()),
+        "host" => {
+            let (actor, incarnation) = actor(first);
+            let mut spec = ActorSpec::new("Counter", Runtime::Native, Bytes::new());
+            let number =
+                |name, otherwise| option(name).map_or(otherwise, |text| text.parse().unwrap());
+            let gpus =
+                option("gpu").map(|gpus| ("gpu".to_owned(), gpus.parse::<u64>().unwrap() * UNITS));
+            spec.resources = Resources::new(number("cpus", 0) * UNITS, number("memory", 0))
+                .with_others(gpus)
+                .unwrap();
+            let inputs = option("in").map(|list| list.split(',').map(input).collect());
+            let order = HostOrder {
+                actor,
+                incarnation,
+                spec,
+                inputs: inputs.unwrap_or_default(),
+                checkpoint: option("checkpoint").map(input),
+                restores: false,
+            };
+            Order::Actor(ActorOrder::Host(Box::new(order)))
+        }
         "cancel" => Order::Cancel { attempt: attempt(first), grace: Span::millis(7) },
         "down" => return Event::Disconnected,
         "drain" => Order::Drain { deadline: words.first().map(|text| millis(text)) },
@@ -109,11 +170,13 @@ fn event(command: &str, words: &[&str]) -> Event {
         "recalled" => {
             return Event::Recalled { attempt: attempt(first), taken_back: words[1] == "back" };
         }
+        "rejoin" => return Event::Rejoining(attempt(first)),
         "release" => Order::Release(object(first)),
         "replicate" => Order::Replicate(words.iter().map(|text| input(text)).collect()),
         "replied" => return Event::AnnounceReplied { equal: false },
         "resume" => return Event::Paused(false),
         "retract" => Order::Retract(attempt(first)),
+        "secede" => return Event::Seceded(attempt(first)),
         "settle" => Order::Settle(attempt(first)),
         "stored" => return Event::Stored { object: object(first), size: 8 },
         "start" => {
@@ -187,6 +250,25 @@ fn held(pieces: &Pieces) -> String {
 
 fn effect(effect: &Effect) -> String {
     match effect {
+        Effect::Actor(order) => match order {
+            ActorOrder::Checkpoint { actor, .. } => format!("checkpoint {}", actor.0),
+            ActorOrder::End { actor, incarnation, forget, .. } => {
+                let for_good = if *forget { " for good" } else { "" };
+                format!("end {}#{}{for_good}", actor.0, incarnation.0)
+            }
+            ActorOrder::Move { actor, .. } => format!("move {}", actor.0),
+            ActorOrder::Host(_) | ActorOrder::Settle { .. } => {
+                unreachable!("they are not passed on")
+            }
+        },
+        Effect::Host(hosting) => {
+            let Hosting { actor, incarnation, .. } = **hosting;
+            format!("host {}#{}{}", actor.0, incarnation.0, held(&hosting.held))
+        }
+        Effect::Gathered { ticket, missing: None, .. } => format!("gathered {ticket}"),
+        Effect::Gathered { ticket, missing: Some(object), .. } => {
+            format!("gave {ticket} up for {}", name(*object))
+        }
         Effect::Drop(object) => format!("drop {}", name(*object)),
         Effect::Execute { execution, follow: true } => format!("follow {}", id(execution.attempt)),
         Effect::Execute { execution, follow: false } => {
@@ -202,12 +284,23 @@ fn effect(effect: &Effect) -> String {
         Effect::Peers(_) => "peers".to_owned(),
         Effect::Promote(attempt) => format!("promote {}", id(*attempt)),
         Effect::Recall(attempt) => format!("recall {}", id(*attempt)),
+        Effect::Rejoined(attempt) => format!("rejoined {}", id(*attempt)),
         Effect::Wake => "wake".to_owned(),
     }
 }
 
 fn report(report: &Report) -> String {
     match report {
+        Report::Actor(ActorReport::Alive(hosted)) => {
+            format!("alive {}#{}", hosted.actor.0, hosted.incarnation.0)
+        }
+        Report::Actor(ActorReport::Checkpointed { actor, request, made, .. }) => {
+            let made = if made.is_ok() { "made" } else { "not made" };
+            format!("checkpoint {request} of {} is {made}", actor.0)
+        }
+        Report::Actor(ActorReport::Ended { actor, incarnation, end, .. }) => {
+            format!("{}#{} {end:?}", actor.0, incarnation.0).to_lowercase()
+        }
         Report::Draining { waits: false } => "draining".to_owned(),
         Report::Draining { waits: true } => "wants to leave".to_owned(),
         Report::Failed { attempt, error, .. } => {
@@ -222,6 +315,8 @@ fn report(report: &Report) -> String {
         Report::ReplicaAdded { object, size } => format!("replica {} of {size}", name(*object)),
         Report::ReplicaLost(object) => format!("lost {}", name(*object)),
         Report::Retracted(attempt) => format!("retracted {}", id(*attempt)),
+        Report::Rejoined(attempt) => format!("rejoined {}", id(*attempt)),
+        Report::Seceded(attempt) => format!("seceded {}", id(*attempt)),
         Report::Started(attempt) => format!("started {}", id(*attempt)),
     }
 }
@@ -240,7 +335,16 @@ fn announced(machine: &Machine) -> String {
     let attempts = parts[0].attempts.iter().map(|(attempt, started)| {
         format!("{}{}", id(*attempt), if *started { " started" } else { "" })
     });
-    objects.chain(attempts).chain(parts[0].ended.iter().map(report)).collect::<Vec<_>>().join(", ")
+    let actors = parts[0].actors.iter().map(|hosted| {
+        let alive = if hosted.alive { " alive" } else { "" };
+        format!("actor {}#{}{alive}", hosted.actor.0, hosted.incarnation.0)
+    });
+    objects
+        .chain(attempts)
+        .chain(actors)
+        .chain(parts[0].ended.iter().map(report))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// The end of an attempt with one output.

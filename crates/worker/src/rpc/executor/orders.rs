@@ -9,8 +9,8 @@ use bireme_core::{AttemptId, ErrorClass, Span, TaskError, Value};
 use bireme_executor::batches::{Batches, Taken};
 use bireme_proto::pb;
 use bireme_proto::pb::executor_order::{
-    Allocated, Answer, Blob, Cancel, DrainExecutor, Order, ReleaseObjects, Run, ShutdownExecutor,
-    answer,
+    Allocated, Answer, Blob, Cancel, Done, DrainExecutor, Order, ReleaseObjects, Run,
+    ShutdownExecutor, answer,
 };
 use bytes::Bytes;
 use prost::Message as _;
@@ -69,6 +69,11 @@ impl Orders {
     pub(crate) fn allocated(&self, request: u64, files: &[PoolFile]) {
         let files = files.iter().cloned().map(Into::into).collect();
         self.answer(request, answer::Answer::Allocated(Allocated { files }));
+    }
+
+    /// Answers that it is done.
+    pub(crate) fn done(&self, request: u64) {
+        self.answer(request, answer::Answer::Done(Done {}));
     }
 
     /// Answers that there is nothing to be had.

@@ -4,7 +4,7 @@ use bireme_core::Resources;
 use bireme_core::error::Exit;
 use bireme_core::id::{AttemptId, WorkerId, WorkerLife, WorkerUid};
 use bireme_core::object::ObjectId;
-use bireme_core::protocol::{Announce, Held, Join, PreviousLife};
+use bireme_core::protocol::{Announce, Held, Join, PreviousLife, Report};
 use bireme_core::resources::UNITS;
 
 use super::Run;
@@ -50,7 +50,8 @@ impl Run {
         self.admit(next, Join { life, previous, ..join });
     }
 
-    /// A worker's stream is up again. `what` are keys: `=a` was made there and is held, `a` is held, `+a` runs.
+    /// A worker's stream is up again. `what` are keys: `=a` was made there and is held, `a` is held, `+a` runs,
+    /// `-a` was given back.
     pub(super) fn come_back(&mut self, worker: u32, what: &[&str]) {
         let id = WorkerId(worker);
         let find = |view: &WorkerView| view.id == id;
@@ -58,10 +59,12 @@ impl Run {
         self.handle(Event::WorkerJoined { conn: ConnId(100 + u64::from(worker)), join });
         let mut announce = Announce { last: true, ..Announce::default() };
         for word in what {
-            let key = word.trim_start_matches(['=', '+']);
+            let key = word.trim_start_matches(['=', '+', '-']);
             let attempt = self.attempt(id, key);
             if word.starts_with('+') {
                 announce.attempts.push((attempt, true));
+            } else if word.starts_with('-') {
+                announce.ended.push(Report::Retracted(attempt));
             } else {
                 let made_by = word.starts_with('=').then_some(attempt.no);
                 let object = ObjectId::output(attempt.task, 0);
@@ -88,6 +91,7 @@ impl Run {
         self.handle(Event::WorkerBeat {
             worker: WorkerId(worker),
             heartbeat: bireme_core::protocol::Heartbeat::default(),
+            actors: Vec::new(),
         });
     }
 }

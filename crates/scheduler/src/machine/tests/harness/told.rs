@@ -22,11 +22,16 @@ impl Run {
                 }),
             );
         }
-        let mut notices = Vec::new();
-        while self.machine.take_notices(SESSION, 1 << 20, &mut notices) {}
-        told.extend(
-            notices.iter().filter_map(|notice| Some(format!("client: {}", self.notice(notice)?))),
-        );
+        for session in &self.sessions {
+            let mut notices = Vec::new();
+            while self.machine.take_notices(*session, 1 << 20, &mut notices) {}
+            let who = if *session == SESSION { "client" } else { "inner" };
+            told.extend(
+                notices
+                    .iter()
+                    .filter_map(|notice| Some(format!("{who}: {}", self.notice(notice)?))),
+            );
+        }
         told
     }
 

@@ -1,0 +1,276 @@
+//! `bireme actor`
+
+use std::fmt;
+use std::str::FromStr;
+
+use bireme_core::Span;
+use bireme_core::actor::place::ActorState;
+use bireme_core::actor::{ActorName, Delivery, Selector};
+use bireme_core::id::ActorId;
+use bireme_daemon::units;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
+
+use super::{Param, WorkerArg};
+
+/// An actor as it is typed: its name, `NAMESPACE/NAME`, or its id.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct ActorArg {
+    text: String,
+    pub(crate) selector: Selector,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Actor {
+    /// Call a method of an actor, and print what it returns
+    ///
+    /// Arguments are JSON; what is no JSON is taken as text. Exit code 1 if the method fails or the call ends in another way,
+    /// which is named.
+    #[command(
+        after_help = "Examples:\n  bireme actor call counter increment\n  bireme actor call ann transfer 10 --named to=bob"
+    )]
+    Call(ActorCall),
+    /// Make a checkpoint of an actor now
+    #[command(after_help = "Example: bireme actor checkpoint counter")]
+    Checkpoint {
+        /// Its name, or its id
+        actor: ActorArg,
+    },
+    /// Create an actor, which lives until it is killed
+    #[command(
+        after_help = "Examples:\n  bireme actor create builtin/Counter 5 --name counter\n  bireme actor create bank:Account --runtime python --name ann --delivery effectively-once"
+    )]
+    Create(Box<ActorCreate>),
+    /// End an actor for good
+    #[command(after_help = "Example: bireme actor kill counter --grace 10s")]
+    Kill {
+        /// Its name, or its id
+        actor: ActorArg,
+        /// End only this life of it: it begins again, if its restart policy says so
+        #[arg(long)]
+        restart: bool,
+        /// How long running calls may go on
+        #[arg(long, value_name = "TIME", default_value = "0s", value_parser = units::span)]
+        grace: Span,
+    },
+    /// List actors
+    #[command(after_help = "Example: bireme actor list --class Counter --state alive")]
+    List(ActorFilter),
+    /// Move an actor to another worker; no call is lost
+    #[command(after_help = "Example: bireme actor move counter --to node2")]
+    Move(ActorMove),
+    /// Show one actor: where it is, how it came there, what runs in it, what was counted
+    #[command(after_help = "Example: bireme actor show counter --stacks")]
+    Show {
+        /// Its name, or its id
+        actor: ActorArg,
+        /// Take the stacks of running calls too, where they can be had
+        #[arg(long)]
+        stacks: bool,
+    },
+    /// Show which methods of which actors take the time, again and again
+    #[command(after_help = "Example: bireme actor top --interval 5s")]
+    Top(ActorTop),
+    /// Tell of actors that come, change and go, until interrupted
+    #[command(after_help = "Example: bireme actor watch --class Counter")]
+    Watch(ActorFilter),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ActorCall {
+    /// Its name, or its id
+    pub(crate) actor: ActorArg,
+    /// Name of the method
+    pub(crate) method: String,
+    /// Arguments by position
+    #[arg(value_name = "JSON", allow_negative_numbers = true)]
+    pub(crate) args: Vec<String>,
+    /// An argument by name; may be given several times
+    #[arg(long, value_name = "NAME=JSON")]
+    pub(crate) named: Vec<Param>,
+    /// Name of the lane, if not the method's own
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub(crate) lane: String,
+    /// How long the call may take, such as 30s
+    #[arg(long, value_name = "TIME", value_parser = units::span)]
+    pub(crate) deadline: Option<Span>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ActorCreate {
+    /// Name of the class, as the worker's binary registered it; with `--runtime`, as its executor finds it, such as
+    /// `module:Class`
+    pub(crate) class: String,
+    /// Arguments of the constructor by position: JSON, or text
+    #[arg(value_name = "JSON", allow_negative_numbers = true)]
+    pub(crate) args: Vec<String>,
+    /// An argument of the constructor by name; may be given several times
+    #[arg(long, value_name = "NAME=JSON")]
+    pub(crate) named: Vec<Param>,
+    /// Name to find it by, or `NAMESPACE/NAME`
+    #[arg(long, value_name = "NAME", value_parser = named_actor)]
+    pub(crate) name: Option<ActorName>,
+    /// Where the name is taken, be content with the actor that has it
+    #[arg(long, requires = "name")]
+    pub(crate) get_if_exists: bool,
+    /// Language runtime that hosts it; native code unless given
+    #[arg(long, value_name = "NAME")]
+    pub(crate) runtime: Option<String>,
+    /// What it promises about its calls
+    #[arg(long, value_name = "PROMISE", default_value = "at-most-once", value_parser = delivery())]
+    pub(crate) delivery: Delivery,
+    /// How often it is started again when it is lost
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) max_restarts: u32,
+    /// Make a checkpoint after so many calls
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) checkpoint_calls: u64,
+    /// Make a checkpoint after so much time, if there was a call
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = units::span)]
+    pub(crate) checkpoint_every: Span,
+    /// How long to wait until it takes calls; exit code 3 when that is up
+    #[arg(long, value_name = "TIME", value_parser = units::span)]
+    pub(crate) timeout: Option<Span>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ActorMove {
+    /// Its name, or its id
+    pub(crate) actor: ActorArg,
+    /// Name of the worker, or its number such as w3; the scheduler chooses unless given
+    #[arg(long, value_name = "WORKER")]
+    pub(crate) to: Option<WorkerArg>,
+    /// Move it even if it cannot be checkpointed: it begins anew there
+    #[arg(long)]
+    pub(crate) lose_state: bool,
+    /// How long to wait for running calls before the move is given up
+    #[arg(long, value_name = "TIME", value_parser = units::span)]
+    pub(crate) quiesce: Option<Span>,
+}
+
+/// Which actors.
+#[derive(Args, Debug, Default)]
+pub(crate) struct ActorFilter {
+    /// Only those of this class
+    #[arg(long, value_name = "NAME")]
+    pub(crate) class: Option<String>,
+    /// Only those in this namespace
+    #[arg(long, value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
+    /// Only those in this state
+    #[arg(long, value_name = "STATE", value_parser = state())]
+    pub(crate) state: Option<ActorState>,
+    /// Only those on this worker
+    #[arg(long, value_name = "WORKER")]
+    pub(crate) worker: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ActorTop {
+    #[command(flatten)]
+    pub(crate) filter: ActorFilter,
+    /// Show it again after so long
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = units::span)]
+    pub(crate) interval: Span,
+    /// Show it once
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+impl ActorFilter {
+    /// As a list of actors takes it.
+    pub(crate) fn words(&self) -> String {
+        let state = self.state.map(|state| state.name().to_owned());
+        let words = [
+            ("class", self.class.clone()),
+            ("namespace", self.namespace.clone()),
+            ("state", state),
+            ("worker", self.worker.clone()),
+        ];
+        let given = words.into_iter().filter_map(|(key, word)| Some(format!("{key}={}", word?)));
+        given.collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl FromStr for ActorArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_id = text.len() == 32 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let id = is_id.then(|| u128::from_str_radix(text, 16).ok()).flatten();
+        let selector = match id {
+            Some(id) => Selector::Actor(ActorId(id)),
+            None => Selector::Name(named_actor(text)?),
+        };
+        Ok(Self { text: text.to_owned(), selector })
+    }
+}
+
+impl fmt::Display for ActorArg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn named_actor(text: &str) -> Result<ActorName, String> {
+    let name = ActorName::from(text);
+    match name.name.as_str() {
+        "" => Err(format!("`{text}` is no name: write NAME or NAMESPACE/NAME")),
+        _ => Ok(name),
+    }
+}
+
+fn delivery() -> impl TypedValueParser<Value = Delivery> {
+    const NAMES: [(&str, Delivery); 3] = [
+        ("at-most-once", Delivery::AtMostOnce),
+        ("at-least-once", Delivery::AtLeastOnce),
+        ("effectively-once", Delivery::EffectivelyOnce),
+    ];
+    PossibleValuesParser::new(NAMES.map(|(name, _)| name)).map(|given| {
+        let known = NAMES.into_iter().find(|(name, _)| *name == given);
+        known.expect("the parser knows no other names").1
+    })
+}
+
+fn state() -> impl TypedValueParser<Value = ActorState> {
+    const ALL: [ActorState; 6] = [
+        ActorState::Alive,
+        ActorState::Dead,
+        ActorState::Moving,
+        ActorState::Restarting,
+        ActorState::Starting,
+        ActorState::Waiting,
+    ];
+    PossibleValuesParser::new(ALL.map(ActorState::name)).map(|name| {
+        let known = ALL.into_iter().find(|state| state.name() == name);
+        known.expect("the parser knows no other names")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_actor_is_named_by_name_or_by_id() {
+        let named = |text: &str| text.parse::<ActorArg>().map(|actor| actor.selector);
+        let name = |namespace: &str, name: &str| {
+            Ok(Selector::Name(ActorName { namespace: namespace.into(), name: name.into() }))
+        };
+        assert_eq!(named("counter"), name("", "counter"));
+        assert_eq!(named("bank/ann"), name("bank", "ann"));
+        assert_eq!(named(&format!("{:032x}", 7)), Ok(Selector::Actor(ActorId(7))));
+        assert!(named("bank/").unwrap_err().contains("`bank/` is no name"));
+    }
+
+    #[test]
+    fn a_filter_is_written_as_lists_take_it() {
+        let filter = ActorFilter {
+            class: Some("Counter".into()),
+            state: Some(ActorState::Alive),
+            ..ActorFilter::default()
+        };
+        assert_eq!(filter.words(), "class=Counter state=alive");
+        assert_eq!(ActorFilter::default().words(), "");
+    }
+}

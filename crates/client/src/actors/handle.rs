@@ -1,0 +1,142 @@
+//! Handles of actors.
+
+use std::sync::Arc;
+
+use bireme_core::Span;
+use bireme_core::actor::place::{ActorPlace, Checkpoint};
+use bireme_core::actor::wire::OnUnknown;
+use bireme_core::actor::{ActorName, Selector};
+use bireme_core::id::{ActorId, Incarnation, WorkerId};
+
+use super::args::Args;
+use super::call::{Call, Method};
+use super::create::ActorBuilder;
+use super::life::{self, Move};
+use super::resolve;
+use crate::client::{Client, Inner};
+use crate::error::Refused;
+
+/// An actor, to be called.
+///
+/// Clones are handles of the same actor. When the last handle is gone that [`ActorBuilder::create`] gave, with the calls that
+/// were made by it, the actor is killed, unless it is detached.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    client: Arc<Inner>,
+    id: ActorId,
+    /// The actor ends with this handle.
+    releases: bool,
+}
+
+impl Actor {
+    pub(super) fn new(
+        client: Arc<Inner>,
+        id: ActorId,
+        place: Option<ActorPlace>,
+        on_unknown: OnUnknown,
+        releases: bool,
+    ) -> Self {
+        client.calls().join(id, on_unknown, place);
+        Self { handle: Arc::new(Handle { client, id, releases }) }
+    }
+
+    pub(super) fn client(&self) -> &Arc<Inner> {
+        &self.handle.client
+    }
+
+    /// Its id, by which others find it: [`Client::actor_of`].
+    pub fn id(&self) -> ActorId {
+        self.handle.id
+    }
+
+    /// Calls a method. The call has its place in the order of calls when this returns; awaiting it gives its result.
+    ///
+    /// The calls that this session makes to an actor run in the order in which they are made, those in different lanes apart.
+    pub fn call(&self, method: impl Into<String>, args: impl Into<Args>) -> Call {
+        self.method(method).args(args).call()
+    }
+
+    /// A method, to be called in a way of its own.
+    pub fn method(&self, method: impl Into<String>) -> Method {
+        Method::new(self.clone(), method)
+    }
+
+    /// Waits until there is room for a further call: where it is awaited before each, none ends for want of it.
+    pub async fn room(&self) {
+        self.handle.client.calls().room(self.id()).await;
+    }
+
+    /// Waits until it takes calls, at most for so long, and tells where it is then.
+    pub async fn ready(&self, max_wait: Span) -> Result<ActorPlace, Refused> {
+        let (peers, selector) = (&self.handle.client.calls().peers, Selector::Actor(self.id()));
+        Ok(resolve::ask(peers, selector, Incarnation(0), max_wait).await?.0)
+    }
+
+    /// Ends it for good. Running calls may go on for `grace`; calls that have not ended then end as gone.
+    pub async fn kill(&self, grace: Span) -> Result<(), Refused> {
+        let kill = life::Kill { actor: Selector::Actor(self.id()), allow_restart: false, grace };
+        self.handle.client.life().kill(kill).await.map(|_| ())
+    }
+
+    /// Makes a checkpoint, and waits until it is made.
+    pub async fn checkpoint(&self) -> Result<(Incarnation, Checkpoint), Refused> {
+        self.handle.client.life().checkpoint(Selector::Actor(self.id())).await
+    }
+
+    /// Moves it to another worker, or to one that the scheduler chooses, and waits until it takes calls there. No call is
+    /// lost. An actor that cannot be checkpointed is not moved.
+    pub async fn move_to(&self, worker: Option<WorkerId>) -> Result<ActorPlace, Refused> {
+        let actor = Selector::Actor(self.id());
+        let order = Move { actor, worker, lose_state: false, quiesce: None };
+        self.handle.client.life().relocate(order).await
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let calls = self.client.calls();
+        calls.leave(self.id);
+        if self.releases {
+            let life = self.client.life();
+            let actor = Selector::Actor(self.id);
+            let kill = life::Kill { actor, allow_restart: false, grace: Span::ZERO };
+            calls.spawn(async move {
+                if let Err(refused) = life.kill(kill).await {
+                    tracing::debug!(%refused, "an actor is not released");
+                }
+            });
+        }
+    }
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.id)
+    }
+}
+
+impl Client {
+    /// An actor of a native class, to be created: the name that a worker's binary registered it under. `T` is made from the
+    /// handle: [`Actor`] itself, or a type of the program's own with a method for each of the actor's.
+    pub fn actor<T: From<Actor>>(&self, class: impl Into<String>) -> ActorBuilder<T> {
+        ActorBuilder::native(self.clone(), class)
+    }
+
+    /// A handle of an actor that somebody else has created. It does not keep the actor alive.
+    pub fn actor_of(&self, id: ActorId) -> Actor {
+        Actor::new(Arc::clone(&self.inner), id, None, OnUnknown::Continue, false)
+    }
+
+    /// A handle of the actor that has this name. It does not keep the actor alive.
+    pub async fn find_actor(&self, name: impl Into<ActorName>) -> Result<Actor, Refused> {
+        let (peers, selector) = (&self.inner.calls().peers, Selector::Name(name.into()));
+        let (place, _) = resolve::ask(peers, selector, Incarnation(0), Span::ZERO).await?;
+        let (id, client) = (place.actor, Arc::clone(&self.inner));
+        let place = place.worker.is_some().then_some(place);
+        Ok(Actor::new(client, id, place, OnUnknown::Continue, false))
+    }
+}

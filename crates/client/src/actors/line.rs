@@ -1,0 +1,210 @@
+//! The stream to a worker, for all actors there.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use bireme_core::actor::wire::ToCaller;
+use bireme_core::id::{ActorId, ClusterId, Epoch, WorkerId};
+use bireme_core::limits;
+use bireme_core::link::{Hello, greet};
+use bireme_core::protocol::Address;
+use bireme_core::reason::{Reason, Refusal};
+use bireme_proto::convert::actor::told;
+use bireme_proto::convert::common::Greeting;
+use bireme_proto::pb;
+use pb::actor_host_client::ActorHostClient;
+use prost::Message as _;
+use tokio_stream::Stream;
+
+use super::hub::WeakHub;
+use crate::error::Refused;
+use crate::peers::{Peers, endpoint};
+use crate::session::lock;
+
+/// A stream to a worker, up or on its way.
+pub(super) struct Line {
+    pub(super) address: Address,
+    /// Tells the lines to one worker apart.
+    pub(super) n: u64,
+    pub(super) is_up: bool,
+    pub(super) outbox: Arc<Outbox>,
+    /// Who speaks under which number.
+    pub(super) opens: BTreeMap<u32, ActorId>,
+    last_open: u32,
+    /// Who waits until it is up.
+    pub(super) wanted: BTreeSet<ActorId>,
+}
+
+impl Line {
+    pub(super) fn new(address: Address, n: u64, cluster: Option<ClusterId>) -> Self {
+        let hello = Hello::new(cluster, Epoch(0));
+        Self {
+            address,
+            n,
+            is_up: false,
+            outbox: Arc::new(Outbox::new(hello)),
+            opens: BTreeMap::new(),
+            last_open: 0,
+            wanted: BTreeSet::new(),
+        }
+    }
+
+    /// A number for a conversation, new on this stream.
+    pub(super) fn number(&mut self, actor: ActorId) -> u32 {
+        self.last_open += 1;
+        self.opens.insert(self.last_open, actor);
+        self.last_open
+    }
+}
+
+/// What is to be said over a stream. The connection takes from here, so that no task stands between a caller and the socket;
+/// how much can wait is bounded by the windows of the conversations.
+pub(super) struct Outbox {
+    hello: Hello,
+    inner: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    messages: VecDeque<pb::CallerMessage>,
+    greeted: bool,
+    closed: bool,
+    connection: Option<Waker>,
+}
+
+impl Outbox {
+    fn new(hello: Hello) -> Self {
+        Self { hello, inner: Mutex::default() }
+    }
+
+    pub(super) fn push(&self, message: pb::CallerMessage) {
+        let mut waiting = lock(&self.inner);
+        waiting.messages.push_back(message);
+        if let Some(connection) = waiting.connection.take() {
+            connection.wake();
+        }
+    }
+
+    /// The stream ends after what was said.
+    pub(super) fn close(&self) {
+        let mut waiting = lock(&self.inner);
+        waiting.closed = true;
+        if let Some(connection) = waiting.connection.take() {
+            connection.wake();
+        }
+    }
+
+    fn poll_batch(&self, cx: &mut Context<'_>) -> Poll<Option<pb::CallerBatch>> {
+        let mut waiting = lock(&self.inner);
+        if !std::mem::replace(&mut waiting.greeted, true) {
+            let hello = Some(Greeting::new(self.hello.clone()).into());
+            return Poll::Ready(Some(pb::CallerBatch { hello, messages: Vec::new() }));
+        }
+        if waiting.messages.is_empty() {
+            if waiting.closed {
+                return Poll::Ready(None);
+            }
+            waiting.connection = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let (mut messages, mut bytes) = (Vec::with_capacity(waiting.messages.len().min(64)), 0);
+        while let Some(message) = waiting.messages.front() {
+            bytes += message.encoded_len() + FRAME;
+            if bytes > limits::MESSAGE_BYTES && !messages.is_empty() {
+                break;
+            }
+            messages.extend(waiting.messages.pop_front());
+        }
+        Poll::Ready(Some(pb::CallerBatch { hello: None, messages }))
+    }
+}
+
+/// Bytes around a message in a batch, at most.
+const FRAME: usize = 8;
+
+struct Outgoing(Arc<Outbox>);
+
+impl Stream for Outgoing {
+    type Item = pb::CallerBatch;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<pb::CallerBatch>> {
+        self.0.poll_batch(cx)
+    }
+}
+
+/// Has the stream, and listens until it ends.
+pub(super) fn keep(
+    hub: WeakHub,
+    worker: WorkerId,
+    line: &Line,
+) -> impl Future<Output = ()> + Send + 'static {
+    let (address, n, outbox) = (line.address.clone(), line.n, Arc::clone(&line.outbox));
+    async move {
+        let Some(peers) = hub.upgrade().map(|hub| Arc::clone(&hub.peers)) else { return };
+        match listen(&hub, &peers, worker, &address, n, outbox).await {
+            Ok(()) => tracing::debug!(%worker, %address, "the worker ended the stream of calls"),
+            Err(problem) => tracing::debug!(%worker, %address, %problem, "no stream of calls"),
+        }
+        if let Some(hub) = hub.upgrade() {
+            hub.on_line_down(worker, n);
+        }
+    }
+}
+
+async fn listen(
+    hub: &WeakHub,
+    peers: &Peers,
+    worker: WorkerId,
+    address: &Address,
+    n: u64,
+    outbox: Arc<Outbox>,
+) -> Result<(), Refused> {
+    let ours = outbox.hello.clone();
+    let endpoint = endpoint(&address.to_string()).map_err(unreachable)?;
+    let opening = async {
+        let channel = endpoint.connect().await.map_err(|error| unreachable(error.to_string()))?;
+        let client = ActorHostClient::new(channel).max_decoding_message_size(limits::CALL_BYTES);
+        let mut calls = client.max_encoding_message_size(limits::CALL_BYTES);
+        let mut calls = calls.calls(peers.call(Outgoing(outbox))).await?.into_inner();
+        let first = calls.message().await?.unwrap_or_default();
+        check(&ours, first.hello)?;
+        Ok::<_, Refused>((calls, first.messages))
+    };
+    let opened = tokio::time::timeout(limits::HELLO_WAIT.to_std(), opening).await;
+    let silent = |_| unreachable(format!("no answer within {}", limits::HELLO_WAIT));
+    let (mut calls, mut messages) = opened.map_err(silent)??;
+    match hub.upgrade() {
+        Some(hub) => hub.on_line_up(worker, n),
+        None => return Ok(()),
+    }
+    loop {
+        let words = words(messages)?;
+        match hub.upgrade() {
+            Some(hub) if !words.is_empty() => hub.on_heard(worker, n, words),
+            Some(_) => {}
+            None => return Ok(()),
+        }
+        let Some(batch) = calls.message().await? else { return Ok(()) };
+        messages = batch.messages;
+    }
+}
+
+fn words(messages: Vec<pb::HostMessage>) -> Result<Vec<(u32, ToCaller)>, Refusal> {
+    let heard = told::heard(messages)?;
+    for refusal in heard.refusals {
+        tracing::warn!(%refusal, "a worker did not understand what it was told of calls");
+    }
+    Ok(heard.words)
+}
+
+fn check(ours: &Hello, hello: Option<pb::Hello>) -> Result<(), Refusal> {
+    let missing = || Refusal::new(Reason::HelloExpected, "the first message has no `hello`");
+    let theirs = Greeting::try_from(hello.ok_or_else(missing)?)?.hello;
+    greet(ours, &theirs).map(|_| ())
+}
+
+fn unreachable(message: impl Into<String>) -> Refused {
+    Refused { reason: "UNAVAILABLE".to_owned(), field: String::new(), message: message.into() }
+}

@@ -1,0 +1,97 @@
+//! Streaming calls: credit, items that are kept, and items that come again.
+
+use super::*;
+use crate::actor::call::ReplyKind;
+
+fn stream() -> Call {
+    Call { reply: ReplyKind::Stream, ..call("items") }
+}
+
+impl Rig {
+    fn item(&mut self, run: u64, n: u64) -> Vec<String> {
+        self.on(Event::Item { run: RunNo(run), n, value: Box::new(Value::text(n.to_string())) })
+    }
+
+    fn ack_items(&mut self, line: u64, seq: u64, up_to: u64) -> Vec<String> {
+        self.say(line, ToHost::AckItems { seq, up_to })
+    }
+}
+
+#[test]
+fn items_flow_as_far_as_there_is_credit() {
+    let mut rig = Rig::at_most_once(1);
+    rig.send(1, 1, stream());
+    assert_eq!(rig.item(1, 1), ["1: item 1.1"]);
+    assert_eq!(rig.item(1, 2), ["1: item 1.2"]);
+    assert!(rig.item(1, 3).is_empty(), "beyond its credit");
+    assert_eq!(rig.ack_items(1, 1, 1), ["credit 1 1"]);
+    assert_eq!(rig.say(1, ToHost::Credit { seq: 1, n: 4 }), ["credit 1 4"]);
+    assert_eq!(rig.item(1, 3), ["1: item 1.3"]);
+    assert_eq!(rig.ends(1, RunEnd::Done { items: 3 }), ["1: 1 = done 3"]);
+    let told = ["2: opened 1 next 2 since 1", "2: item 1.2", "2: item 1.3", "2: 1 = done 3"];
+    assert_eq!(rig.open(2, 1, 0), told);
+    rig.ack_items(2, 1, 3);
+    assert_eq!(rig.open(3, 1, 0), ["3: opened 1 next 2 since 1", "3: 1 = done 3"]);
+    rig.say(3, ToHost::Ack { processed_up_to: 1 });
+    assert_eq!(rig.host().callers.bytes, 0);
+}
+
+#[test]
+fn a_caller_that_grants_without_end_is_held_back() {
+    let mut rig = Rig::at_most_once(1);
+    rig.send(1, 1, stream());
+    let most = crate::limits::CALL_ITEMS_KEPT;
+    assert_eq!(
+        rig.say(1, ToHost::Credit { seq: 1, n: u32::MAX }),
+        [format!("credit 1 {}", most - 2)]
+    );
+    assert_eq!(rig.ack_items(1, 1, 10), ["credit 1 10"]);
+}
+
+#[test]
+fn items_rest_on_the_record_of_their_call_and_come_again_in_a_replay() {
+    let mut rig = Rig::effectively_once(1);
+    rig.durable = false;
+    rig.send(1, 1, stream());
+    assert!(rig.item(1, 1).is_empty());
+    assert!(rig.item(1, 2).is_empty());
+    assert_eq!(rig.on(Event::Durable { lsn: 2 }), ["1: item 1.1", "1: item 1.2"]);
+    rig.ends(1, RunEnd::Done { items: 2 });
+    rig.durable = true;
+    rig.restarts(false);
+    rig.open(2, 1, 0);
+    assert_eq!(rig.item(1, 1), ["2: item 1.1"]);
+    rig.ack_items(2, 1, 2);
+    assert!(rig.item(1, 2).is_empty(), "the caller has it");
+    assert_eq!(rig.ends(1, RunEnd::Done { items: 2 }), ["2: 1 = done 2"]);
+}
+
+#[test]
+fn a_log_is_played_on_though_the_caller_of_a_stream_has_left() {
+    let mut rig = Rig::effectively_once(1);
+    rig.send(1, 1, stream());
+    rig.say(1, ToHost::Close { forget: true });
+    rig.dies(Some((1, true)));
+    let (found, mut effects) = (rig.found(), Vec::new());
+    let host = rig.host.take().unwrap();
+    let mut host = host.succeed(Time(0), Incarnation(2), Some(found), &mut effects);
+    host.handle(Time(0), Event::Alive { checkpoints: true }, &mut effects);
+    let runs = effects.iter().find_map(|effect| match effect {
+        Effect::Run(run) => Some((run.replay, run.credit)),
+        _ => None,
+    });
+    assert_eq!(runs, Some((true, u32::MAX)), "nobody will grant it any");
+}
+
+#[test]
+fn a_log_does_not_wait_long_for_the_caller_of_a_stream() {
+    let mut rig = Rig::effectively_once(1);
+    rig.send(1, 1, stream());
+    rig.restarts(false);
+    assert!(rig.wait(Span::secs(29)).is_empty());
+    assert_eq!(rig.wait(Span::secs(2)), [format!("credit 1 {}", u32::MAX)]);
+    let told = ["2: opened 2 next 1 since 2 forgotten"];
+    assert_eq!(rig.open(2, 1, 0), told, "it may have had some of the items");
+    rig.ends(1, RunEnd::Done { items: 9 });
+    assert_eq!(rig.call(2, 2, "a"), ["log 5 s1#2", "run 2 s1#2"]);
+}

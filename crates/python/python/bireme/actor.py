@@ -1,0 +1,256 @@
+"""Actors: objects that live in the cluster, whose methods are called from here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypedDict, cast
+
+from . import actor_api
+from .called import Called, places
+from .future import Future
+from .keys import new_key
+from .serialize import decode
+from .task import FINISHED
+from .units import seconds
+
+if TYPE_CHECKING:
+    from ._bireme import ActorHandle, Stream
+    from .client import Client
+    from .link import Known
+
+#: The names by which every actor gives an attribute, and the names of its methods.
+ATTRIBUTE, METHODS = "__getattribute__", "__dir__"
+
+
+class How(TypedDict):
+    """How a call is made."""
+
+    #: Seconds that its caller waits.
+    deadline: float | None
+    #: What is promised of it; None is what the method promises.
+    delivery: str | None
+    #: Place of its lane; None is the method's.
+    lane: int | None
+    #: It may overtake earlier calls.
+    unordered: bool
+    #: The calls that wait for it.
+    chain: Any
+    #: `value`, `store` or `none`.
+    reply: str
+
+
+class ActorFuture(Future[Any]):
+    """The result of a call of an actor, or the actor that is being made: a future as that of a task."""
+
+    __slots__ = ()
+
+    def retry(self) -> Any:
+        """Raises TypeError: whether a call is made again is for its actor's `delivery` to say."""
+        raise TypeError(f"{self.key} is a call of an actor, which is not tried again; call the method again")
+
+    def __repr__(self) -> str:
+        return f"<ActorFuture: {self.status}, key: {self.key}>"
+
+
+class Actor:
+    """A handle of an actor. Its methods are those of the object, and each call gives a future; other names are attributes of
+    the object, read there.
+
+    Calls that this process makes run in the order in which they are made. When the handle is gone that `Client.actor` gave,
+    and the calls made by it have ended, the actor ends, unless it is detached. A handle can be an argument and a result; one that
+    came that way, or was found by name, does not keep its actor alive.
+
+    Where the object has no methods of these names, `kill`, `checkpoint` and `move` are those of the client.
+    """
+
+    def __init__(self, client: Client, native: ActorHandle, name: str, methods: Mapping[str, bool] | None) -> None:
+        """`methods` says of each method whether it gives items; None is to be asked for."""
+        self._client = client
+        self._native = native
+        self._name = name
+        self._methods = methods
+        self._key = f"{name}-{native.id.hex()[:8]}"
+
+    @property
+    def key(self) -> str:
+        """Its name for people."""
+        return self._key
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"{name} is private: nobody asks an actor for it")
+        if self._methods is None:
+            self._methods = self._ask()
+        if name in self._methods:
+            return Method(self, name, self._methods[name])
+        own = _OWN.get(name)
+        if own is not None:
+            return partial(getattr(self._client, own), self)
+        return self._client._sync(self._read, name)
+
+    def _read(self, name: str) -> Any:
+        how = _how()
+        return self._client._result(self._call(ATTRIBUTE, (name,), {}, how).task, None)
+
+    def _ask(self) -> Mapping[str, bool]:
+        """The methods of an actor whose class is not known here."""
+        asked = self._call(METHODS, (), {}, {**_how(), "unordered": True})
+        return cast(Mapping[str, bool], self._client._result(asked.task, None))
+
+    def _call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], how: How) -> ActorFuture:
+        link = self._client._live()
+        key = new_key(f"{self._name}.{method}")
+        inputs: list[Known] = []
+        buffers = link.arguments(key, args, kwargs, inputs) if args or kwargs else link.no_arguments
+        if len(buffers) > 1:
+            # Views of the caller's own arrays, which may change once this returns.
+            buffers = [buffers[0], *map(bytes, buffers[1:])]
+        if not inputs:
+            return ActorFuture(self._client, Called(key, self._native.call(method, buffers, (), how)))
+        link.submitter.flush()
+        is_ready = all(link.status(known) == FINISHED for known in inputs)
+        pending = self._native.call(method, buffers, places(inputs) if is_ready else None, how)
+        called = Called(key, pending, inputs)
+        if not is_ready:
+            link.watch_all(inputs, partial(called.feed, link))
+        return ActorFuture(self._client, called)
+
+    def _stream(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], how: How) -> ActorItems:
+        link = self._client._live()
+        inputs: list[Known] = []
+        buffers = link.arguments(f"{self._name}.{method}", args, kwargs, inputs)
+        # Their errors are told here: items have no future.
+        for known in inputs:
+            link.error(known, None)
+        stream = self._native.stream(method, [bytes(buffer) for buffer in buffers], places(inputs), how)
+        return ActorItems(self._client, stream)
+
+    def __reduce__(self) -> tuple[Callable[..., Actor], tuple[Any, ...]]:
+        return load, (self._native.id, self._name, None if self._methods is None else dict(self._methods))
+
+    def __eq__(self, other: object) -> bool:
+        return self._native.id == other._native.id if isinstance(other, Actor) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._native.id)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *(self._methods or ()), *_OWN})
+
+    def __repr__(self) -> str:
+        return f"<Actor: {self._name}, key={self._key}>"
+
+
+#: What a handle has of its own, where its actor has no methods of these names, by the client's names for it.
+_OWN = {"checkpoint": "checkpoint_actor", "kill": "kill_actor", "move": "move_actor"}
+
+
+class Method:
+    """A method of an actor: called, it gives a future; one that is a generator's gives its items."""
+
+    __slots__ = ("_actor", "_how", "_name", "_streams")
+
+    def __init__(self, actor: Actor, name: str, streams: bool, how: How | None = None) -> None:
+        self._actor = actor
+        self._name = name
+        self._streams = streams
+        self._how = how
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._streams:
+            return self.stream(*args, **kwargs)
+        return self._actor._call(self._name, args, kwargs, self._now())
+
+    def stream(self, *args: Any, **kwargs: Any) -> ActorItems:
+        """Calls it, and gives its items as they come."""
+        return self._actor._stream(self._name, args, kwargs, self._now())
+
+    def options(
+        self,
+        *,
+        timeout: float | str | None = None,
+        delivery: str | None = None,
+        unordered: bool = False,
+        reply: bool = True,
+    ) -> Method:
+        """The same method, called in another way: the call ends as `CallTimeout` after `timeout`, promises less than its
+        actor does, may overtake earlier ones, or with `reply=False` gives only None.
+        """
+        how = _how()
+        how["deadline"] = seconds(timeout)
+        how["delivery"] = delivery
+        how["unordered"] = unordered
+        how["reply"] = "value" if reply else "none"
+        return Method(self._actor, self._name, self._streams, how)
+
+    def _now(self) -> How:
+        how = self._how
+        return _how() if how is None else {**how, "chain": actor_api.chain()}
+
+    def __repr__(self) -> str:
+        return f"<method {self._name} of {self._actor!r}>"
+
+
+class ActorItems:
+    """The items that a call gives, as they come: an iterator, and an asynchronous one."""
+
+    def __init__(self, client: Client, stream: Stream) -> None:
+        self._client = client
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        found = self._next()
+        if not found:
+            raise StopIteration
+        return found[0]
+
+    def __aiter__(self) -> ActorItems:
+        return self
+
+    async def __anext__(self) -> Any:
+        import asyncio
+
+        found = await asyncio.to_thread(self._next)
+        if not found:
+            raise StopAsyncIteration
+        return found[0]
+
+    def cancel(self) -> None:
+        """Wants no more of them."""
+        self._stream.cancel()
+
+    def _next(self) -> tuple[Any, ...]:
+        from ._bireme import Failed
+        from .errors import exception
+
+        try:
+            item = self._stream.next()
+        except Failed as error:
+            failed = error
+        else:
+            return () if item is None else (decode(*item, what="an item"),)
+        raise exception(failed.args[0])
+
+
+def load(id: bytes, name: str, methods: Mapping[str, bool] | None) -> Actor:
+    """A handle that has come here, of this process's client."""
+    from ._bireme import actor_of
+    from .client import get_client
+
+    client = get_client()
+    return Actor(client, actor_of(client._live().session, id), name, methods)
+
+
+def _how() -> How:
+    return {
+        "deadline": None,
+        "delivery": None,
+        "lane": None,
+        "unordered": False,
+        "chain": actor_api.chain(),
+        "reply": "value",
+    }

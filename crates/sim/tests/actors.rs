@@ -1,0 +1,26 @@
+//! Callers and hosts over the fixed seeds: every call ends, what was acknowledged is kept, and together they reach everything.
+
+use bireme_sim::Detail;
+use bireme_sim::actors::{Seen, run, trace};
+
+#[test]
+fn every_seed_keeps_what_actors_promise_and_together_they_reach_everything() {
+    let mut seen = Seen::default();
+    for seed in 0..2_000 {
+        for faults in [false, true] {
+            match run(seed, faults, Detail::Nothing) {
+                Ok(of_run) => seen.add(&of_run),
+                Err(failure) => panic!("{failure}"),
+            }
+        }
+    }
+    assert_eq!(seen.missing(), Vec::<&str>::new(), "never reached");
+    assert_eq!(seen.surprises(), Vec::<&str>::new(), "said to be out of reach, and is not");
+}
+
+#[test]
+fn the_same_seed_is_the_same_run_of_actors_to_the_byte() {
+    for seed in 0..12 {
+        assert_eq!(trace(seed, true).ok(), trace(seed, true).ok(), "seed {seed}");
+    }
+}

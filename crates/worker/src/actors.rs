@@ -1,0 +1,282 @@
+//! Actors: what hosts them, from the socket of a caller to the process that has the state, and back.
+//!
+//! Each incarnation is a `core::actor::host::Host`, a machine that decides; here are its hands. Callers come in over
+//! `peers`, processes over `processes` and `door`; `carry` does what a host asks for, `answers` tells it what a process says,
+//! `keep` writes its log and its checkpoints, `orders` is the way from and to the driver and its scheduler.
+//!
+//! All of it is behind one lock, and nearly all of it happens on the bulk thread: a call crosses no thread on its way through
+//! the daemon. What the driver orders is done on its own thread, under the same lock, which is never held across I/O but
+//! for short writes to logs.
+
+mod answers;
+mod carry;
+mod door;
+mod entry;
+pub(crate) mod fault;
+mod keep;
+mod log;
+mod look;
+mod orders;
+mod outgoing;
+pub(crate) mod peers;
+mod processes;
+pub(crate) mod single;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bireme_core::Time;
+use bireme_core::actor::host::Event;
+use bireme_core::id::{ActorId, Digest, WorkerId};
+use tokio::net::UnixListener;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::sleep_until;
+
+use self::entry::Entry;
+use self::peers::Peers;
+use self::processes::Crew;
+use crate::clock::Clock;
+use crate::executor::environment::Environment;
+use crate::executor::process::Program;
+use crate::executor::process::place::Place;
+use crate::inbox::Inbox;
+use crate::store::Store;
+use crate::sync::lock;
+use crate::target::Scheduler;
+use crate::transfer::courier::Courier;
+
+/// What actors are hosted with.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    pub(crate) store: Arc<Store>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) clock: Clock,
+    /// Serves callers and processes.
+    pub(crate) bulk: Handle,
+    /// Native functions under an empty name, languages under theirs.
+    pub(crate) programs: BTreeMap<String, Program>,
+    /// The worker's name.
+    pub(crate) worker: String,
+    pub(crate) environment: Arc<Environment>,
+    /// Where code of actors finds the cluster.
+    pub(crate) scheduler: Scheduler,
+    pub(crate) courier: Courier,
+    /// Logs and checkpoints, one directory for each actor.
+    pub(crate) directory: PathBuf,
+}
+
+/// The actors of a worker.
+#[derive(Debug)]
+pub(crate) struct Actors {
+    shared: Arc<Shared>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+/// What callers, processes and the driver share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    setup: Setup,
+    place: Place,
+    table: Mutex<Table>,
+    /// The next timer may be due sooner than it was.
+    sooner: Notify,
+    /// A process has ended.
+    left: Notify,
+}
+
+/// Everything behind the lock.
+#[derive(Debug)]
+struct Table {
+    /// Incarnations that are hosted, and those that have ended and are remembered for their callers.
+    entries: BTreeMap<ActorId, Entry>,
+    peers: Peers,
+    crew: Crew,
+    /// Events that came about while another was dealt with.
+    pending: VecDeque<(ActorId, Event)>,
+    /// Actors whose logs have records that are not written.
+    unwritten: BTreeSet<ActorId>,
+    /// Calls whose inputs the driver's machine gathers, by the ticket that it knows them by.
+    gathering: BTreeMap<u64, (ActorId, u64)>,
+    /// The ticket given last.
+    ticket: u64,
+    /// Actors that wait for blobs.
+    blobs: BTreeMap<Digest, BTreeSet<ActorId>>,
+    /// When hosts want to be woken.
+    timers: BTreeSet<(Time, ActorId)>,
+    /// Actors whose counters have changed since they were told.
+    counted: BTreeSet<ActorId>,
+    /// As the scheduler knows this worker.
+    worker: WorkerId,
+    /// Since when the scheduler is not heard, if it is not.
+    unheard: Option<Time>,
+    closed: bool,
+}
+
+impl Table {
+    fn new() -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            peers: Peers::default(),
+            crew: Crew::default(),
+            pending: VecDeque::new(),
+            unwritten: BTreeSet::new(),
+            gathering: BTreeMap::new(),
+            ticket: 0,
+            blobs: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            counted: BTreeSet::new(),
+            worker: WorkerId(0),
+            unheard: None,
+            closed: false,
+        }
+    }
+}
+
+/// One turn at the table. Dropping it does what is left to do.
+pub(crate) struct Turn<'a> {
+    shared: &'a Arc<Shared>,
+    table: MutexGuard<'a, Table>,
+    now: Time,
+}
+
+impl Actors {
+    /// Opens the socket for processes. For a thread of any runtime: all of it lives on the bulk thread.
+    pub(crate) fn open(setup: Setup) -> io::Result<Self> {
+        let place = Place::create(setup.store.directory())?;
+        let listener = std::os::unix::net::UnixListener::bind(place.socket())?;
+        listener.set_nonblocking(true)?;
+        let bulk = setup.bulk.clone();
+        let (sooner, left) = (Notify::new(), Notify::new());
+        let table = Mutex::new(Table::new());
+        let shared = Arc::new(Shared { setup, place, table, sooner, left });
+        let guard = bulk.enter();
+        let listener = UnixListener::from_std(listener)?;
+        drop(guard);
+        let served = bulk.spawn(door::serve(listener, Arc::clone(&shared)));
+        let timed = bulk.spawn(Arc::clone(&shared).keep_time());
+        Ok(Self { shared, tasks: [served, timed] })
+    }
+
+    /// For whoever serves callers.
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// Kills every process and waits for its end.
+    pub(crate) async fn close(&self) {
+        self.shared.turn().close();
+        while !lock(&self.shared.table).crew.is_empty() {
+            self.shared.left.notified().await;
+        }
+    }
+}
+
+impl Drop for Actors {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Shared {
+    /// Takes the table.
+    pub(crate) fn turn(self: &Arc<Self>) -> Turn<'_> {
+        Turn { shared: self, table: lock(&self.table), now: self.setup.clock.now() }
+    }
+
+    /// Wakes hosts at the times they asked for.
+    async fn keep_time(self: Arc<Self>) {
+        loop {
+            let due = self.turn().wake_due();
+            let sooner = self.sooner.notified();
+            match due {
+                Some(due) => {
+                    tokio::select! {
+                        () = sleep_until(self.setup.clock.instant(due)) => {}
+                        () = sooner => {}
+                    }
+                }
+                None => sooner.await,
+            }
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// Has a host deal with an event, and does what it asks for.
+    fn feed(&mut self, actor: ActorId, event: Event) {
+        let Some(entry) = self.table.entries.get_mut(&actor) else { return };
+        let Some(host) = &mut entry.host else { return };
+        let mut effects = Vec::new();
+        host.handle(self.now, event, &mut effects);
+        self.table.counted.insert(actor);
+        self.carry_out(actor, effects);
+        self.set_timer(actor);
+    }
+
+    /// Has a host deal with an event when what is being done is done.
+    fn feed_later(&mut self, actor: ActorId, event: Event) {
+        self.table.pending.push_back((actor, event));
+    }
+
+    /// Does what came about on the way, and writes logs, until nothing is left.
+    fn finish(&mut self) {
+        loop {
+            while let Some((actor, event)) = self.table.pending.pop_front() {
+                self.feed(actor, event);
+            }
+            let Some(actor) = self.table.unwritten.pop_first() else { break };
+            self.write_log(actor);
+        }
+    }
+
+    /// Wakes the hosts whose time has come. Returns when the next one is due.
+    fn wake_due(&mut self) -> Option<Time> {
+        // Those only that are due by now: one that wants to be woken at once again comes after whoever else waits.
+        let due = self.table.timers.iter().take_while(|(due, _)| *due <= self.now);
+        let due: Vec<_> = due.copied().collect();
+        for (time, actor) in due {
+            self.table.timers.remove(&(time, actor));
+            if let Some(entry) = self.table.entries.get_mut(&actor) {
+                entry.timer = None;
+            }
+            if self.drop_if_expired(actor) {
+                continue;
+            }
+            self.feed(actor, Event::TimerDue);
+            self.look_at_lease(actor);
+            self.set_timer(actor);
+        }
+        self.finish();
+        self.table.timers.first().map(|(due, _)| *due)
+    }
+
+    /// Notes when a host wants to be woken.
+    fn set_timer(&mut self, actor: ActorId) {
+        let unheard = self.table.unheard;
+        let Table { entries, timers, .. } = &mut *self.table;
+        let Some(entry) = entries.get_mut(&actor) else { return };
+        let due = entry.due(unheard);
+        if entry.timer == due {
+            return;
+        }
+        if let Some(before) = std::mem::replace(&mut entry.timer, due) {
+            timers.remove(&(before, actor));
+        }
+        if let Some(due) = due {
+            timers.insert((due, actor));
+            if timers.first() == Some(&(due, actor)) {
+                self.shared.sooner.notify_one();
+            }
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}

@@ -1,0 +1,300 @@
+//! The log and the checkpoints of one actor, in a directory of its own.
+//!
+//! Records are appended to one file until a checkpoint is asked for; from then on to the next. A checkpoint is written beside
+//! the old one and takes its place in one step; then the files go whose records it holds. The directory is locked for as long
+//! as an incarnation writes to it: a life that was thought to be over cannot append behind the back of the next.
+
+mod frames;
+mod record;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use bireme_core::Value;
+use bireme_core::actor::host::{Record, Restored};
+use bireme_core::reason::Refusal;
+use bireme_proto::pb;
+use bytes::Bytes;
+use prost::Message as _;
+use rustix::fs::{FlockOperation, flock};
+
+pub(crate) use self::record::Kept;
+use self::record::Written;
+
+/// Why a log cannot be opened or read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LogError {
+    /// What is there cannot be read as what it should be.
+    #[error("{path} is not what was written: {problem}")]
+    Broken {
+        /// Which file.
+        path: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The system refuses.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// Another life has it.
+    #[error("another incarnation still writes to it")]
+    Locked,
+}
+
+/// The log of an actor, opened for appending.
+#[derive(Debug)]
+pub(crate) struct Log {
+    directory: PathBuf,
+    /// Keeps others out.
+    _lock: File,
+    /// The files, the last of which is written to, by the number of their first record.
+    files: Vec<u64>,
+    file: File,
+    /// Appended and not written.
+    buffer: Vec<u8>,
+    /// The number of the last record appended.
+    end: u64,
+    /// The number of the last one written.
+    written: u64,
+    /// Bytes of all files.
+    bytes: u64,
+}
+
+/// What was found of earlier incarnations.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// For the host.
+    pub(crate) restored: Restored,
+    /// The state, and the numbers of the actor's own calls, if there is a checkpoint.
+    pub(crate) kept: Option<Kept>,
+    /// Values of inputs of recorded calls, by the numbers of their records.
+    pub(crate) inputs: Vec<(u64, Vec<Value>)>,
+}
+
+const LOCK: &str = "lock";
+const CHECKPOINT: &str = "checkpoint";
+const UNFINISHED: &str = "checkpoint.new";
+const FILE: &str = "log-";
+
+impl Log {
+    /// Whether there is one in `directory`.
+    pub(crate) fn exists(directory: &Path) -> bool {
+        directory.join(LOCK).exists()
+    }
+
+    /// Opens the log in `directory`, which is made if it is not there, and reads what earlier incarnations left. What the
+    /// last of them did not write whole is cut off.
+    pub(crate) fn open(directory: PathBuf) -> Result<(Self, Found), LogError> {
+        fs::create_dir_all(&directory)?;
+        let mut options = OpenOptions::new();
+        let lock = options.create(true).truncate(false).write(true).open(directory.join(LOCK))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
+            rustix::io::Errno::WOULDBLOCK => LogError::Locked,
+            other => LogError::Io(other.into()),
+        })?;
+        let mut found = Found::default();
+        if let Some(mut kept) = read_checkpoint(&directory)? {
+            let path = || directory.join(CHECKPOINT);
+            found.restored.lsn = kept.lsn;
+            found.restored.table = kept.take_table().map_err(|refusal| broken(&path(), refusal))?;
+            found.kept = Some(kept);
+        }
+        let mut files = names(&directory)?;
+        let mut bytes = 0;
+        let last = files.last().copied();
+        for first in &files {
+            let path = path_of(&directory, *first);
+            bytes += read_file(&path, Some(*first) == last, &mut found)?;
+        }
+        let end = found.restored.end();
+        if files.is_empty() {
+            files.push(end + 1);
+        }
+        let first = files.last().copied().unwrap_or(end + 1);
+        let file = append_to(&directory, first)?;
+        let log = Self {
+            directory,
+            _lock: lock,
+            files,
+            file,
+            buffer: Vec::new(),
+            end,
+            written: end,
+            bytes,
+        };
+        Ok((log, found))
+    }
+
+    /// Makes the directory of a new incarnation begin with a checkpoint that was made elsewhere.
+    pub(crate) fn seed(directory: &Path, kept: &Kept) -> io::Result<()> {
+        remove(directory)?;
+        fs::create_dir_all(directory)?;
+        write_checkpoint(directory, kept, true)
+    }
+
+    /// Appends a record, with the values of its call's inputs. It is not written yet.
+    pub(crate) fn append(&mut self, lsn: u64, record: &Record, inputs: Vec<pb::Value>) {
+        debug_assert_eq!(lsn, self.end + 1, "records are numbered without gaps");
+        let payload = Written::new(lsn, record, inputs).encode_to_vec();
+        frames::push(&mut self.buffer, &payload);
+        self.end = lsn;
+    }
+
+    /// Whether something was appended and not written.
+    pub(crate) fn has_unwritten(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    /// Writes what was appended. From here on it survives this process, and nothing else. Returns the last record's number.
+    pub(crate) fn write(&mut self) -> io::Result<u64> {
+        self.file.write_all(&self.buffer)?;
+        self.bytes += self.buffer.len() as u64;
+        self.buffer.clear();
+        self.written = self.end;
+        Ok(self.written)
+    }
+
+    /// The file that is written to, to be synced by another thread.
+    pub(crate) fn file(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
+    /// The number of the last record written.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Bytes of all records that no checkpoint holds.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Has further records go to a new file.
+    pub(crate) fn turn_over(&mut self) -> io::Result<()> {
+        self.write()?;
+        let first = self.end + 1;
+        if self.files.last() != Some(&first) {
+            self.file.sync_data()?;
+            self.file = append_to(&self.directory, first)?;
+            self.files.push(first);
+        }
+        Ok(())
+    }
+
+    /// Where the log is.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// A checkpoint holds all calls up to this record: drops the files that have no later one.
+    pub(crate) fn drop_up_to(&mut self, lsn: u64) -> io::Result<()> {
+        while let [first, next, ..] = *self.files.as_slice()
+            && next <= lsn + 1
+        {
+            let path = path_of(&self.directory, first);
+            self.bytes = self.bytes.saturating_sub(fs::metadata(&path)?.len());
+            fs::remove_file(path)?;
+            self.files.remove(0);
+        }
+        Ok(())
+    }
+}
+
+/// Writes a checkpoint beside the old one and puts it in its place. `synced` is for what must survive a power cut.
+pub(crate) fn write_checkpoint(directory: &Path, kept: &Kept, synced: bool) -> io::Result<()> {
+    let (unfinished, path) = (directory.join(UNFINISHED), directory.join(CHECKPOINT));
+    let mut buffer = Vec::new();
+    frames::push(&mut buffer, &kept.encode_to_vec());
+    let mut file = File::create(&unfinished)?;
+    file.write_all(&buffer)?;
+    if synced {
+        file.sync_data()?;
+    }
+    crate::actors::fault::point("inside-checkpoint");
+    fs::rename(&unfinished, &path)?;
+    if synced {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Removes all that is kept of an actor.
+pub(crate) fn remove(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn read_checkpoint(directory: &Path) -> Result<Option<Kept>, LogError> {
+    let path = directory.join(CHECKPOINT);
+    let mut bytes = match fs::read(&path) {
+        Ok(bytes) => Bytes::from(bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let torn = || LogError::Broken {
+        path: path.display().to_string(),
+        problem: "its checksum does not agree".to_owned(),
+    };
+    let frame = frames::take(&mut bytes).ok_or_else(torn)?;
+    Kept::read(frame).map(Some).map_err(|refusal| broken(&path, refusal))
+}
+
+/// Reads the records of a file that come after what was found so far. Returns the length of what is whole.
+fn read_file(path: &Path, is_last: bool, found: &mut Found) -> Result<u64, LogError> {
+    let whole = Bytes::from(fs::read(path)?);
+    let mut rest = whole.clone();
+    while let Some(frame) = frames::take(&mut rest) {
+        let (lsn, record, inputs) =
+            Written::read(frame).map_err(|refusal| broken(path, refusal))?;
+        if lsn <= found.restored.lsn {
+            continue;
+        }
+        if lsn != found.restored.end() + 1 {
+            let problem = format!("record {lsn} comes after record {}", found.restored.end());
+            return Err(LogError::Broken { path: path.display().to_string(), problem });
+        }
+        if !inputs.is_empty() {
+            found.inputs.push((lsn, inputs));
+        }
+        found.restored.records.push(record);
+    }
+    let length = (whole.len() - rest.len()) as u64;
+    if !rest.is_empty() {
+        if !is_last {
+            let problem = format!("what follows byte {length} cannot be read");
+            return Err(LogError::Broken { path: path.display().to_string(), problem });
+        }
+        tracing::warn!(path = %path.display(), bytes = rest.len(), "the end of a call log was not written whole and is cut off");
+        OpenOptions::new().write(true).open(path)?.set_len(length)?;
+    }
+    Ok(length)
+}
+
+fn names(directory: &Path) -> io::Result<Vec<u64>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        let number: Option<u64> =
+            name.to_str().and_then(|name| name.strip_prefix(FILE)?.parse().ok());
+        names.extend(number);
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn path_of(directory: &Path, first: u64) -> PathBuf {
+    directory.join(format!("{FILE}{first:020}"))
+}
+
+fn append_to(directory: &Path, first: u64) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path_of(directory, first))
+}
+
+fn broken(path: &Path, Refusal { message, .. }: Refusal) -> LogError {
+    LogError::Broken { path: path.display().to_string(), problem: message }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! What a caller's stream is sent.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, Weak};
+use std::task::{Context, Poll, Waker};
+
+use bireme_core::limits;
+use bireme_proto::pb;
+use prost::Message as _;
+use tokio_stream::Stream;
+use tonic::Status;
+
+use super::Shared;
+use crate::sync::lock;
+
+/// Words on their way to one peer. Those for which there is no room are not kept: the host has the replies anyway, and says
+/// them again when the peer has read what was before them.
+#[derive(Debug, Default)]
+pub(super) struct Outgoing(Mutex<Queue>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<(pb::HostMessage, usize)>,
+    bytes: usize,
+    /// The reader's, while it waits.
+    reader: Option<Waker>,
+    /// Something found no room.
+    is_behind: bool,
+    closed: bool,
+}
+
+impl Outgoing {
+    /// Adds a word; whether there was room. From the first that found none on there is none, until all before is read.
+    pub(super) fn push(&self, word: pb::HostMessage) -> bool {
+        let mut queue = lock(&self.0);
+        if queue.closed {
+            return true;
+        }
+        let bytes = word.encoded_len();
+        if queue.is_behind || queue.bytes + bytes > limits::CALL_STREAM_BYTES {
+            queue.is_behind = true;
+            return false;
+        }
+        queue.bytes += bytes;
+        queue.waiting.push_back((word, bytes));
+        let reader = queue.reader.take();
+        drop(queue);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        true
+    }
+
+    /// Ends the stream when what is there has been read.
+    pub(super) fn close(&self) {
+        let mut queue = lock(&self.0);
+        queue.closed = true;
+        let reader = queue.reader.take();
+        drop(queue);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}
+
+/// The stream, whose first message is a greeting.
+pub(super) struct Taken {
+    pub(super) queue: Arc<Outgoing>,
+    pub(super) greeting: Option<pb::Hello>,
+    pub(super) shared: Weak<Shared>,
+    /// The peer's number.
+    pub(super) peer: u64,
+}
+
+impl Stream for Taken {
+    type Item = Result<pb::HostBatch, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(hello) = self.greeting.take() {
+            return Poll::Ready(Some(Ok(pb::HostBatch {
+                hello: Some(hello),
+                messages: Vec::new(),
+            })));
+        }
+        loop {
+            let mut queue = lock(&self.queue.0);
+            if !queue.waiting.is_empty() {
+                let messages = take(&mut queue);
+                return Poll::Ready(Some(Ok(pb::HostBatch { hello: None, messages })));
+            }
+            if queue.closed {
+                return Poll::Ready(None);
+            }
+            if !std::mem::take(&mut queue.is_behind) {
+                queue.reader = Some(context.waker().clone());
+                return Poll::Pending;
+            }
+            drop(queue);
+            // Not while the queue is locked: the table is locked before it elsewhere.
+            match self.shared.upgrade() {
+                Some(shared) => shared.turn().catch_up(self.peer),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let mut queue = lock(&self.queue.0);
+        queue.closed = true;
+        queue.waiting.clear();
+    }
+}
+
+/// A batch, closed before it passes [`limits::BATCH_BYTES`].
+fn take(queue: &mut Queue) -> Vec<pb::HostMessage> {
+    let (mut batch, mut total) = (Vec::with_capacity(queue.waiting.len()), 0);
+    while let Some((_, bytes)) = queue.waiting.front() {
+        total += bytes;
+        if !batch.is_empty() && total > limits::BATCH_BYTES {
+            break;
+        }
+        if let Some((word, bytes)) = queue.waiting.pop_front() {
+            queue.bytes -= bytes;
+            batch.push(word);
+        }
+    }
+    batch
+}

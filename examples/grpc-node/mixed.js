@@ -1,0 +1,135 @@
+'use strict';
+// Runs a graph of native, JavaScript and Python functions on a Bireme cluster, with nothing but gRPC and the .proto files.
+//
+// Each value is made in one language and read in another. The script submits the graph, waits for it, prints the result as
+// JSON and leaves nothing behind.
+
+const { randomBytes } = require('node:crypto');
+const fs = require('node:fs');
+const path = require('node:path');
+const grpc = require('@grpc/grpc-js');
+const loader = require('@grpc/proto-loader');
+const msgpack = require('@msgpack/msgpack');
+
+const TEXT = 'The ship has oars, the oars have rowers, and the rowers have the drum.';
+const PATIENCE_US = 20_000_000;
+
+const definition = loader.loadSync(['bireme/v1/cluster.proto', 'bireme/v1/store.proto'], {
+  includeDirs: [path.join(__dirname, '../../proto')],
+  keepCase: true,
+  longs: String,
+  enums: String,
+  defaults: true,
+  oneofs: true,
+});
+const { Cluster, Store } = grpc.loadPackageDefinition(definition).bireme.v1;
+
+/** Address and token of the cluster, from the file that its scheduler wrote for this user. */
+function access(file) {
+  const text = fs.readFileSync(file, 'utf8');
+  const entry = (name) => new RegExp(`^${name} = "(.*)"$`, 'm').exec(text)[1];
+  return { address: entry('address').replace('http://', ''), token: entry('token') };
+}
+
+function accessFile() {
+  const at = process.argv.indexOf('--access-file');
+  if (at > 0) return process.argv[at + 1];
+  if (process.env.BIREME_ACCESS_FILE) return process.env.BIREME_ACCESS_FILE;
+  const { XDG_RUNTIME_DIR: runtime } = process.env;
+  return runtime ? path.join(runtime, 'bireme/access.toml') : `/tmp/bireme-${process.getuid()}/access.toml`;
+}
+
+/** Plain data as a value that every language reads. */
+function value(data) {
+  const bytes = Buffer.from(msgpack.encode(data));
+  return { value: { codec: 'CODEC_MSGPACK', buffers: [{ inline: bytes }], size: bytes.length } };
+}
+
+const input = (n) => ({ input: n });
+const list = (...items) => ({ list: { items } });
+
+/** A task; only the worker unpacks its payload. `deps` are the numbers of tasks, as they stand in the graph. */
+function task(key, kind, work, deps, ...args) {
+  const payload = definition['bireme.v1.Payload'].serialize({ ...work, args });
+  return { key, class: kind, deps, payload };
+}
+
+/** The whole graph in one chunk. */
+function graph() {
+  const [NATIVE, NODE, PYTHON] = [0, 1, 2];
+  const native = (name) => ({ native: { name } });
+  const named = (name) => ({ external: { name } });
+  const language = (name) => ({ runtime: { kind: 'RUNTIME_KIND_EXTERNAL', name } });
+  return {
+    submission_id: randomBytes(16),
+    classes: [{ runtime: { kind: 'RUNTIME_KIND_NATIVE' } }, language('node'), language('python')],
+    tasks: [
+      task('text', NATIVE, native('builtin/echo'), [], value(TEXT)),
+      task('words', NODE, named('functions:words'), [0], input(0), value(3)),
+      task('bytes', NATIVE, native('builtin/len'), [0], input(0)),
+      task('cuts', PYTHON, named('statistics:quantiles'), [], value([1, 2, 3, 4, 5, 6, 7])),
+      task('summary', NODE, named('functions:summary'), [3], input(0)),
+      // A list of pairs, of which Python makes a map.
+      task(
+        'report',
+        PYTHON,
+        named('builtins:dict'),
+        [1, 2, 4],
+        list(list(value('words'), input(0)), list(value('bytes'), input(1)), list(value('summary'), input(2))),
+      ),
+    ],
+    options: { name: 'mixed' },
+    last: true,
+  };
+}
+
+/** Plain data out of a value; whoever gets something else is told who made it how. */
+function plain({ codec, type_hint: hint }, bytes) {
+  if (codec === 'CODEC_MSGPACK') return msgpack.decode(bytes);
+  if (codec === 'CODEC_UTF8') return bytes.toString();
+  if (codec === 'CODEC_NONE') return null;
+  throw new Error(`the result has codec ${codec} (made of a ${hint}), and this client reads MSGPACK, UTF8 and NONE`);
+}
+
+async function main() {
+  const { address, token } = access(accessFile());
+  const metadata = new grpc.Metadata();
+  metadata.set('authorization', `Bearer ${token}`);
+  const credentials = grpc.credentials.createInsecure();
+  const [cluster, store] = [new Cluster(address, credentials), new Store(address, credentials)];
+  const call = (name, request) =>
+    new Promise((resolve, reject) =>
+      cluster[name](request, metadata, (error, answer) => (error ? reject(error) : resolve(answer))),
+    );
+
+  /** The value of a task's output: in the answer if it is small, else fetched, through the scheduler. */
+  const result = async (selector) => {
+    for (;;) {
+      const answer = await call('GetResult', { task: selector, max_wait_us: PATIENCE_US });
+      if (answer.pending) continue;
+      if (answer.error) throw new Error(`there is no result: ${answer.error.message}`);
+      if (answer.value) return plain(answer.value, Buffer.concat(answer.value.buffers.map((one) => one.inline)));
+      const [chunks, head] = [[], {}];
+      for await (const { part, head: first, chunk } of store.Fetch({ object: answer.object }, metadata)) {
+        if (part === 'head') Object.assign(head, first.value);
+        else chunks.push(chunk.data);
+      }
+      return plain(head, Buffer.concat(chunks));
+    }
+  };
+
+  const session = randomBytes(16);
+  await call('OpenSession', { open: { token: session, name: 'grpc-node' } });
+  const { graph: number } = await call('SubmitGraph', { session, chunk: graph() });
+  const { pending, failures } = await call('WaitGraph', { graph: number, max_wait_us: PATIENCE_US });
+  for (const { key, error } of failures) console.error(`${key} failed: ${error}`);
+  if (pending || failures.length > 0) throw new Error('the graph did not finish');
+  console.log(JSON.stringify(await result({ key: { graph: number, key: 'report' } })));
+  // The graph goes with its session.
+  await call('CloseSession', { session, close: { submission_id: randomBytes(16) } });
+}
+
+main().catch((error) => {
+  console.error(`error: ${error.message}`);
+  process.exitCode = 1;
+});
