@@ -5,7 +5,7 @@
 //! ones; the scheduler, the workers' drivers and the actor's process are models that do what the real ones do.
 //!
 //! The actor is a list of the calls that it has run and a hash of them in their order; a reply tells its length and the hash.
-//! So each acknowledged reply says which state it was given in, and [`verify`] compares that with what is left in the end.
+//! So each acknowledged reply says which state it was given in, and `verify` compares that with what is left in the end.
 
 mod callers;
 mod coverage;

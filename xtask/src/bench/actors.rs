@@ -19,8 +19,6 @@ const ROUNDS_MIN: u32 = 10;
 const WARM_UP: u32 = 100;
 /// The class that every worker has.
 const COUNTER: &str = "builtin/Counter";
-/// The scheduler's cpu time is compared while so many calls run.
-const CPU_CALLS: u32 = 20_000;
 
 /// A call with an argument of some size.
 struct Kind {
@@ -123,7 +121,7 @@ pub(super) async fn create(bench: &mut Bench) -> Result<()> {
     cluster.stop().await
 }
 
-/// Cpu time of the scheduler in a second with calls and in one as long without, one after the other.
+/// Cpu time of the scheduler while calls run, beyond that in a time as long without; for each call.
 pub(super) async fn scheduler_cpu(bench: &mut Bench) -> Result<()> {
     let cluster = Cluster::start(bench.shape()).await?;
     let actor = counter(&cluster.client).await?;
@@ -131,12 +129,12 @@ pub(super) async fn scheduler_cpu(bench: &mut Bench) -> Result<()> {
     let mut more = Vec::new();
     for _ in 0..bench.repeats.max(ROUNDS_MIN) {
         let (before, started) = (cpu(pid)?, now());
-        calls(&actor, CPU_CALLS).await?;
+        calls(&actor, bench.n).await?;
         let (between, took) = (cpu(pid)?, started.elapsed());
         tokio::time::sleep(took).await;
         let idle = cpu(pid)?.saturating_sub(between);
         let busy = between.saturating_sub(before);
-        more.push((busy.as_secs_f64() - idle.as_secs_f64()) * 1e6 / f64::from(CPU_CALLS));
+        more.push((busy.as_secs_f64() - idle.as_secs_f64()) * 1e6 / f64::from(bench.n));
     }
     drop(actor);
     cluster.stop().await?;

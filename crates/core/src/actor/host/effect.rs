@@ -16,7 +16,7 @@ use crate::time::Span;
 /// Everything a host can ask of its driver.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Append a record to the log; answered by [`Event::Durable`], many at a time.
+    /// Append a record to the log; answered by [`Event::Durable`](super::Event::Durable), many at a time.
     Append {
         /// Its number: one more than the last.
         lsn: u64,
@@ -24,7 +24,7 @@ pub enum Effect {
         record: Record,
     },
     /// Ask the process for its state and keep it with this table; the log before it can go then. No call runs meanwhile.
-    /// Answered by [`Event::StateKept`].
+    /// Answered by [`Event::StateKept`](super::Event::StateKept).
     Checkpoint {
         /// It holds all calls up to this record.
         lsn: u64,
@@ -45,7 +45,7 @@ pub enum Effect {
         /// How many more.
         n: u32,
     },
-    /// Have the values of a call's inputs fetched; answered by [`Event::Gathered`].
+    /// Have the values of a call's inputs fetched; answered by [`Event::Gathered`](super::Event::Gathered).
     Gather {
         /// Comes back with the answer, and with [`Effect::Run`].
         ticket: u64,

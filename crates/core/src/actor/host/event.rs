@@ -24,7 +24,7 @@ pub enum Event {
         /// It can give its state.
         checkpoints: bool,
     },
-    /// Somebody wants a checkpoint; answered by [`Effect::Checkpointed`].
+    /// Somebody wants a checkpoint; answered by [`Effect::Checkpointed`](super::Effect::Checkpointed).
     CheckpointAsked {
         /// Comes back with the answer.
         request: u64,
@@ -78,8 +78,8 @@ pub enum Event {
     LineLost(Line),
     /// The log cannot be written: nothing more can be promised.
     LogFailed(Box<TaskError>),
-    /// The actor is to come to rest, so that it can begin again elsewhere; answered by [`Effect::Over`], or by
-    /// [`Effect::Checkpointed`] with an error if it goes on here.
+    /// The actor is to come to rest, so that it can begin again elsewhere; answered by [`Effect::Over`](super::Effect::Over), or by
+    /// [`Effect::Checkpointed`](super::Effect::Checkpointed) with an error if it goes on here.
     MoveAsked {
         /// Comes back with the answer.
         request: u64,
@@ -104,9 +104,9 @@ pub enum Event {
         /// What.
         word: ToHost,
     },
-    /// The answer to [`Effect::Checkpoint`].
+    /// The answer to [`Effect::Checkpoint`](super::Effect::Checkpoint).
     StateKept(Result<Checkpoint, Box<TaskError>>),
-    /// The time that [`Host::next_timer`] told has come.
+    /// The time that [`Host::next_timer`](super::Host::next_timer) told has come.
     TimerDue,
 }
 

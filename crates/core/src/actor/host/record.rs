@@ -17,7 +17,7 @@ pub enum Record {
         call: Arc<Call>,
         /// Place of its lane.
         lane: u32,
-        /// Names its inputs, as in [`Effect::Gather`].
+        /// Names its inputs, as in [`Effect::Gather`](super::Effect::Gather).
         ticket: u64,
     },
     /// A call has ended, and this is a digest of how.
