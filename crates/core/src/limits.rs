@@ -379,6 +379,8 @@ pub const ACTOR_DEATHS: usize = 5;
 pub const ACTORS_LOOKED_AT: usize = 256;
 /// Actors that have gone of which those who watch are told; a watch that is further behind begins anew.
 pub const ACTORS_GONE: usize = 4_096;
+/// Actors whose last incarnation a worker remembers once its end is settled, so that an order of before is known as such.
+pub const ACTORS_SETTLED: usize = 4_096;
 /// Methods of all classes of actors that are counted one by one; further ones are counted together.
 pub const ACTOR_SERIES: usize = 1_024;
 /// Crashes with the same call running after which that call is not tried again, where the actor does not say.

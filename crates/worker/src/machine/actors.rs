@@ -5,13 +5,15 @@
 //! and how it ended. That is told until the scheduler settles it.
 //!
 //! Incarnations of one actor are numbered by the scheduler and only grow. Orders about one that is over are answered with how
-//! it ended; a later one that is ordered while an earlier one lives ends the earlier one and begins when that is gone.
+//! it ended; a later one that is ordered while an earlier one lives ends the earlier one and begins when that is gone. An order
+//! may be heard again after all that: which incarnation was settled last is remembered, and none up to it begins again.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use bireme_core::actor::ActorSpec;
 use bireme_core::actor::place::{ActorOrder, ActorReport, EndKind, HostOrder, Hosted};
 use bireme_core::id::{ActorId, Incarnation};
+use bireme_core::limits::ACTORS_SETTLED;
 use bireme_core::protocol::Report;
 use bireme_core::resources::Pieces;
 use bireme_core::{ErrorClass, ObjectId, Reason, Resources, Span, TaskError, Time};
@@ -50,6 +52,39 @@ pub(super) struct Actors {
     pub(super) waiting: VecDeque<ActorId>,
     /// How incarnations ended, until that is settled. At most one of each actor, and later than any that is hosted.
     pub(super) ended: BTreeMap<ActorId, ActorReport>,
+    pub(super) settled: Settled,
+}
+
+/// The last incarnation that was settled, of the [`ACTORS_SETTLED`] actors of which one was most recently.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    last: BTreeMap<ActorId, Incarnation>,
+    /// Who is in there, in the order in which they came.
+    order: VecDeque<ActorId>,
+}
+
+impl Settled {
+    fn insert(&mut self, actor: ActorId, incarnation: Incarnation) {
+        if self.last.insert(actor, incarnation).is_none() {
+            self.order.push_back(actor);
+        }
+        if self.order.len() > ACTORS_SETTLED
+            && let Some(first) = self.order.pop_front()
+        {
+            self.last.remove(&first);
+        }
+    }
+
+    fn covers(&self, actor: ActorId, incarnation: Incarnation) -> bool {
+        self.last.get(&actor).is_some_and(|last| *last >= incarnation)
+    }
+
+    /// Whether what is kept agrees and is bounded.
+    pub(super) fn is_sound(&self) -> bool {
+        self.order.len() == self.last.len()
+            && self.order.len() <= ACTORS_SETTLED
+            && self.order.iter().all(|actor| self.last.contains_key(actor))
+    }
 }
 
 /// An incarnation that was accepted and has not ended.
@@ -146,6 +181,7 @@ impl Machine {
                     .is_some_and(|report| ended_incarnation(report) == incarnation)
                 {
                     self.actors.ended.remove(&actor);
+                    self.actors.settled.insert(actor, incarnation);
                 }
             }
             ActorOrder::End { .. } => self.on_end_actor(actor, incarnation, order, effects),
@@ -163,12 +199,15 @@ impl Machine {
         }
     }
 
-    /// Accepts an incarnation, unless it or a later one is known.
+    /// Accepts an incarnation, unless it or a later one is known or was settled.
     fn on_host(&mut self, now: Time, order: Box<HostOrder>, effects: &mut Vec<Effect>) {
         let (actor, incarnation) = (order.actor, order.incarnation);
         if self.actors.known(actor).is_some_and(|known| known >= incarnation) {
             self.mark(Mark::Actor(actor), effects);
             return;
+        }
+        if self.actors.settled.covers(actor, incarnation) {
+            return self.refuse_settled(actor, incarnation, effects);
         }
         self.actors.ended.remove(&actor);
         let Some(earlier) = self.actors.hosted.get_mut(&actor) else {
@@ -384,6 +423,19 @@ impl Machine {
         let cause = Some(Box::new(error));
         let report = ActorReport::Ended { actor, incarnation, end, cause, checkpoint };
         self.tell_actor_end(actor, report, effects);
+    }
+
+    /// Says of an order that came again, or late, that what it asks for has been and is over.
+    fn refuse_settled(
+        &mut self,
+        actor: ActorId,
+        incarnation: Incarnation,
+        effects: &mut Vec<Effect>,
+    ) {
+        let message =
+            format!("incarnation {} of the actor has ended on this worker", incarnation.0);
+        let error = TaskError::new(ErrorClass::Reschedule, Reason::Superseded.name(), message);
+        self.actor_over(actor, incarnation, EndKind::Crashed, Some(error), effects);
     }
 
     fn actor_over(

@@ -97,6 +97,7 @@ impl Machine {
             let ended = actors.ended.get(actor).map(actors::ended_incarnation);
             ensure!(ended.is_none(), "{actor:?} is here and has ended");
         }
+        ensure!(actors.settled.is_sound(), "{:?}", actors.settled);
         if let Some(first) = actors.waiting.front()
             && let Some(hosted) = actors.hosted.get(first)
         {

@@ -120,6 +120,26 @@ fn a_later_incarnation_takes_the_place_of_an_earlier_one() {
 }
 
 #[test]
+fn an_order_heard_again_after_all_is_settled_begins_nothing() {
+    check(
+        "up | host 7 | over 7 | told | settle-actor 7 | host 7 | told | host 7#2 | settle-actor 7 | alive 7#2 | told",
+        expect![[r"
+            up                       ->
+            host 7                   -> host 7#1
+            over 7                   -> wake
+            told                     -> 7#1 crashed
+            settle-actor 7           ->
+            host 7                   -> wake
+            told                     -> 7#1 crashed
+            host 7#2                 -> host 7#2
+            settle-actor 7           ->
+            alive 7#2                -> wake
+            told                     -> alive 7#2
+        "]],
+    );
+}
+
+#[test]
 fn an_incarnation_that_is_not_hosted_is_ended_all_the_same() {
     check(
         "up | end-actor 7#2 forget | told | host 7#2 | told | start 1 cpus=2 | host 8 cpus=1 | end-actor 8 | told | checkpoint 8 | told",

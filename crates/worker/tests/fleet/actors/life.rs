@@ -64,7 +64,10 @@ async fn what_was_queued_when_its_process_died_runs_in_the_next_incarnation() {
     caller.call_accepted(4, call("increment", None)).await;
     let (end, class) = scene.stream.ended(1).await;
     assert_eq!((end, class), (EndKind::Crashed, Some(ErrorClass::ProcessDied)));
+    // The order of before, heard once more, begins nothing: it would be given the calls that wait.
     scene.stream.tell(host(spec(), 1)).await;
+    let (end, class) = scene.stream.ended(1).await;
+    assert_eq!((end, class), (EndKind::Crashed, Some(ErrorClass::Reschedule)));
     let order = Order::Actor(ActorOrder::Host(Box::new(bireme_core::actor::place::HostOrder {
         actor: COUNTER,
         incarnation: Incarnation(2),
