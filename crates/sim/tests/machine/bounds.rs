@@ -207,7 +207,7 @@ const REACHED: &[&str] = &[
 /// Limits that they name and that are not, and why.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("ACTORS", "not walked up to: a million records; the scheduler's machine refuses one more"),
-    ("ACTORS_SETTLED", "forgets the first; only an order that comes again after that many others began would be taken in"),
+    ("ACTORS_SETTLED", "forgets the first, whose orders of before are not known as such any more"),
     ("ACTORS_GONE", "drops what watches are told; they begin anew"),
     ("ACTORS_LOOKED_AT", "a step's share of work: the rest has its turn in the next"),
     ("ACTOR_DEATHS", "drops what is shown to people; nothing depends on it"),
