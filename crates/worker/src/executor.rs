@@ -146,6 +146,9 @@ pub(crate) trait Executor: fmt::Debug + Send + Sync {
 
     /// Ends an attempt; nothing happens if it is not running here.
     fn kill(&self, attempt: AttemptId, kill: Kill);
+
+    /// Ends what runs and takes nothing more on, for those whose end need not be waited for.
+    fn close(&self) {}
 }
 
 /// What runs native functions.
@@ -359,6 +362,7 @@ impl Executors {
         if let Some(languages) = &self.languages {
             languages.close().await;
         }
+        self.wasm.iter().for_each(|wasm| wasm.close());
     }
 
     /// Runs an attempt at once.

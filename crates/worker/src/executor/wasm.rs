@@ -62,11 +62,6 @@ impl Wasm {
         let sandbox = Sandbox { modules: Modules::new(engine), ticks, clock, logs };
         Ok(Self { crew: Crew::new(sandbox, relay, clock) })
     }
-
-    /// Ends running code, and every thread after that.
-    pub(crate) fn close(&self) {
-        self.crew.close();
-    }
 }
 
 impl Executor for Wasm {
@@ -76,6 +71,10 @@ impl Executor for Wasm {
 
     fn kill(&self, attempt: AttemptId, kill: Kill) {
         self.crew.kill(attempt, kill);
+    }
+
+    fn close(&self) {
+        self.crew.close();
     }
 }
 
