@@ -1,5 +1,5 @@
 'use strict';
-// Which function an attempt calls with what, as its payload says.
+// What an attempt or a call of an actor calls with what.
 
 const path = require('node:path');
 const { pathToFileURL } = require('node:url');
@@ -7,7 +7,7 @@ const { decode } = require('./proto');
 const { Failure } = require('./failure');
 const values = require('./values');
 
-/** The exports of modules, each a function under `name` and `module:name`. */
+/** The exports of modules, each a function or class under `name` and `module:name`. */
 exports.load = async (files) => {
   const functions = new Map();
   for (const file of files) {
@@ -22,7 +22,7 @@ exports.load = async (files) => {
   return functions;
 };
 
-/** The function and the arguments of a `Run`. Arguments by name come last, as one object. */
+/** The function or class, and the arguments, of an attempt or an actor. Arguments by name come last, as one object. */
 exports.read = (run, functions, pool) => {
   const payload = decoded('Payload', run.payload);
   if (payload.work !== 'external') {
@@ -35,10 +35,24 @@ exports.read = (run, functions, pool) => {
     const asked = payload.external.function === 'blob' ? 'a function that is a blob' : `the function \`${name}\``;
     throw new Failure('NOT_FOUND', 'FUNCTION_UNKNOWN', `${asked} is not known to this executor; it has: ${known}`);
   }
-  const args = payload.args.map((arg, n) => argument(arg, `argument ${n} of ${run.key}`, run, pool));
-  if (payload.named_args.length > 0) args.push(map(payload.named_args, `an argument of ${run.key}`, run, pool));
-  return { function: found, args };
+  return { function: found, args: all(payload, run, pool) };
 };
+
+/** The arguments of a call of an actor. */
+exports.argumentsOf = (call, pool) => {
+  try {
+    return all(decoded('CallArguments', call.arguments), { key: call.method, inputs: call.inputs }, pool);
+  } catch (error) {
+    // Wherever they are wrong, the call has not run.
+    throw new Failure('DESERIALIZE', error.reason, error.message);
+  }
+};
+
+function all({ args, named_args: named }, run, pool) {
+  const read = args.map((arg, n) => argument(arg, `argument ${n} of ${run.key}`, run, pool));
+  if (named.length > 0) read.push(map(named, `an argument of ${run.key}`, run, pool));
+  return read;
+}
 
 function argument(arg, what, run, pool) {
   switch (arg.kind) {

@@ -8,20 +8,26 @@ const fs = require('node:fs');
 
 const SEAL_AT = 8;
 const SEAL_BYTES = 16;
+/** The number of whoever marks nothing. */
+const UNSAID = Buffer.alloc(8, 0xff);
 
 /** Opens the file that the worker made for this process; without one, nothing is marked. */
 exports.open = (file) => {
-  if (!file) return { mark() {}, end() {} };
+  if (!file) return { mark() {}, silence() {}, end() {} };
   const fd = fs.openSync(file, 'r+');
   const [number, seal] = [Buffer.alloc(8), Buffer.alloc(SEAL_BYTES)];
   fs.readSync(fd, seal, 0, SEAL_BYTES, SEAL_AT);
   const streams = [process.stdout, process.stderr].map(watch);
 
   const track = {
-    /** So many attempts have been started, in the order in which they were given; the last one runs, or does not. */
+    /** So many attempts have been started, in the order in which they were given, or the call of this number; it runs, or not. */
     mark(started, runs) {
       number.writeBigUInt64LE((BigInt(started) << 1n) | (runs ? 1n : 0n));
       fs.writeSync(fd, number, 0, number.length, 0);
+    },
+    /** Nothing can be told: several run at a time. */
+    silence() {
+      fs.writeSync(fd, UNSAID, 0, UNSAID.length, 0);
     },
     /** Writes the end of what an attempt printed behind it. */
     end({ task, epoch, n }) {

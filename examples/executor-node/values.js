@@ -35,6 +35,16 @@ exports.read = (value, what, pool) => {
   }
 };
 
+/** Has the encoder refuse what it would write as an empty map. */
+const PLAIN = {
+  tryToEncode(object, context) {
+    const kind = Object.prototype.toString.call(object).slice(8, -1);
+    const isPlain = ['Object', 'Array', 'Date'].includes(kind) || ArrayBuffer.isView(object);
+    if (!isPlain) throw new Error(`a ${kind} cannot be written`);
+    return msgpack.ExtensionCodec.defaultCodec.tryToEncode(object, context);
+  },
+};
+
 /** Codec and bytes of what a function returned: bytes and text as they are, other plain data as MessagePack. */
 exports.write = (value, what) => {
   if (value === undefined || value === null) return { codec: 'CODEC_NONE', bytes: null };
@@ -44,7 +54,7 @@ exports.write = (value, what) => {
   }
   if (typeof value === 'string') return { codec: 'CODEC_UTF8', bytes: Buffer.from(value), type_hint: 'string' };
   try {
-    const bytes = Buffer.from(msgpack.encode(value));
+    const bytes = Buffer.from(msgpack.encode(value, { extensionCodec: PLAIN }));
     return { codec: 'CODEC_MSGPACK', bytes, type_hint: value.constructor?.name ?? typeof value };
   } catch (error) {
     throw new Failure('SERIALIZE', 'CODEC_MISMATCH', `${what} is no plain data: ${error.message}`);

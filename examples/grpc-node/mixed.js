@@ -5,53 +5,17 @@
 // JSON and leaves nothing behind.
 
 const { randomBytes } = require('node:crypto');
-const fs = require('node:fs');
-const path = require('node:path');
-const grpc = require('@grpc/grpc-js');
-const loader = require('@grpc/proto-loader');
-const msgpack = require('@msgpack/msgpack');
+const { connect, encode, plain, run, value } = require('./cluster');
 
 const TEXT = 'The ship has oars, the oars have rowers, and the rowers have the drum.';
 const PATIENCE_US = 20_000_000;
-
-const definition = loader.loadSync(['bireme/v1/cluster.proto', 'bireme/v1/store.proto'], {
-  includeDirs: [path.join(__dirname, '../../proto')],
-  keepCase: true,
-  longs: String,
-  enums: String,
-  defaults: true,
-  oneofs: true,
-});
-const { Cluster, Store } = grpc.loadPackageDefinition(definition).bireme.v1;
-
-/** Address and token of the cluster, from the file that its scheduler wrote for this user. */
-function access(file) {
-  const text = fs.readFileSync(file, 'utf8');
-  const entry = (name) => new RegExp(`^${name} = "(.*)"$`, 'm').exec(text)[1];
-  return { address: entry('address').replace('http://', ''), token: entry('token') };
-}
-
-function accessFile() {
-  const at = process.argv.indexOf('--access-file');
-  if (at > 0) return process.argv[at + 1];
-  if (process.env.BIREME_ACCESS_FILE) return process.env.BIREME_ACCESS_FILE;
-  const { XDG_RUNTIME_DIR: runtime } = process.env;
-  return runtime ? path.join(runtime, 'bireme/access.toml') : `/tmp/bireme-${process.getuid()}/access.toml`;
-}
-
-/** Plain data as a value that every language reads. */
-function value(data) {
-  const bytes = Buffer.from(msgpack.encode(data));
-  return { value: { codec: 'CODEC_MSGPACK', buffers: [{ inline: bytes }], size: bytes.length } };
-}
 
 const input = (n) => ({ input: n });
 const list = (...items) => ({ list: { items } });
 
 /** A task; only the worker unpacks its payload. `deps` are the numbers of tasks, as they stand in the graph. */
 function task(key, kind, work, deps, ...args) {
-  const payload = definition['bireme.v1.Payload'].serialize({ ...work, args });
-  return { key, class: kind, deps, payload };
+  return { key, class: kind, deps, payload: encode('Payload', { ...work, args }) };
 }
 
 /** The whole graph in one chunk. */
@@ -83,24 +47,9 @@ function graph() {
   };
 }
 
-/** Plain data out of a value; whoever gets something else is told who made it how. */
-function plain({ codec, type_hint: hint }, bytes) {
-  if (codec === 'CODEC_MSGPACK') return msgpack.decode(bytes);
-  if (codec === 'CODEC_UTF8') return bytes.toString();
-  if (codec === 'CODEC_NONE') return null;
-  throw new Error(`the result has codec ${codec} (made of a ${hint}), and this client reads MSGPACK, UTF8 and NONE`);
-}
-
 async function main() {
-  const { address, token } = access(accessFile());
-  const metadata = new grpc.Metadata();
-  metadata.set('authorization', `Bearer ${token}`);
-  const credentials = grpc.credentials.createInsecure();
-  const [cluster, store] = [new Cluster(address, credentials), new Store(address, credentials)];
-  const call = (name, request) =>
-    new Promise((resolve, reject) =>
-      cluster[name](request, metadata, (error, answer) => (error ? reject(error) : resolve(answer))),
-    );
+  const cluster = connect();
+  const call = (name, request) => cluster.call('Cluster', name, request);
 
   /** The value of a task's output: in the answer if it is small, else fetched, through the scheduler. */
   const result = async (selector) => {
@@ -108,9 +57,9 @@ async function main() {
       const answer = await call('GetResult', { task: selector, max_wait_us: PATIENCE_US });
       if (answer.pending) continue;
       if (answer.error) throw new Error(`there is no result: ${answer.error.message}`);
-      if (answer.value) return plain(answer.value, Buffer.concat(answer.value.buffers.map((one) => one.inline)));
+      if (answer.value) return plain(answer.value);
       const [chunks, head] = [[], {}];
-      for await (const { part, head: first, chunk } of store.Fetch({ object: answer.object }, metadata)) {
+      for await (const { part, head: first, chunk } of cluster.stream('Store', 'Fetch', { object: answer.object })) {
         if (part === 'head') Object.assign(head, first.value);
         else chunks.push(chunk.data);
       }
@@ -129,7 +78,4 @@ async function main() {
   await call('CloseSession', { session, close: { submission_id: randomBytes(16) } });
 }
 
-main().catch((error) => {
-  console.error(`error: ${error.message}`);
-  process.exitCode = 1;
-});
+run(main);

@@ -42,7 +42,7 @@ const fn slow(name: &'static str, run: fn() -> Result<Outcome>) -> Step {
     Step { name, slow: true, run }
 }
 
-const STEPS: [Step; 17] = [
+const STEPS: [Step; 18] = [
     step("fmt", || passed(run_command(&mut cargo(["fmt", "--all", "--check"])))),
     step("clippy", || passed(clippy())),
     step("codegen", || passed(codegen::check())),
@@ -54,8 +54,9 @@ const STEPS: [Step; 17] = [
     slow("test", || passed(test::rust())),
     slow("wasm", || passed(wasm())),
     slow("python", || possible(python::check())),
+    slow("wheel", || possible(python::wheel::check())),
     slow("reference", || passed(reference::check())),
-    slow("conformance", || possible(conformance::check())),
+    slow("conformance", || passed(conformance::check())),
     slow("it", || passed(it::check())),
     slow("bench", || passed(bench::smoke())),
     slow("systemd", || possible(systemd::check(None))),

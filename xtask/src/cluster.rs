@@ -18,7 +18,7 @@ use bireme_client::{Admin, Client, ConnectOptions};
 use bireme_proto::access;
 use tempfile::TempDir;
 
-pub(crate) use child::{Child, GUARD, guarded, until, within};
+pub(crate) use child::{Child, GUARD, LOOK, guarded, until, within};
 
 use crate::workspace::{cargo, run};
 
@@ -105,6 +105,14 @@ impl Cluster {
     /// Adds a worker that was made by [`Site::worker`], and waits until it has joined.
     pub(crate) async fn add(&mut self, command: Command, name: &str) -> Result<()> {
         let mut worker = self.site.start(command, name, None)?;
+        worker.ready().await?;
+        self.workers.push(worker);
+        Ok(())
+    }
+
+    /// Adds a worker of a shape, and waits until it has joined.
+    pub(crate) async fn join(&mut self, name: &str, shape: Shape) -> Result<()> {
+        let mut worker = self.site.start_worker(name, shape)?;
         worker.ready().await?;
         self.workers.push(worker);
         Ok(())

@@ -1,27 +1,17 @@
 //! `cargo xtask conformance`: holds programs of other languages to the written protocol.
 //!
-//! `host` is a worker as far as one executor process can tell, `program` starts that process, `subject` is the process once
-//! it has come back. Each check in `checks` has one of its own. `docs/guides/executors.md` tells which functions it must have, and what else is asked of it.
+//! `docs/guides/executors.md` tells which functions an executor must have for it, and what else is asked of it.
 
 #[cfg(feature = "cluster")]
-mod checks;
-#[cfg(feature = "cluster")]
-mod host;
-#[cfg(feature = "cluster")]
-mod program;
-#[cfg(feature = "cluster")]
-mod runner;
-#[cfg(feature = "cluster")]
-mod subject;
-#[cfg(feature = "cluster")]
-mod values;
+mod executor;
 
 use std::ffi::OsString;
 use std::process::Command;
 
 use anyhow::Result;
 
-use crate::workspace::{root, run as run_command, with_cluster};
+use crate::dist::target_dir;
+use crate::workspace::{cargo, root, run as run_command, with_cluster};
 use crate::{node, python};
 
 /// Hold programs of other languages to the protocol
@@ -51,6 +41,9 @@ struct Executor {
     /// The module whose functions are called, as tasks name it
     #[arg(long, value_name = "NAME", default_value = "conformance")]
     module: String,
+    /// The functions are native: registered in a worker's binary
+    #[arg(long)]
+    native: bool,
     /// Program and arguments of the executor
     #[arg(last = true, value_name = "CMD", required_unless_present = "list")]
     command: Vec<OsString>,
@@ -72,23 +65,34 @@ pub(crate) fn run(_: &Args) -> Result<()> {
 #[cfg(feature = "cluster")]
 pub(crate) fn run(args: &Args) -> Result<()> {
     let Kind::Executor(executor) = &args.kind;
-    runner::run(executor)
+    executor::run(executor)
 }
 
-/// Holds the executors of this project to it. The reason if this machine can run none of them.
-pub(crate) fn check() -> Result<Option<&'static str>> {
-    let mut held = 0;
-    for (name, executor) in [("node", node_executor()?), ("python", python_executor()?)] {
+/// Holds the executors of this project to it.
+pub(crate) fn check() -> Result<()> {
+    let executors = [
+        ("native functions", Ok(native_executor()?)),
+        ("node", node_executor()?),
+        ("python", python_executor()?),
+    ];
+    for (name, executor) in executors {
         match executor {
             Ok(mut command) => {
                 println!("the executor of {name}:");
                 run_command(&mut command)?;
-                held += 1;
             }
             Err(reason) => println!("skipped: the executor of {name}: {reason}"),
         }
     }
-    Ok((held == 0).then_some("there is neither node nor a Python that will do"))
+    Ok(())
+}
+
+/// A worker's binary, as it runs native functions.
+fn native_executor() -> Result<Command> {
+    run_command(&mut cargo(["build", "--package", "bireme-worker", "--example", "conformance"]))?;
+    let mut command = with_cluster("dev", ["conformance", "executor", "--native", "--"]);
+    command.arg(root().join(target_dir()).join("debug/examples/conformance"));
+    Ok(command)
 }
 
 fn node_executor() -> Result<Result<Command, &'static str>> {

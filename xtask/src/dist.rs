@@ -1,11 +1,11 @@
-//! `cargo xtask dist`: what people install, as an archive and as a Debian package.
+//! `cargo xtask dist`: what people install, as an archive, as a Debian package, and as a wheel for Python.
 //!
-//! Both hold the same files. The same programs and sources give the same bytes: names are sorted, owners are root,
-//! and everything is as old as the commit.
+//! The first two hold the same files. The same programs and sources give the same bytes: names are sorted, owners are
+//! root, and everything is as old as the commit.
 
 mod contents;
 mod deb;
-mod glibc;
+pub(crate) mod glibc;
 
 use std::env::consts::ARCH;
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,6 +16,7 @@ use std::{env, fs};
 use anyhow::{Context as _, Result, ensure};
 
 use self::contents::Entry;
+use crate::python::wheel;
 use crate::workspace::{cargo, read, root, run as run_command, shown, write};
 
 /// The version of everything here.
@@ -29,7 +30,7 @@ const PROGRAMS: [(&str, &str); 3] = [
     ("bireme-worker", "bireme-worker"),
 ];
 
-/// Pack programs, units and documentation into an archive and a Debian package
+/// Pack programs, units and documentation into an archive and a Debian package, and Python's package into a wheel
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Where cargo builds, and where the programs are, if not where it always does
@@ -38,6 +39,9 @@ pub(crate) struct Args {
     /// Pack the programs that are there
     #[arg(long)]
     no_build: bool,
+    /// Leave out the wheel, which is built by itself
+    #[arg(long)]
+    no_wheel: bool,
 }
 
 /// What was packed.
@@ -56,7 +60,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Some(deb) => println!("{}", shown(&deb)),
         None => println!("skipped: deb: dpkg-deb is not installed"),
     }
-    Ok(())
+    if args.no_wheel {
+        return Ok(());
+    }
+    match wheel::build(wheel::PROFILE, &target.join("dist"))? {
+        Ok(wheel) => {
+            println!("{}", shown(&wheel));
+            wheel::try_out(&wheel)
+        }
+        Err(reason) => {
+            println!("skipped: wheel: {reason}");
+            Ok(())
+        }
+    }
 }
 
 /// Where cargo builds, unless told otherwise on the command line.

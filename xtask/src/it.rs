@@ -1,7 +1,8 @@
 //! `cargo xtask it`: integration tests over real processes.
 //!
 //! Each check has daemons, ports and a directory of its own, and ends within a guard. `runner` runs the table in `checks`;
-//! the checks themselves are grouped by what they are about.
+//! the checks themselves are grouped by what they are about. Those that kill at random take `BIREME_STORM_SEED`, and for more of
+//! the same `BIREME_STORM_CALLS`.
 
 #[cfg(feature = "cluster")]
 mod actors;
@@ -12,13 +13,19 @@ mod beside;
 #[cfg(feature = "cluster")]
 mod blobs;
 #[cfg(feature = "cluster")]
+mod calling;
+#[cfg(feature = "cluster")]
 mod checks;
 #[cfg(feature = "cluster")]
 mod commands;
 #[cfg(feature = "cluster")]
+mod counters;
+#[cfg(feature = "cluster")]
 mod cut;
 #[cfg(feature = "cluster")]
 mod daemons;
+#[cfg(feature = "cluster")]
+mod dice;
 #[cfg(feature = "cluster")]
 mod door;
 #[cfg(feature = "cluster")]
@@ -28,9 +35,15 @@ mod isolated;
 #[cfg(feature = "cluster")]
 mod liars;
 #[cfg(feature = "cluster")]
+mod links;
+#[cfg(feature = "cluster")]
 mod loss;
 #[cfg(feature = "cluster")]
 mod node;
+#[cfg(feature = "cluster")]
+mod once;
+#[cfg(feature = "cluster")]
+mod partings;
 #[cfg(feature = "cluster")]
 mod python;
 #[cfg(feature = "cluster")]
@@ -47,6 +60,8 @@ mod sessions;
 mod shapes;
 #[cfg(feature = "cluster")]
 mod store;
+#[cfg(feature = "cluster")]
+mod storm;
 #[cfg(feature = "cluster")]
 mod supervise;
 #[cfg(feature = "cluster")]

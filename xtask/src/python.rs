@@ -6,6 +6,7 @@
 
 mod interpreter;
 mod venv;
+pub(crate) mod wheel;
 
 use std::ffi::OsStr;
 use std::fs;

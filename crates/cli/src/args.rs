@@ -17,7 +17,9 @@ use bireme_daemon::logging::Directives;
 use bireme_daemon::units;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-pub(crate) use actor::{Actor, ActorArg, ActorCall, ActorCreate, ActorFilter, ActorMove, ActorTop};
+pub(crate) use actor::{
+    Actor, ActorArg, ActorCall, ActorCreate, ActorFilter, ActorLogs, ActorMove, ActorTop,
+};
 pub(crate) use array::Array;
 pub(crate) use cluster::{Shutdown, Token, Worker, Workers};
 pub(crate) use graph::{Graph, GraphCancel, GraphWait};

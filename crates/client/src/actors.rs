@@ -14,6 +14,7 @@ mod hub;
 mod large;
 mod life;
 mod line;
+mod own;
 mod resolve;
 
 pub use self::args::Args;
@@ -21,7 +22,8 @@ pub use self::call::{Call, Canceller, Items, Made, Method};
 pub use self::create::ActorBuilder;
 pub use self::error::{CallError, CreateError};
 pub use self::handle::Actor;
-pub(crate) use self::hub::Hub;
+pub(crate) use self::hub::{Hub, Numbering};
 pub(crate) use self::life::Life;
 pub use self::life::{Created, Kill, Move};
+pub use self::own::OwnCalls;
 pub(crate) use self::resolve::ask;

@@ -21,8 +21,8 @@ use tonic::Request;
 use tonic::transport::Channel;
 
 pub use self::actors::{
-    ActorChanges, ActorDeath, ActorDetails, ActorStatus, ActorWatch, LaneStatus, OneCall,
-    RunningCall,
+    ActorChanges, ActorDeath, ActorDetails, ActorLogPiece, ActorLogQuery, ActorLogs, ActorStatus,
+    ActorWatch, LaneStatus, OneCall, RunningCall,
 };
 pub use self::daemon::{IssuedToken, LoopStats, Step, TokenGrant, Use};
 pub use self::graphs::{GraphDetails, GraphStatus, GraphWait, Group};

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bireme_core::graph::GraphBuilder;
-use bireme_core::id::{ClusterId, GraphId, SessionId, SubmissionId};
+use bireme_core::id::{ActorId, ClusterId, GraphId, SessionId, SubmissionId};
 use bireme_core::limits;
 use bireme_core::session::{IndexRange, Put};
 use bireme_core::time::Span;
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use pb::session_command::Command;
 use tokio::sync::oneshot;
 
-use crate::actors::{Hub, Life};
+use crate::actors::{Hub, Life, Numbering};
 use crate::backlog::Answer;
 use crate::connect::{Attached, ConnectOptions, Opening, Target, attach};
 use crate::error::{CommandError, ConnectError, Lost, PutError};
@@ -153,6 +153,11 @@ impl Inner {
         self.calls.get_or_init(|| {
             Hub::new(&self.session, self.number, self.cluster, Arc::clone(&self.peers))
         })
+    }
+
+    /// The calls of an actor whose code has this session, by numbers of its own.
+    pub(crate) fn numbered_calls(&self, me: ActorId, numbering: Numbering) -> Arc<Hub> {
+        Hub::numbered(me, self.cluster, Arc::clone(&self.peers), numbering)
     }
 
     /// What the scheduler does with actors, in this session's name.

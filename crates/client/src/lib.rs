@@ -37,15 +37,15 @@ mod slots;
 
 pub use actors::{
     Actor, ActorBuilder, Args, Call, CallError, Canceller, CreateError, Created, Items, Kill, Made,
-    Method, Move,
+    Method, Move, OwnCalls,
 };
 pub use admin::{
-    ActorChanges, ActorDeath, ActorDetails, ActorStatus, ActorWatch, Admin, AttemptStatus,
-    ClusterStatus, Drain, Effort, Explanation, Found, GraphDetails, GraphStatus, GraphWait, Group,
-    IssuedToken, LaneStatus, Location, LogPiece, LogQuery, LoopStats, OneCall, OutputStatus,
-    RunningCall, SessionStatus, Step, Story, TaskDetails, TaskLogs, TaskName, TaskPage, TaskQuery,
-    TaskStatus, TokenGrant, Transition, Use, WorkerChanges, WorkerName, WorkerReason, WorkerStatus,
-    Workers,
+    ActorChanges, ActorDeath, ActorDetails, ActorLogPiece, ActorLogQuery, ActorLogs, ActorStatus,
+    ActorWatch, Admin, AttemptStatus, ClusterStatus, Drain, Effort, Explanation, Found,
+    GraphDetails, GraphStatus, GraphWait, Group, IssuedToken, LaneStatus, Location, LogPiece,
+    LogQuery, LoopStats, OneCall, OutputStatus, RunningCall, SessionStatus, Step, Story,
+    TaskDetails, TaskLogs, TaskName, TaskPage, TaskQuery, TaskStatus, TokenGrant, Transition, Use,
+    WorkerChanges, WorkerName, WorkerReason, WorkerStatus, Workers,
 };
 pub use bireme_proto::role::Role;
 pub use client::Client;

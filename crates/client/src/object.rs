@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bireme_core::{ObjectId, Value};
 
-use crate::client::Inner;
+use crate::admin::Location;
+use crate::client::{Client, Inner};
 use crate::error::CommandError;
 use crate::fetch::{self, Wanted};
 use crate::slots::Place;
@@ -28,6 +29,16 @@ pub struct FetchError {
     pub object: ObjectId,
     /// What each holder answered.
     pub problem: String,
+}
+
+impl Client {
+    /// A value that [`Admin::result`](crate::Admin::result) has located, of this session or another: to be fetched, or to be
+    /// named to [`GraphBuilder::external`](bireme_core::graph::GraphBuilder::external). Only whose it is can release it.
+    pub fn located(&self, location: &Location) -> Object {
+        let holders = location.holders.iter().map(|holder| holder.worker).collect();
+        let place = Place { holders, size: location.size };
+        Object::new(location.object, place, Arc::clone(&self.inner))
+    }
 }
 
 impl Object {

@@ -83,6 +83,36 @@ pub(crate) async fn put(
     }
 }
 
+/// Puts a value for a call to an actor on the worker `near`. The scheduler is told meanwhile: that worker does not ask it.
+pub(crate) async fn put_for_call(
+    client: &Arc<Inner>,
+    value: Value,
+    near: WorkerId,
+) -> Result<Object, PutError> {
+    let size = value.size;
+    let (object, turn) = client.number_value();
+    let taker = takers(client, turn, Some(near)).into_iter().find(|taker| taker.worker == near);
+    let mut parcel = Parcel::new(value.clone()).ok_or(PutError::NotInline)?;
+    parcel.address(object);
+    let taken = match &taker {
+        Some(taker) => hand_over(client, taker, &parcel).await,
+        None => Err("it is not known here".to_owned()),
+    };
+    if let Err(problem) = taken {
+        tracing::debug!(worker = %near, problem, "the worker of an actor takes no argument");
+        return put(client, value, Some(near)).await;
+    }
+    let told = Arc::clone(client);
+    client.calls().spawn(async move {
+        let put = Put { object, size, worker: near, copies: 1 };
+        if let Err(error) = told.tell_of(put).await {
+            tracing::debug!(%object, %error, "the scheduler does not note an argument");
+        }
+    });
+    let place = Place { holders: [near].into_iter().collect(), size };
+    Ok(Object::new(object, place, Arc::clone(client)))
+}
+
 impl Parcel {
     /// `None` if some bytes of the value are elsewhere.
     fn new(value: Value) -> Option<Self> {

@@ -211,6 +211,8 @@ pub enum Runtime {
         name: String,
         /// Blob of the environment it needs.
         environment: Option<Digest>,
+        /// Each attempt has a process of its own, new for it.
+        fresh_process: bool,
     },
     /// Functions registered in the worker's binary.
     Native,
@@ -219,6 +221,11 @@ pub enum Runtime {
 }
 
 impl Runtime {
+    /// A language as workers have it installed, in processes that are used again.
+    pub fn external(name: impl Into<String>) -> Self {
+        Self::External { name: name.into(), environment: None, fresh_process: false }
+    }
+
     /// The kind, as people and errors spell it.
     pub fn name(&self) -> &str {
         match self {

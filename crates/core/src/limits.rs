@@ -179,6 +179,26 @@ pub const WAITING_EXECUTORS: usize = 64;
 pub const NESTED: u32 = 1_024;
 /// Language runtimes of one worker.
 pub const RUNTIMES: usize = 64;
+/// Ways in which a worker runs its languages besides as they are installed: in environments, and with a process for each
+/// attempt. The least recently used one that runs nothing goes; an attempt for which none goes fails, as `BUSY`.
+pub const VARIANTS: usize = 64;
+/// Processes of such a way in which nothing has run for so long are ended.
+pub const VARIANT_IDLE: Span = Span::secs(60);
+/// Environments that a worker builds at a time. Further ones wait.
+pub const ENVIRONMENT_BUILDS: usize = 2;
+/// How long building an environment may take. Then it has failed.
+pub const ENVIRONMENT_BUILD: Span = Span::secs(30 * 60);
+/// For so long after an environment could not be built, attempts that need it fail at once with the same error.
+pub const ENVIRONMENT_PAUSE: Span = Span::secs(10);
+/// Environments of which a worker remembers whether they are there, are being built, or could not be.
+pub const ENVIRONMENTS_KNOWN: usize = 1_024;
+/// Bytes of environments that workers keep in one directory, unless told otherwise. Beyond them the least recently used
+/// ones go that no process runs in.
+pub const ENVIRONMENTS_BYTES: u64 = 20 << 30;
+/// Bytes of one environment's unpacked archive. A larger one is refused.
+pub const ENVIRONMENT_UNPACKED_BYTES: u64 = 16 << 30;
+/// Files of one environment's archive. One with more is refused.
+pub const ENVIRONMENT_FILES: usize = 500_000;
 /// How long an executor process of a language may take from its start until it comes back to its worker.
 pub const EXECUTOR_START: Span = Span::secs(60);
 /// After an executor process could not be started, no other is for so long, and attempts that need one fail at once; twice
@@ -305,6 +325,10 @@ pub const POOL_LEASE: Span = Span::secs(60);
 pub const POOL_INLINE_BYTES: u64 = 16 << 20;
 /// Leases of pool files that a worker gives at a time; a further one is refused as `BUSY`.
 pub const POOL_LEASES: usize = 4_096;
+/// Buffers of at least this length are mapped by clients on their worker's machine, in bytes; shorter ones are copied.
+pub const MAP_BYTES: u64 = 256 << 10;
+/// Pool files that a client maps at a time, each of which it has open; what further ones hold is copied.
+pub const MAPS: usize = 256;
 /// Values go to disk, the least recently used first, when they take more than this share of a worker's memory, in percent.
 pub const SPILL_PERCENT: u64 = 65;
 /// They go until the rest takes at most this share, in percent.
@@ -406,7 +430,7 @@ pub const CALL_CHAIN: usize = 64;
 /// Arguments or result of a call that travel on the call stream itself, in bytes; larger ones are references.
 pub const CALL_INLINE_BYTES: u64 = 64 << 10;
 /// Calls that an actor's process is given before those given earlier have ended, in a lane that runs one at a time.
-pub const CALLS_AHEAD: usize = 64;
+pub const CALLS_AHEAD: usize = 256;
 /// Callers that an actor remembers. Those without replies that wait for them go first.
 pub const ACTOR_CALLERS: usize = 65_536;
 /// Items of a streaming call that are sent before the caller grants more, where it does not say.
@@ -416,6 +440,10 @@ pub const CALL_ITEMS_KEPT: u64 = 1_024;
 /// Replies that a host keeps for one caller that does not acknowledge them, beyond its window; further calls end as
 /// `MAILBOX_FULL`.
 pub const REPLIES_KEPT: usize = 16_384;
+/// Replies to an actor's own calls that one actor keeps for it, until it wants a checkpoint after which they can go.
+pub const OWN_CALLS_KEPT: u64 = 2_048;
+/// Actors that one actor with a call log may call; each is part of its checkpoints.
+pub const CALLEES: usize = 4_096;
 /// How long a caller is remembered that went away, where its actor does not say.
 pub const CALLER_TTL: Span = Span::secs(600);
 /// How long the log of an actor is not played on because the items of a streaming call find no caller that takes them.
@@ -440,6 +468,19 @@ pub const CALL_STREAM_BYTES: usize = 4 << 20;
 pub const CALL_OPENS: usize = 65_536;
 /// How long an actor's process may take to drop it, before it is killed.
 pub const ACTOR_DROP: Span = Span::secs(2);
+/// How long after its last change the log of an actor is kept that no incarnation holds: longer than its worker is waited for.
+pub const ACTOR_LOG_KEPT: Span = Span::secs(3_600);
+/// Bytes of such logs on one machine, below one directory; beyond it the oldest go sooner.
+pub const ACTOR_LOGS_LEFT_BYTES: u64 = 16 << 30;
+/// How often a worker looks for such logs, besides when it starts.
+pub const ACTOR_LOGS_SWEPT: Span = Span::secs(600);
+/// Results of calls without a stream that a worker keeps for those who made them, because they are too large for a reply. The
+/// oldest go first.
+pub const SINGLE_RESULTS: usize = 1_024;
+/// Bytes of them together; the last one is kept even if it is larger.
+pub const SINGLE_RESULTS_BYTES: u64 = 1 << 30;
+/// How long they are kept.
+pub const SINGLE_RESULT_KEPT: Span = Span::secs(60);
 /// Processes of actors of one worker.
 pub const ACTOR_PROCESSES: usize = 1_024;
 

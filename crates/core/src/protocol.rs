@@ -125,6 +125,13 @@ pub enum Order {
         /// When to leave all the same.
         deadline: Option<Span>,
     },
+    /// An object that the worker looks for is nowhere, and nothing makes it again: calls that take it end.
+    Gone {
+        /// Which.
+        object: ObjectId,
+        /// What became of it.
+        error: Box<TaskError>,
+    },
     /// Where workers are; no address where one has gone.
     Peers(Vec<Peer>),
     /// Where inputs can be had.

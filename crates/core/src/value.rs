@@ -112,6 +112,9 @@ pub struct Value {
     pub digest: Option<Digest>,
 }
 
+/// How 16 bytes begin.
+const MSGPACK_16_BYTES: [u8; 2] = [0xc4, 16];
+
 impl Value {
     /// The value of a task that returns nothing.
     pub fn none() -> Self {
@@ -137,6 +140,22 @@ impl Value {
     /// Text.
     pub fn text(text: impl Into<String>) -> Self {
         Self::inline(Codec::Utf8, text.into().into_bytes())
+    }
+
+    /// A handle of an actor: its id, as 16 bytes in `MessagePack`.
+    pub fn actor(actor: ActorId) -> Self {
+        let mut bytes = MSGPACK_16_BYTES.to_vec();
+        bytes.extend_from_slice(&actor.0.to_be_bytes());
+        let contains = vec![Ref::Actor(actor)];
+        let type_hint = "Actor".to_owned();
+        Self { contains, type_hint, ..Self::inline(Codec::Msgpack, bytes) }
+    }
+
+    /// The actor, if the value is a handle of one and all of it is here.
+    pub fn as_actor(&self) -> Option<ActorId> {
+        let bytes = self.bytes().filter(|_| self.codec == Codec::Msgpack)?;
+        let id = bytes.strip_prefix(&MSGPACK_16_BYTES)?.try_into().ok()?;
+        Some(ActorId(u128::from_be_bytes(id)))
     }
 
     /// Whether every byte is in the value itself.
@@ -174,6 +193,15 @@ impl Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_handle_is_read_as_what_it_was_made_of() {
+        let handle = Value::actor(ActorId(7 << 100 | 5));
+        assert_eq!(handle.as_actor(), Some(ActorId(7 << 100 | 5)));
+        assert_eq!(handle.contains, [Ref::Actor(ActorId(7 << 100 | 5))]);
+        assert_eq!(Value::text("an actor").as_actor(), None);
+        assert_eq!(Value::inline(Codec::Msgpack, &[0xc4, 1, 0][..]).as_actor(), None);
+    }
 
     #[test]
     fn several_buffers_read_as_one_run() {

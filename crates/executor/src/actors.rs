@@ -14,7 +14,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use bireme_core::actor::ActorSpec;
-use bireme_core::actor::call::{CallId, ReplyKind};
+use bireme_core::actor::call::{CallId, Callee, ReplyKind};
 use bireme_core::id::Incarnation;
 use bireme_core::{ActorId, Span, TaskError, Value};
 use bytes::Bytes;
@@ -47,6 +47,18 @@ pub trait Actor: Send + Sync {
 
     /// Its state, from which [`Actors::create`] can make it again; asked for when no call runs.
     fn checkpoint(&self) -> Result<State, Box<TaskError>>;
+
+    /// A checkpoint is kept that told of these callees: the replies to its calls before them are needed no more. Told at any
+    /// time, and must not wait.
+    fn kept(&self, callees: &[Callee]) {
+        let _ = callees;
+    }
+
+    /// Whether so many replies to its own calls are held for it elsewhere that it had better have a checkpoint. Asked after
+    /// each call.
+    fn wants_checkpoint(&self) -> bool {
+        false
+    }
 
     /// Its last moment: no call runs, and none comes.
     fn end(&self) {}
@@ -82,7 +94,7 @@ pub struct State {
     pub value: Value,
     /// The actors that it has called, with the number of the next call to each: a call log that is played again makes the same
     /// calls. Empty where nobody numbers them.
-    pub callees: Vec<(ActorId, u64)>,
+    pub callees: Vec<Callee>,
 }
 
 /// A call that is to run.

@@ -52,6 +52,16 @@ impl<T> Batches<T> {
         }
     }
 
+    /// Has what may wait sent now.
+    pub fn flush(&self) {
+        let mut queue = lock(&self.0);
+        let reader = if queue.waiting.is_empty() { None } else { queue.reader.take() };
+        drop(queue);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
     /// Adds one in the place of the last, if that has not been taken and `same` says so.
     pub fn supersede(&self, one: T, same: impl FnOnce(&T) -> bool) {
         self.change(|queue| {
@@ -146,8 +156,11 @@ mod tests {
         let (batches, woken) = (Batches::<u64>::default(), Arc::new(Woken::default()));
         let mut taken = batches.taken();
         assert_eq!(poll(&mut taken, &woken), Poll::Pending);
+        batches.flush();
         batches.push_late(1);
         assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+        batches.flush();
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
         (2..5).for_each(|n| batches.push(n));
         assert_eq!(woken.0.load(Ordering::Relaxed), 1);
         assert_eq!(poll(&mut taken, &woken), Poll::Ready(Some(vec![1, 2, 3, 4])));

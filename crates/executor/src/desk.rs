@@ -1,7 +1,9 @@
 //! Where the threads that run attempts and the one that holds the stream meet.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bireme_core::AttemptId;
@@ -54,6 +56,8 @@ pub(crate) struct Desk {
     pub(crate) reports: Batches<ExecutorReport>,
     /// Whoever waits here holds the stream.
     turns: Arc<Turns>,
+    /// How many threads run code of actors.
+    busy: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -63,8 +67,6 @@ struct State {
     running: Vec<(AttemptId, Arc<Stop>)>,
     /// Actors that are to live on a thread of a slot.
     homes: VecDeque<Home>,
-    /// How many threads run code of actors.
-    busy: usize,
     /// What was asked for, and the answer once it is here.
     asked: BTreeMap<u64, Option<Answer>>,
     /// Number of the last thing asked for.
@@ -78,7 +80,8 @@ struct State {
 impl Desk {
     /// One whose stream is held on a runtime.
     pub(crate) fn new(turns: Arc<Turns>) -> Self {
-        Self { state: Mutex::default(), changed: Notify::new(), reports: Batches::default(), turns }
+        let (state, busy) = (Mutex::default(), AtomicUsize::new(0));
+        Self { state, changed: Notify::new(), reports: Batches::default(), turns, busy }
     }
 
     /// Tells the worker something.
@@ -97,9 +100,34 @@ impl Desk {
         self.reports.supersede(wrap(end), is_start);
     }
 
+    /// Tells how a call of an actor ended. It is sent with the next, or when this thread waits; or by whoever holds the stream
+    /// meanwhile, who is woken then: to wake the stream from outside of its runtime takes longer than a short call.
+    pub(crate) fn report_reply(&self, reply: Report) {
+        self.reports.push_late(wrap(reply));
+        if self.turns.are_taken() {
+            self.reports.flush();
+        }
+    }
+
     /// Sends what was told, where nobody else does.
     pub(crate) fn catch_up(&self) {
-        self.turns.catch_up();
+        if self.turns.are_taken() {
+            return self.reports.flush();
+        }
+        self.turns.wait(async {
+            self.reports.flush();
+            tokio::task::yield_now().await;
+        });
+    }
+
+    /// Holds the stream whenever nobody else does, until something is done. For the thread that belongs to the stream.
+    pub(crate) fn hold<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        // Looked at whenever that thread begins to hold the stream: what was told before then woke nobody.
+        self.turns.drive(poll_fn(|context| {
+            self.reports.flush();
+            work.as_mut().poll(context)
+        }))
     }
 
     /// Has an attempt wait its turn; it is given back if nothing is taken on any more.
@@ -144,7 +172,7 @@ impl Desk {
 
     /// Counts a thread as one that runs code of an actor.
     pub(crate) fn busy(&self) -> Busy<'_> {
-        lock(&self.state).busy += 1;
+        self.busy.fetch_add(1, Ordering::Relaxed);
         Busy(self)
     }
 
@@ -218,8 +246,7 @@ impl Desk {
 
     /// How many attempts and calls run.
     pub(crate) fn running(&self) -> usize {
-        let state = lock(&self.state);
-        state.running.len() + state.busy
+        lock(&self.state).running.len() + self.busy.load(Ordering::Relaxed)
     }
 
     /// Holds the stream until there is something to find, which is looked for again whenever the bell rings. It is the bell of
@@ -229,6 +256,7 @@ impl Desk {
             return found;
         }
         self.turns.wait(async {
+            self.reports.flush();
             loop {
                 bell.notified().await;
                 if let Some(found) = find() {
@@ -241,6 +269,7 @@ impl Desk {
     /// Holds the stream until the state is one to go on with.
     fn wait_while(&self, mut condition: impl FnMut(&mut State) -> bool) -> MutexGuard<'_, State> {
         self.turns.wait(async {
+            self.reports.flush();
             loop {
                 let mut changed = pin!(self.changed.notified());
                 // Before the look, so that no change falls between the two.
@@ -263,10 +292,13 @@ pub(crate) struct Busy<'a>(&'a Desk);
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        lock(&self.0.state).busy -= 1;
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 fn wrap(report: Report) -> ExecutorReport {
     ExecutorReport { report: Some(report) }
 }
+
+#[cfg(test)]
+mod tests;

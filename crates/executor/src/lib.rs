@@ -9,7 +9,8 @@
 //! for reading, and large outputs are written into files that the worker gives. [`Blobs`] that a payload names, such as its
 //! function, come with the first attempt that needs them and stay for the next.
 //!
-//! A runtime that gives [`Actors`] hosts actors too: see `actors`, which keeps their calls in order.
+//! A runtime that gives [`Actors`] hosts actors too: see `actors`, which keeps their calls in order. [`Inside`] hosts them on
+//! threads of the worker itself.
 //!
 //! What this crate never does: know the worker that it serves, decode a payload, or keep anything that outlives its process.
 //! What it cannot carry out (profiles, stack dumps) it refuses as `UNSUPPORTED`, in one place: `stream::refuse`.
@@ -19,6 +20,7 @@ pub mod batches;
 mod blobs;
 mod cpus;
 mod desk;
+mod inside;
 mod launch;
 mod mark;
 mod orders;
@@ -37,6 +39,7 @@ mod work;
 pub use actors::{Actor, Actors, Call, CallEnd, Creation, Items, State};
 pub use blobs::Blobs;
 pub use cpus::Cpus;
+pub use inside::Inside;
 pub use launch::{BadLaunch, Launch, features, variables};
 pub use mark::{Mark, Pen, Reached};
 pub use printed::{Pipes, Seal};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bireme_core::reason::{Reason, Refusal};
 use bireme_core::{AttemptId, Span, Value};
 use bireme_proto::pb;
-use bireme_proto::pb::executor_order::Run;
+use bireme_proto::pb::executor_order::{Order, Run};
+use bireme_proto::pb::executor_report::OrderRefused;
 
 use crate::blobs::Blobs;
 use crate::cpus::Cpus;
@@ -88,4 +89,25 @@ pub(crate) fn held(message: pb::HeldResources) -> Held {
         HeldResource { name, units, indexes, names }
     });
     Held { cpu_units, cpus, memory_bytes, others: others.collect() }
+}
+
+/// What is said of an order that this version does not carry out.
+pub(crate) fn refuse(order: Option<Order>) -> OrderRefused {
+    let (what, request) = match order {
+        Some(Order::DumpStacks(order)) => ("dump_stacks", order.request),
+        Some(Order::ProfileStart(_)) => ("profile_start", 0),
+        Some(Order::ProfileStop(_)) => ("profile_stop", 0),
+        Some(Order::Answer(order)) => ("answer", order.request),
+        _ => ("order", 0),
+    };
+    let message = format!("this executor cannot carry out `{what}`");
+    let refusal = Refusal::at(Reason::Unsupported, what, message);
+    OrderRefused { request, ..refused(refusal) }
+}
+
+/// What is said of an order that makes no sense.
+pub(crate) fn refused(Refusal { reason, field, message }: Refusal) -> OrderRefused {
+    let reason = reason.name().to_owned();
+    let refused = pb::Refused { reason, field, message, ..pb::Refused::default() };
+    OrderRefused { refused: Some(refused), ..OrderRefused::default() }
 }

@@ -71,7 +71,7 @@ pub fn serve<R: Runtime>(launch: Launch, runtime: &R) -> Result<(), ServeError> 
     });
     thread::scope(|scope| {
         let thread = thread::Builder::new().name("stream".to_owned());
-        let stream = thread.spawn_scoped(scope, || turns.drive(stream))?;
+        let stream = thread.spawn_scoped(scope, || desk.hold(stream))?;
         work(&desk, runtime, slots, tracks, &welcomed)?;
         desk.reports.close();
         // A panic has been told where it happened.

@@ -12,7 +12,7 @@ use bireme_proto::convert::common::Greeting;
 use bireme_proto::pb;
 use bireme_proto::pb::executor_client::ExecutorClient;
 use bireme_proto::pb::executor_order::{self, Order, Run};
-use bireme_proto::pb::executor_report::{OrderRefused, Report};
+use bireme_proto::pb::executor_report::Report;
 use bireme_proto::status::refusal;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_stream::{StreamExt as _, iter};
@@ -24,7 +24,7 @@ use crate::actors::hall::Hall;
 use crate::blobs::Blobs;
 use crate::desk::{Desk, Found, Given};
 use crate::launch::{Launch, features};
-use crate::orders::{attempt, attempt_id, services};
+use crate::orders::{attempt, attempt_id, refused, services};
 use crate::pool::Pool;
 use crate::runtime::{Description, Services};
 use crate::serve::ServeError;
@@ -164,21 +164,8 @@ impl Link {
                 }
                 // Nothing is kept mapped that code does not use.
                 Some(Order::ReleaseObjects(released)) => self.blobs.drop(released.blobs),
-                other => self.take_actors(other),
+                other => self.hall.take(other),
             }
-        }
-    }
-
-    fn take_actors(&mut self, order: Option<Order>) {
-        match order {
-            Some(Order::ActorCall(call)) => self.hall.call(call),
-            Some(Order::ActorCancel(cancel)) => self.hall.cancel(cancel),
-            Some(Order::ActorCheckpoint(checkpoint)) => self.hall.checkpoint(checkpoint),
-            Some(Order::ActorCreate(create)) => self.hall.create(create),
-            Some(Order::ActorCredit(credit)) => self.hall.credit(credit),
-            Some(Order::ActorDrop(drop)) => self.hall.drop(drop),
-            Some(Order::ActorRestore(restore)) => self.hall.restore(restore),
-            other => self.desk.report(Report::Refused(refuse(other))),
         }
     }
 
@@ -227,26 +214,6 @@ impl Link {
             self.desk.report(never_ran(id, TaskError::new(class, reason.name(), message)));
         }
     }
-}
-
-/// What is said of an order that this version does not carry out.
-fn refuse(order: Option<Order>) -> OrderRefused {
-    let (what, request) = match order {
-        Some(Order::DumpStacks(order)) => ("dump_stacks", order.request),
-        Some(Order::ProfileStart(_)) => ("profile_start", 0),
-        Some(Order::ProfileStop(_)) => ("profile_stop", 0),
-        Some(Order::Answer(order)) => ("answer", order.request),
-        _ => ("order", 0),
-    };
-    let message = format!("this executor cannot carry out `{what}`");
-    let refusal = Refusal::at(Reason::Unsupported, what, message);
-    OrderRefused { request, ..refused(refusal) }
-}
-
-fn refused(Refusal { reason, field, message }: Refusal) -> OrderRefused {
-    let reason = reason.name().to_owned();
-    let refused = pb::Refused { reason, field, message, ..pb::Refused::default() };
-    OrderRefused { refused: Some(refused), ..OrderRefused::default() }
 }
 
 impl From<tonic::Status> for ServeError {

@@ -4,6 +4,7 @@
 //! the work meanwhile, and what it waits for is there without a hand-over. A thread that begins to wait has the one that
 //! belongs to the runtime let go, once; that one then rests until nobody has waited for a while.
 
+use std::ops::Deref;
 use std::pin::pin;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -21,7 +22,7 @@ const LONGEST: Duration = Duration::from_millis(256);
 /// A runtime of one thread at a time.
 #[derive(Debug)]
 pub struct Turns {
-    runtime: Runtime,
+    runtime: Shared,
     /// Threads that wait.
     waiting: AtomicU32,
     /// How many waits have begun.
@@ -40,7 +41,7 @@ impl Turns {
     /// Shares a runtime, which must be one of the current thread.
     pub fn new(runtime: Runtime) -> Self {
         Self {
-            runtime,
+            runtime: Shared(Some(runtime)),
             waiting: AtomicU32::new(0),
             waits: AtomicU64::new(0),
             own: OnceLock::new(),
@@ -50,14 +51,20 @@ impl Turns {
         }
     }
 
+    /// Shares a runtime on which nothing runs and which nobody drives: it only has threads wait. Whoever has something done does
+    /// not leave it to others.
+    pub(crate) fn only_to_wait(runtime: Runtime) -> Self {
+        Self { drives: AtomicBool::new(true), ..Self::new(runtime) }
+    }
+
     /// The runtime.
     pub fn runtime(&self) -> &Runtime {
         &self.runtime
     }
 
     /// The runtime, to end it.
-    pub fn into_runtime(self) -> Runtime {
-        self.runtime
+    pub fn into_runtime(mut self) -> Runtime {
+        self.runtime.0.take().expect("it is taken here only")
     }
 
     /// Drives whenever no other thread does, until something is done. It is for one thread, the runtime's own.
@@ -96,11 +103,10 @@ impl Turns {
         self.runtime.block_on(work)
     }
 
-    /// Does what can be done at once, unless the runtime's own thread is at it.
-    pub fn catch_up(&self) {
-        if !self.drives.load(Ordering::SeqCst) {
-            self.wait(tokio::task::yield_now());
-        }
+    /// Whether the runtime's own thread drives, or others that wait do. A thread that finds it so has to wake what it wants
+    /// done; else what it wants is looked for by whoever drives next.
+    pub fn are_taken(&self) -> bool {
+        self.drives.load(Ordering::SeqCst) || self.waiting.load(Ordering::SeqCst) > 0
     }
 
     /// Wakes the runtime's own thread, where it rests though nobody waits.
@@ -128,6 +134,26 @@ impl Turns {
             seen = waits;
         }
         self.sleeps.store(false, Ordering::SeqCst);
+    }
+}
+
+/// A runtime that may be dropped anywhere, also by what runs on another one. What runs on it is not waited for.
+#[derive(Debug)]
+struct Shared(Option<Runtime>);
+
+impl Deref for Shared {
+    type Target = Runtime;
+
+    fn deref(&self) -> &Runtime {
+        self.0.as_ref().expect("it is taken with the whole")
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 

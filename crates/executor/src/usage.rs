@@ -25,14 +25,15 @@ pub(crate) struct Meter {
 #[derive(Debug)]
 pub(crate) struct Begun {
     wall: Instant,
-    cpu: Span,
+    /// `None` where nobody asks for it.
+    cpu: Option<Span>,
 }
 
 /// What an attempt took.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Taken {
     pub(crate) run: Span,
-    /// Of this thread.
+    /// Of this thread; 0 where nobody asks for it.
     pub(crate) cpu: Span,
     /// In bytes; 0 where another attempt of this process had a higher one.
     pub(crate) peak: u64,
@@ -41,7 +42,13 @@ pub(crate) struct Taken {
 impl Meter {
     #[expect(clippy::disallowed_methods, reason = "time enters here")]
     pub(crate) fn begin() -> Begun {
-        Begun { wall: Instant::now(), cpu: span(clock_gettime(ClockId::ThreadCPUTime)) }
+        Begun { wall: Instant::now(), cpu: Some(span(clock_gettime(ClockId::ThreadCPUTime))) }
+    }
+
+    /// Measures without the time of the processor, which takes the system longer to tell than many a call runs.
+    #[expect(clippy::disallowed_methods, reason = "time enters here")]
+    pub(crate) fn begin_call() -> Begun {
+        Begun { wall: Instant::now(), cpu: None }
     }
 
     /// Whether it is time to tell of what has ended, which is then taken as told. It has just been if the thread was `idle`.
@@ -58,8 +65,11 @@ impl Meter {
 
     pub(crate) fn end(&mut self, begun: Begun) -> Taken {
         let run = Span(u64::try_from(begun.wall.elapsed().as_micros()).unwrap_or(u64::MAX));
-        let now = span(clock_gettime(ClockId::ThreadCPUTime));
-        let mut taken = Taken { run, cpu: Span(now.0.saturating_sub(begun.cpu.0)), peak: 0 };
+        let cpu = begun.cpu.map_or(Span::ZERO, |begun| {
+            let now = span(clock_gettime(ClockId::ThreadCPUTime));
+            Span(now.0.saturating_sub(begun.0))
+        });
+        let mut taken = Taken { run, cpu, peak: 0 };
         if run >= MEASURED {
             let peak = status("VmHWM:").unwrap_or(0) << 10;
             if peak > self.peak {

@@ -7,6 +7,7 @@ mod stage;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bireme_core::actor::call::Callee;
 use bireme_core::actor::{ActorSpec, Isolation, LaneSpec};
 use bireme_core::graph::Runtime as Kind;
 use bireme_core::{ActorId, Codec, ErrorClass, TaskError, Value};
@@ -15,8 +16,8 @@ use bireme_executor::{
 };
 use bireme_proto::pb;
 use bireme_proto::pb::executor_order::{
-    ActorCall, ActorCancel, ActorCheckpoint, ActorCreate, ActorCredit, ActorDrop, ActorRestore,
-    Order, answer,
+    ActorCall, ActorCancel, ActorCheckpoint, ActorCreate, ActorCredit, ActorDrop, ActorKept,
+    ActorRestore, Order, answer,
 };
 use bireme_proto::pb::executor_report::actor_reply::Outcome as Reply;
 use bireme_proto::pb::executor_report::{ActorReply, Report};
@@ -112,8 +113,17 @@ impl Actor for Counter {
     }
 
     fn checkpoint(&self) -> Result<State, Box<TaskError>> {
-        let callees = vec![(ActorId(9), 4)];
+        let callees = vec![Callee { lane: 0, actor: ActorId(9), next_seq: 4 }];
         Ok(State { value: text(self.count.load(Ordering::Relaxed)), callees })
+    }
+
+    fn kept(&self, callees: &[Callee]) {
+        let sum: u64 = callees.iter().map(|callee| callee.next_seq).sum();
+        self.count.fetch_add(100 * sum, Ordering::Relaxed);
+    }
+
+    fn wants_checkpoint(&self) -> bool {
+        self.count.load(Ordering::Relaxed) >= 400
     }
 }
 
@@ -217,6 +227,16 @@ async fn a_checkpoint_holds_what_was_given_before_it_and_another_life_goes_on_fr
     let Report::ActorState(kept) = stage.report().await else { panic!("no state") };
     assert_eq!((kept.lsn, kept.state.clone()), (7, Some(text(41).into())));
     assert_eq!(returned(stage.report().await), (2, text(42)));
+    let callees = kept.callees.clone();
+    stage
+        .order([
+            Order::ActorKept(ActorKept { actor: Some(actor(1)), callees }),
+            Order::ActorCall(call(1, 3, "add", &[0])),
+        ])
+        .await;
+    let told = stage.report().await;
+    assert!(matches!(&told, Report::ActorReply(reply) if reply.wants_checkpoint), "{told:?}");
+    assert_eq!(returned(told), (3, text(442)));
     stage
         .order([Order::ActorDrop(ActorDrop { actor: Some(actor(1)), ..ActorDrop::default() })])
         .await;
@@ -267,7 +287,12 @@ async fn an_actor_that_ends_itself_says_so_behind_the_reply() {
     let mut stage = counting().await;
     let exit = Order::ActorCall(call(1, 1, "exit", &[]));
     stage.order([exit, Order::ActorCall(call(1, 2, "add", &[1]))]).await;
-    assert_eq!(returned(stage.report().await), (1, text(40)));
+    let mut said = stage.report().await;
+    if let Report::ActorReply(ActorReply { call: 2, outcome, .. }) = &said {
+        assert_eq!(*outcome, Some(Reply::NotBegun(true)), "it had come before the first one ran");
+        said = stage.report().await;
+    }
+    assert_eq!(returned(said), (1, text(40)));
     assert!(matches!(stage.report().await, Report::ActorDropped(_)), "2 was not begun");
     stage.order([Order::ActorCall(call(1, 3, "add", &[1])), Order::Ping(9)]).await;
     assert_eq!(stage.report().await, Report::Pong(9), "nobody is there to answer");

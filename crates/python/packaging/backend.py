@@ -16,8 +16,8 @@ import maturin  # type: ignore[import-untyped]
 PACKAGE = Path(__file__).resolve().parent.parent
 BIN = PACKAGE / "python" / "bireme" / "bin"
 DAEMONS = ("bireme-scheduler", "bireme-worker")
-#: How both are built; pyproject.toml tells maturin the same.
-PROFILE = "wheel"
+#: How both are built, and the extension; a check of the packaging is content with less.
+PROFILE = os.environ.get("BIREME_WHEEL_PROFILE", "wheel")
 
 build_sdist = maturin.build_sdist
 
@@ -52,10 +52,9 @@ def build_editable(directory: str, settings: Any = None, metadata: str | None = 
 
 def _settings(settings: Any) -> Any:
     """The stable ABI has buffers from Python 3.11 on: an older one gets a build of its own."""
-    if sys.version_info >= (3, 11):
-        return settings
     settings = dict(settings or {})
-    settings.setdefault("build-args", "--no-default-features")
+    own = ["--profile", PROFILE] + ([] if sys.version_info >= (3, 11) else ["--no-default-features"])
+    settings.setdefault("build-args", " ".join(own))
     return settings
 
 

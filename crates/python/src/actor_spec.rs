@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use bireme_client::{Actor, ActorBuilder, Client, ExternalPayload};
+use bireme_client::{Actor, ActorBuilder, Client};
+use bireme_core::actor::wire::OnUnknown;
 use bireme_core::actor::{
     ActorName, CheckpointPolicy, Delivery, Durability, Isolation, Journal, LaneSpec, MailboxSpec,
     MethodSpec, OnFull,
@@ -12,7 +13,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::actors::delivery_of;
-use crate::options::{resources, span};
+use crate::options::{resources, runtime, span};
 
 /// Words of a dictionary.
 #[derive(FromPyObject)]
@@ -44,14 +45,18 @@ pub(crate) struct Spec {
     workers: Vec<String>,
     allow_other_workers: bool,
     reentrant: bool,
+    /// Later calls of this session do not run after one that may have.
+    stops: bool,
     environment: Vec<(String, String)>,
     runtime: String,
+    /// The digest of what its process runs in.
+    env: Option<[u8; 32]>,
 }
 
 impl Spec {
     /// Begins to make it.
     pub(crate) fn builder(self, client: &Client) -> PyResult<ActorBuilder<Actor>> {
-        let runtime = ExternalPayload::runtime(self.runtime.as_str());
+        let runtime = runtime(self.runtime.as_str(), self.env, false);
         let delivery = delivery_of(&self.delivery)?;
         let mut builder = client
             .actor::<Actor>(self.class_name.as_str())
@@ -74,6 +79,9 @@ impl Spec {
         }
         if self.reentrant {
             builder = builder.reentrant();
+        }
+        if self.stops {
+            builder = builder.on_unknown(OnUnknown::Stop);
         }
         let methods = self.methods.iter().map(method).collect::<PyResult<_>>()?;
         Ok(builder.with(|spec| {
@@ -133,6 +141,8 @@ fn isolation(name: &str) -> PyResult<Isolation> {
     match name {
         "process" => Ok(Isolation::Process),
         "shared" => Ok(Isolation::Shared),
+        // The scheduler says which actors can live there.
+        "in-process" => Ok(Isolation::InProcess),
         _ => Err(PyValueError::new_err(format!("isolation is {name:?}; give process or shared"))),
     }
 }

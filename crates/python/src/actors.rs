@@ -12,8 +12,8 @@ use pyo3::types::{PyBytes, PyDict, PyList};
 use tokio::sync::oneshot;
 
 use crate::actor_spec::Spec;
-use crate::hosting::Chain;
 use crate::options::span;
+use crate::own::Chain;
 use crate::pending::{Awaited, CallEnds, Got, Inputs, Later, Pending, Slot, Why};
 use crate::session::{Session, duration, late};
 use crate::submit::args_value;
@@ -139,8 +139,12 @@ impl ActorHandle {
         self.driver.upgrade().ok_or_else(gone)
     }
 
-    fn method(&self, method: String, how: &How) -> PyResult<Method> {
-        let mut method = self.actor.method(method);
+    fn method(&self, driver: &Arc<Driver>, method: String, how: Option<How>) -> PyResult<Method> {
+        let Some(how) = how else { return Ok(self.actor.method(method)) };
+        let mut method = match &how.chain {
+            Some(chain) => chain.get().bind(&self.actor, driver)?.method(method),
+            None => self.actor.method(method),
+        };
         if let Some(deadline) = how.deadline {
             method = method.deadline(span(deadline)?);
         }
@@ -153,14 +157,19 @@ impl ActorHandle {
         if how.unordered {
             method = method.unordered();
         }
-        if let Some(chain) = &how.chain {
-            method = method.chain(chain.get().0.iter().copied());
-        }
         Ok(match how.reply.as_str() {
             "store" => method.store(),
             "none" => method.discard(),
             _ => method,
         })
+    }
+
+    /// Waits until there is room for a call; as a rule there is.
+    fn make_room(&self, py: Python<'_>, driver: &Driver) -> PyResult<()> {
+        match driver.now(self.actor.room()) {
+            Some(()) => Ok(()),
+            None => driver.block(py, self.actor.room()),
+        }
     }
 
     fn pending(&self, driver: &Arc<Driver>, call: Call, later: Option<Awaited>) -> Pending {
@@ -191,18 +200,18 @@ impl ActorHandle {
     }
 
     /// Makes a call. Its inputs are given later where they are `None`.
-    #[pyo3(signature = (method, args, inputs, how))]
+    #[pyo3(signature = (method, args, inputs, how=None))]
     fn call(
         &self,
         py: Python<'_>,
         method: String,
         args: &Bound<'_, PyAny>,
         inputs: Option<&Bound<'_, PyAny>>,
-        how: How,
+        how: Option<How>,
     ) -> PyResult<Pending> {
         let driver = self.driver()?;
-        let method = self.method(method, &how)?;
-        driver.block(py, self.actor.room())?;
+        let method = self.method(&driver, method, how)?;
+        self.make_room(py, &driver)?;
         let pickle = args_value(buffers::all(args)?)?;
         let Some(inputs) = inputs else {
             let (sender, waits) = oneshot::channel();
@@ -214,17 +223,18 @@ impl ActorHandle {
     }
 
     /// Makes a call and gives its items.
+    #[pyo3(signature = (method, args, inputs, how=None))]
     fn stream(
         &self,
         py: Python<'_>,
         method: String,
         args: &Bound<'_, PyAny>,
         inputs: &Bound<'_, PyAny>,
-        how: How,
+        how: Option<How>,
     ) -> PyResult<Stream> {
         let driver = self.driver()?;
-        let method = self.method(method, &how)?;
-        driver.block(py, self.actor.room())?;
+        let method = self.method(&driver, method, how)?;
+        self.make_room(py, &driver)?;
         let args = Inputs::of(inputs)?.add_to(args_value(buffers::all(args)?)?);
         let items = method.args(args).stream();
         let items = Arc::new(tokio::sync::Mutex::new(items));

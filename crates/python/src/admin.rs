@@ -1,13 +1,16 @@
 //! What the scheduler tells of the cluster, as plain dictionaries.
 
-use bireme_client::{ActorStatus, ClusterStatus, WorkerStatus};
+use bireme_client::{ActorStatus, ClusterStatus, LogQuery, TaskName, WorkerStatus};
 use bireme_core::actor::place::ActorPlace;
 use bireme_core::graph::TaskState;
+use bireme_core::id::{GraphId, TaskId};
 use bireme_core::resources::Resources;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::errors;
 use crate::options::amount;
+use crate::session::Session;
 
 /// How the cluster is.
 pub(crate) fn status<'py>(py: Python<'py>, status: &ClusterStatus) -> PyResult<Bound<'py, PyDict>> {
@@ -61,6 +64,28 @@ pub(crate) fn worker<'py>(py: Python<'py>, worker: &WorkerStatus) -> PyResult<Bo
     dict.set_item("machine", &worker.machine)?;
     dict.set_item("age", worker.age.to_std().as_secs_f64())?;
     Ok(dict)
+}
+
+/// The last so many lines that the attempts of a task printed, or all: worker, and bytes that need not be whole lines.
+#[pyfunction]
+pub(crate) fn printed(
+    py: Python<'_>,
+    session: &Session,
+    graph: u64,
+    index: u32,
+    lines: u32,
+) -> PyResult<Vec<(String, Vec<u8>)>> {
+    session.client()?;
+    let task = TaskName::Id(TaskId { graph: GraphId(graph), index });
+    let query = LogQuery { tail_lines: lines, ..LogQuery::default() };
+    let read = session.driver.block(py, async {
+        let (mut all, mut logs) = (Vec::new(), session.admin.task_logs(task, query).await?);
+        while let Some(piece) = logs.next().await? {
+            all.push((piece.worker, piece.text.to_vec()));
+        }
+        Ok(all)
+    })?;
+    read.map_err(errors::refused)
 }
 
 /// How an actor is.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyList};
 
 /// Shorter runs are copied: that is cheaper than to keep an object.
 const COPIED: usize = 4 << 10;
@@ -36,6 +36,9 @@ pub(crate) fn bytes(object: &Bound<'_, PyAny>) -> PyResult<Bytes> {
 pub(crate) fn all(objects: &Bound<'_, PyAny>) -> PyResult<Vec<Bytes>> {
     if let Ok(bytes) = objects.cast::<PyBytes>() {
         return Ok(vec![self::bytes(bytes)?]);
+    }
+    if let Ok(list) = objects.cast::<PyList>() {
+        return list.iter().map(|object| bytes(&object)).collect();
     }
     if PyBuffer::<u8>::get(objects).is_ok() {
         return Ok(vec![bytes(objects)?]);

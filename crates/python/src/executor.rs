@@ -78,8 +78,8 @@ impl Runtime for Python3 {
         Python::attach(|py| {
             // A signal for an attempt that has ended is none for this one.
             drop(py.check_signals());
-            let attempt = attempt::Attempt::new(attempt.clone(), call);
-            let said = self.handler.bind(py).call1((attempt,));
+            let attempt = attempt::Attempt::new(py, attempt, call);
+            let said = attempt.and_then(|attempt| self.handler.bind(py).call1((attempt,)));
             match said.and_then(|said| outcome(&said)) {
                 Ok(outcome) => outcome,
                 Err(error) => Err(raised(py, &error)),

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use bireme_core::actor::call::{CallId, ReplyKind};
+use bireme_core::actor::call::{Callee, ReplyKind};
 use bireme_core::{ErrorClass, TaskError, Value};
 use bireme_executor::{Actor, Actors, Call, CallEnd, Creation, State, Stop};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyIterator, PyList, PyTuple};
+use pyo3::types::{PyDict, PyIterator, PyTuple};
 
-use crate::attempt::{code, function, inputs, list, map};
 use crate::executor::{failure, raised};
+use crate::given::Given;
 use crate::options::{amount, span};
+use crate::own::{Chain, Own};
 use crate::payload::{self, Arguments};
 use crate::values;
 
@@ -25,25 +26,35 @@ struct Hosted {
     host: Py<PyAny>,
     methods: Vec<String>,
     checkpoints: bool,
+    own: Option<Arc<Own>>,
 }
 
 impl Actors for PythonActors {
     fn create(&self, creation: &Creation) -> Result<Box<dyn Actor>, Box<TaskError>> {
         let call = payload::Call::of_actor(creation)?;
+        let own = Own::of(creation);
         Python::attach(|py| {
-            let given = Bound::new(py, Making { given: creation.clone(), call });
-            let said = given.and_then(|given| self.0.bind(py).call1((given,)));
+            let chain = Chain::of_lane(0, own.as_ref());
+            let given = Given::call(py, &creation.spec.class_name, call, &creation.blobs);
+            let said = given.and_then(|given| {
+                let making = Making { creation: creation.clone(), given, chain };
+                self.0.bind(py).call1((making,))
+            });
+            if let Some(own) = &own {
+                own.settle(py, 0);
+            }
             let host =
                 said.and_then(|said| answer(&said)).map_err(|error| raised(py, &error))??;
-            let hosted = Hosted::new(&host).map_err(|error| raised(py, &error))?;
+            let hosted = Hosted::new(&host, own).map_err(|error| raised(py, &error))?;
             Ok(Box::new(hosted) as Box<dyn Actor>)
         })
     }
 }
 
 impl Hosted {
-    fn new(host: &Bound<'_, PyAny>) -> PyResult<Self> {
+    fn new(host: &Bound<'_, PyAny>, own: Option<Arc<Own>>) -> PyResult<Self> {
         Ok(Self {
+            own,
             methods: host.getattr("methods")?.extract()?,
             checkpoints: host.getattr("checkpoints")?.extract()?,
             host: host.clone().unbind(),
@@ -71,9 +82,13 @@ impl Actor for Hosted {
             }
         };
         Python::attach(|py| {
-            let given = Bound::new(py, HostedCall::new(call, arguments));
-            let said = given.and_then(|given| self.host.bind(py).call_method1("call", (given,)));
+            let chain = Chain::of_call(call, self.own.as_ref());
+            let hosted = HostedCall::new(py, call, arguments, chain);
+            let said = hosted.and_then(|call| self.host.bind(py).call_method1("call", (call,)));
             let end = said.and_then(|said| end(&said, call));
+            if let Some(own) = &self.own {
+                own.settle(py, call.lane);
+            }
             end.unwrap_or_else(|error| CallEnd::Failed(raised(py, &error)))
         })
     }
@@ -84,8 +99,19 @@ impl Actor for Hosted {
             let state =
                 said.and_then(|said| answer(&said)).map_err(|error| raised(py, &error))??;
             let value = value(&state).map_err(|error| raised(py, &error))?;
-            Ok(State { value, callees: Vec::new() })
+            let callees = self.own.as_ref().map(|own| own.callees()).unwrap_or_default();
+            Ok(State { value, callees })
         })
+    }
+
+    fn kept(&self, callees: &[Callee]) {
+        if let Some(own) = &self.own {
+            own.kept(callees);
+        }
+    }
+
+    fn wants_checkpoint(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| own.wants_checkpoint())
     }
 
     fn end(&self) {
@@ -149,88 +175,71 @@ fn unknown(tag: &str) -> PyErr {
 #[pyclass(frozen, module = "bireme._bireme")]
 #[derive(Debug)]
 pub(crate) struct Making {
-    given: Creation,
-    call: payload::Call,
+    creation: Creation,
+    given: Py<Given>,
+    chain: Chain,
 }
 
 #[pymethods]
 impl Making {
+    /// Name of its class.
     #[getter]
     fn key(&self) -> &str {
-        &self.given.spec.class_name
+        &self.creation.spec.class_name
     }
 
     /// Sixteen bytes.
     #[getter]
     fn actor(&self) -> [u8; 16] {
-        self.given.actor.0.to_be_bytes()
+        self.creation.actor.0.to_be_bytes()
     }
 
     #[getter]
     fn incarnation(&self) -> u32 {
-        self.given.incarnation.0
+        self.creation.incarnation.0
     }
 
     #[getter]
     fn name(&self) -> Option<String> {
-        self.given.spec.name.as_ref().map(ToString::to_string)
+        self.creation.spec.name.as_ref().map(ToString::to_string)
     }
 
     #[getter]
     fn cpus(&self) -> f64 {
-        amount(self.given.held.cpu_units)
+        amount(self.creation.held.cpu_units)
     }
 
     #[getter]
-    fn function<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        function(py, &self.call.function)
-    }
-
-    fn code<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        code(py, &self.call.function, &self.given.blobs)
-    }
-
-    #[getter]
-    fn args<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        list(py, &self.call.arguments.args)
-    }
-
-    #[getter]
-    fn named_args<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        map(py, &self.call.arguments.named_args)
-    }
-
-    #[getter]
-    fn inputs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        inputs(py, &self.call.arguments)
+    fn given(&self, py: Python<'_>) -> Py<Given> {
+        self.given.clone_ref(py)
     }
 
     /// What it left: codec and buffers.
     #[getter]
     fn restored<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let restored = self.given.restored.as_ref();
+        let restored = self.creation.restored.as_ref();
         restored.map(|state| values::to_python(py, &state.value)).transpose()
+    }
+
+    #[getter]
+    fn chain(&self) -> Chain {
+        self.chain.clone()
     }
 
     /// Address and token.
     #[getter]
     fn services(&self) -> Option<(&str, &str)> {
-        let services = self.given.services.as_ref()?;
+        let services = self.creation.services.as_ref()?;
         Some((&services.address, &services.token))
     }
 }
-
-/// The calls that wait for one that is made now.
-#[pyclass(frozen, module = "bireme._bireme")]
-#[derive(Clone, Debug)]
-pub(crate) struct Chain(pub(crate) Vec<CallId>);
 
 /// A call that runs.
 #[pyclass(frozen, module = "bireme._bireme")]
 #[derive(Debug)]
 pub(crate) struct HostedCall {
     method: String,
-    arguments: Arguments,
+    given: Py<Given>,
     reply: ReplyKind,
     replay: bool,
     deadline: Option<bireme_core::Span>,
@@ -239,16 +248,16 @@ pub(crate) struct HostedCall {
 }
 
 impl HostedCall {
-    fn new(call: &Call, arguments: Arguments) -> Self {
-        Self {
+    fn new(py: Python<'_>, call: &Call, arguments: Arguments, chain: Chain) -> PyResult<Self> {
+        Ok(Self {
             method: call.method.clone(),
-            arguments,
+            given: Given::method(py, &call.method, arguments)?,
             reply: call.reply,
             replay: call.replay,
             deadline: call.deadline,
-            chain: Chain(call.chain.iter().copied().chain(call.id).collect()),
+            chain,
             stop: Arc::clone(&call.stop),
-        }
+        })
     }
 }
 
@@ -259,25 +268,9 @@ impl HostedCall {
         &self.method
     }
 
-    /// Its name in errors.
     #[getter]
-    fn key(&self) -> &str {
-        &self.method
-    }
-
-    #[getter]
-    fn args<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        list(py, &self.arguments.args)
-    }
-
-    #[getter]
-    fn named_args<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        map(py, &self.arguments.named_args)
-    }
-
-    #[getter]
-    fn inputs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        inputs(py, &self.arguments)
+    fn given(&self, py: Python<'_>) -> Py<Given> {
+        self.given.clone_ref(py)
     }
 
     #[getter]

@@ -12,10 +12,13 @@ mod actors;
 mod admin;
 mod attempt;
 mod buffers;
+mod datasets;
 mod errors;
 mod executor;
+mod given;
 mod hosting;
 mod options;
+mod own;
 mod payload;
 mod pending;
 mod session;
@@ -34,13 +37,21 @@ mod _bireme {
         ActorHandle, Stream, actor_of, call_ends, create_actor, find_actor, list_actors,
     };
     #[pymodule_export]
+    use crate::admin::printed;
+    #[pymodule_export]
     use crate::attempt::Attempt;
+    #[pymodule_export]
+    use crate::datasets::{finished_graphs, forget_graph, output_of, submit_detached};
     #[pymodule_export]
     use crate::errors::{Failed, Refused};
     #[pymodule_export]
     use crate::executor::serve;
     #[pymodule_export]
-    use crate::hosting::{Chain, HostedCall, Making};
+    use crate::given::Given;
+    #[pymodule_export]
+    use crate::hosting::{HostedCall, Making};
+    #[pymodule_export]
+    use crate::own::Chain;
     #[pymodule_export]
     use crate::pending::Pending;
     #[pymodule_export]

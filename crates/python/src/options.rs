@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use bireme_client::ExternalPayload;
-use bireme_core::graph::TaskClass;
+use bireme_core::graph::{Runtime, TaskClass};
+use bireme_core::id::Digest;
 use bireme_core::resources::{Resources, UNITS};
 use bireme_core::retry::RetryPolicy;
 use bireme_core::time::Span;
@@ -59,6 +60,15 @@ impl Known {
             PyValueError::new_err(format!("there are no options {number}; ask for them first"))
         })
     }
+}
+
+/// A language, in an environment where one is given.
+pub(crate) fn runtime(
+    name: impl Into<String>,
+    environment: Option<[u8; 32]>,
+    fresh_process: bool,
+) -> Runtime {
+    Runtime::External { name: name.into(), environment: environment.map(Digest), fresh_process }
 }
 
 /// What a task takes, of numbers as people write them.

@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use bireme_core::id::Digest;
 use bireme_core::reason::{Reason, Refusal};
+use bireme_core::value::Buffer;
 use bireme_core::{Codec, ErrorClass, TaskError, Value};
 use bireme_executor::{Attempt, Creation};
 use bireme_proto::pb;
 use bytes::Bytes;
 use prost::Message as _;
+
+use crate::values;
 
 /// A call of a function, or of a class.
 #[derive(Clone, Debug)]
@@ -78,6 +81,14 @@ impl Call {
 }
 
 impl Arguments {
+    /// The one small buffer of the one pickle that they are, if they are.
+    pub(crate) fn pickle(&self) -> Option<&Bytes> {
+        let [Arg::Value(value)] = self.args.as_slice() else { return None };
+        let [Buffer::Inline(bytes)] = value.buffers.as_slice() else { return None };
+        let is_pickle = value.codec == Codec::Pickle5 && self.named_args.is_empty();
+        (is_pickle && bytes.len() <= values::COPIED).then_some(bytes)
+    }
+
     /// Reads the arguments of a call of an actor. Those from Python are one pickle, and the inputs that it numbers.
     pub(crate) fn of(call: &bireme_executor::Call) -> Result<Self, Box<TaskError>> {
         let given = Given { inputs: &call.inputs, row: &Bytes::new() };

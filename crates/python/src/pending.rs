@@ -158,7 +158,10 @@ impl Pending {
     #[pyo3(signature = (timeout=None))]
     fn result<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
         let driver = self.driver()?;
-        let ended = driver.wait(py, duration(timeout)?, self.slot.ended())?;
+        let ended = match self.slot.outcome.get() {
+            Some(ended) => Some(ended),
+            None => driver.wait(py, duration(timeout)?, self.slot.ended())?,
+        };
         match ended.ok_or_else(|| late(timeout))? {
             Ok(Got::Actor(actor)) => {
                 let handle = ActorHandle::new(actor.clone(), &self.slot.ends, &driver);

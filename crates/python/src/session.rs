@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bireme_client::{Admin, Client, ConnectOptions, Ends, ExternalPayload, Graph};
+use bireme_client::{Admin, Client, ConnectOptions, Ends, Graph};
 use bireme_core::Value;
 use bireme_core::graph::TaskClass;
 use bireme_core::time::Span;
@@ -44,7 +44,9 @@ pub(crate) struct Session {
 #[pymethods]
 impl Session {
     #[new]
-    #[pyo3(signature = (scheduler=None, *, token=None, access_file=None, name=String::new(), namespace=None, parent=None))]
+    #[pyo3(signature = (scheduler=None, *, token=None, access_file=None, name=String::new(), namespace=None, parent=None,
+        timeout=None))]
+    #[expect(clippy::too_many_arguments, reason = "Python names them")]
     fn new(
         py: Python<'_>,
         scheduler: Option<String>,
@@ -53,6 +55,7 @@ impl Session {
         name: String,
         namespace: Option<&str>,
         parent: Option<PyRef<'_, Attempt>>,
+        timeout: Option<f64>,
     ) -> PyResult<Self> {
         if namespace.is_some() {
             let message = "sessions do not share namespaces yet; leave it out".to_owned();
@@ -68,11 +71,12 @@ impl Session {
             ..ConnectOptions::default()
         };
         let driver = Arc::new(Driver::start()?);
-        let connected = driver.block(py, async {
+        let connected = driver.wait(py, duration(timeout)?, async {
             let client = Client::connect(options.clone()).await?;
             let admin = Admin::connect(&options).await?;
             Ok((client, admin))
         })?;
+        let connected = connected.ok_or_else(|| late(timeout))?;
         let (client, admin) = connected.map_err(errors::connect)?;
         Ok(Self {
             process: std::process::id(),
@@ -99,7 +103,8 @@ impl Session {
     }
 
     #[pyo3(signature = (*, cpus=1.0, memory=0, resources=None, retries=0, priority=0, workers=Vec::new(),
-        allow_other_workers=false, timeout=None, runtime="python", max_crashes=None))]
+        allow_other_workers=false, timeout=None, runtime="python", max_crashes=None, environment=None,
+        fresh_process=false))]
     #[expect(clippy::too_many_arguments, reason = "they are named, in Python")]
     fn options(
         &self,
@@ -113,10 +118,12 @@ impl Session {
         timeout: Option<f64>,
         runtime: &str,
         max_crashes: Option<u32>,
+        environment: Option<[u8; 32]>,
+        fresh_process: bool,
     ) -> PyResult<u32> {
         let class = TaskClass {
             resources: options::resources(cpus, memory, resources.unwrap_or_default())?,
-            runtime: ExternalPayload::runtime(runtime),
+            runtime: options::runtime(runtime, environment, fresh_process),
             workers,
             allow_other_workers,
             retry: options::retries(retries, max_crashes),
@@ -171,7 +178,7 @@ impl Session {
         keep: Option<Vec<u32>>,
     ) -> PyResult<u64> {
         let client = self.client()?;
-        let options = Arc::clone(&lock(&self.options));
+        let options = self.known_options();
         let kept = keep.as_ref().map(|keep| u32::try_from(keep.len()).unwrap_or(u32::MAX));
         let mut making = Making::new(self, &options, name, keep);
         for task in tasks.try_iter()? {
@@ -254,6 +261,20 @@ impl Session {
         cancelled.map_err(errors::command)
     }
 
+    /// Cancels all that was submitted, and gives up all results.
+    fn reset(&self, py: Python<'_>) -> PyResult<()> {
+        self.client()?;
+        let graphs = lock(&self.batches).graphs();
+        let done = self.driver.block(py, async {
+            for graph in graphs {
+                graph.cancel(Span::ZERO).await?;
+                graph.release(0..graph.tasks()).await?;
+            }
+            Ok(())
+        })?;
+        done.map_err(errors::command)
+    }
+
     #[pyo3(signature = (graph, indices))]
     fn retry(&self, py: Python<'_>, graph: u64, indices: Vec<u32>) -> PyResult<()> {
         let graph = self.graph(graph)?;
@@ -280,6 +301,15 @@ impl Session {
         let client = self.client()?;
         lock(&self.batches).clear();
         self.driver.block(py, client.close())?.map_err(errors::command)
+    }
+
+    /// Ends the scheduler and the workers.
+    fn shutdown(&self, py: Python<'_>) -> PyResult<()> {
+        self.client()?;
+        let ended = self
+            .driver
+            .block(py, self.admin.shutdown(true, Span::ZERO, "a client asked for it"))?;
+        ended.map(|_| ()).map_err(errors::refused)
     }
 
     fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -311,6 +341,11 @@ impl Session {
         } else {
             Err(errors::used_after_fork())
         }
+    }
+
+    /// The sets of options that have numbers.
+    pub(crate) fn known_options(&self) -> Arc<Known> {
+        Arc::clone(&lock(&self.options))
     }
 
     fn graph(&self, number: u64) -> PyResult<Graph> {

@@ -74,6 +74,10 @@ impl Batches {
         self.0.get(&number).map(|batch| batch.graph.clone()).ok_or_else(|| gone(number))
     }
 
+    pub(crate) fn graphs(&self) -> Vec<Graph> {
+        self.0.values().map(|batch| batch.graph.clone()).collect()
+    }
+
     /// Notes that so many tasks were given up, each of them once. Returns the batch's graph.
     pub(crate) fn give_up(&mut self, number: u64, tasks: u32) -> PyResult<Graph> {
         let batch = self.0.get_mut(&number).ok_or_else(|| gone(number))?;

@@ -72,6 +72,15 @@ impl Driver {
         Ok(done.expect("without a limit only a signal ends the wait"))
     }
 
+    /// What is there at once, without a wait, and so with the interpreter's lock.
+    pub(crate) fn now<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let _entered = self.enter();
+        match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(done) => Some(done),
+            Poll::Pending => None,
+        }
+    }
+
     fn done<T>(
         &self,
         limit: Option<Duration>,

@@ -18,7 +18,7 @@ use crate::buffers;
 use crate::thread::Driver;
 
 /// Buffers up to this length are copied into `bytes`.
-const COPIED: usize = 16 << 10;
+pub(crate) const COPIED: usize = 16 << 10;
 
 /// Every codec, by the name that the module has for it.
 pub(crate) const CODECS: [(&str, Codec); 9] = [

@@ -141,6 +141,9 @@ class Caller:
     def ask(self, method: str, *args: Any) -> Any:
         return getattr(self.other, method)(*args).result(30)
 
+    def ask_of(self, other: Any, method: str) -> Any:
+        return getattr(other, method)().result(30)
+
     async def ask_async(self, method: str, *args: Any) -> Any:
         return await getattr(self.other, method)(*args)
 
@@ -196,3 +199,31 @@ def use(counter: Any, x: int) -> int:
 
 def use_by_name(name: str) -> int:
     return int(bireme.get_client().get_actor(name).increment().result(30))
+
+
+class Forwarder:
+    """Passes on to another actor what it is told, and counts what it passes on."""
+
+    def __init__(self, other: Any, first: int = 0) -> None:
+        self.other = other
+        self.passed = 0
+        if first:
+            other.pay(first)
+
+    def forward(self, amount: int) -> int:
+        self.passed += 1
+        return int(self.other.pay(amount).result(30))
+
+    def leave_behind(self, amounts: list[int]) -> int:
+        for amount in amounts:
+            self.other.pay(amount)
+        self.passed += len(amounts)
+        return self.passed
+
+    @bireme.method(lane="aside", delivery="at_most_once")
+    def pid(self) -> int:
+        return os.getpid()
+
+
+def ask_back(caller: Any) -> Any:
+    return caller.ask_back().result(30)

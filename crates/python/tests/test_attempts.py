@@ -31,6 +31,7 @@ class Attempt:
     deadline: float | None = None
     cpus = 1.0
     memory = 0
+    has_surroundings = True
 
     def __init__(self, function: Any, *args: Any, inputs: Any = (), **kwargs: Any) -> None:
         self._code = function if isinstance(function, bytes) else encode_function(function)
@@ -42,6 +43,17 @@ class Attempt:
         self.directory: str | None = None
         self.resources: dict[str, float] = {"gpu": 1.0}
         self.stop = threading.Event()
+
+    @property
+    def given(self) -> Any:
+        return self
+
+    @property
+    def pickle(self) -> bytes | None:
+        if len(self.args) != 1 or self.named_args or not isinstance(self.args[0], tuple):
+            return None
+        codec, buffers = self.args[0]
+        return bytes(buffers[0]) if codec == Codec.PICKLE5 and len(buffers) == 1 else None
 
     def code(self) -> bytes:
         return self._code

@@ -80,8 +80,8 @@ def test_what_nobody_holds_is_released(submitter: Submitter, noted: Noted) -> No
     graph, index = kept.place
     assert (graph, [index]) not in noted.released
     del kept
-    submitter.flush()
-    assert sum(len(indices) for _, indices in noted.released) == 2
+    with noted.changed:
+        assert noted.changed.wait_for(lambda: sum(len(indices) for _, indices in noted.released) == 2, 30)
 
 
 def test_who_sleeps_is_woken(submitter: Submitter, noted: Noted) -> None:

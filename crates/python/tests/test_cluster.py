@@ -37,6 +37,21 @@ def run(directory: Path, end: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, str(program)], stdout=subprocess.PIPE, text=True)
 
 
+def test_what_means_nothing_here_says_what_to_do_instead() -> None:
+    with pytest.raises(NotImplementedError, match="a process apart"):
+        Client(processes=False)
+    with pytest.raises(NotImplementedError, match="no dashboard yet"):
+        LocalCluster(n_workers=0, processes=True, dashboard_address=":0")
+    with pytest.raises(TypeError, match="silence_logs"):
+        Client(silence_logs=True)
+
+
+def test_a_limit_of_memory_is_that_of_each_worker() -> None:
+    with LocalCluster(2, 1, "256 MiB") as cluster, Client(cluster, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=30)
+        assert client.scheduler_info()["total_memory"] == 512 << 20
+
+
 def started_by(pid: int) -> set[int]:
     """Guards of the daemons that a process has started."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

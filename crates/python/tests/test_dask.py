@@ -13,7 +13,7 @@ from calls import add, increment, note
 
 dask = pytest.importorskip("dask")
 
-from bireme.dask import _SHARED_CALLS  # noqa: E402 - it loads dask.
+from bireme.dask import _SHARED_CALLS, use  # noqa: E402 - it loads dask.
 
 
 def here() -> int:
@@ -60,8 +60,13 @@ def test_dataframes(client: Client) -> None:
     grouped = split.groupby("name").value.mean()
     there, here = (grouped.compute(scheduler=scheduler).sort_index() for scheduler in (client.get, "synchronous"))
     pandas.testing.assert_series_equal(there, here)
-    shuffled = split.shuffle("name").compute(scheduler=client.get)
-    assert sorted(shuffled.value) == list(range(100))
+    undo = use(client)
+    try:
+        shuffled = split.shuffle("name")
+        assert not any("disk" in str(key) for key in shuffled.optimize().__dask_graph__())
+        assert sorted(shuffled.compute().value) == list(range(100))
+    finally:
+        undo()
 
 
 def test_compute_and_persist(client: Client) -> None:
@@ -99,7 +104,7 @@ def test_annotations_are_honoured(client: Client) -> None:
 
 def which_function(_: Any) -> Any:
     """By what the cluster knows what it runs."""
-    return get_worker().attempt.function
+    return get_worker().attempt.given.function
 
 
 def test_nodes_that_only_call_are_calls(client: Client) -> None:

@@ -1,8 +1,12 @@
-"""Large arrays on one machine: their consumers see the same pages, whoever made them."""
+"""Large arrays on one machine: their consumers, the client among them, see the same pages, whoever made them."""
 
 from __future__ import annotations
 
+import gc
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +53,41 @@ def test_consumers_on_one_machine_share_the_pages_of_an_array(tmp_path: Path) ->
         # Half each, of what there is once.
         assert mapping["Pss"] < 0.55 * ARRAY_BYTES, mapping
         assert own < ARRAY_BYTES, "there is a copy in memory of the process"
+
+
+def filled(count: int, value: int) -> Any:
+    return numpy.full(count, value, dtype=numpy.uint8)
+
+
+def test_the_only_copy_is_the_producers_into_the_pool(tmp_path: Path) -> None:
+    program = Path(__file__).parents[1] / "bench" / "no_copy.py"
+    said = subprocess.run([sys.executable, str(program), "--mib", "64"], check=True, capture_output=True, text=True)
+    line = json.loads(said.stdout)
+    little = ARRAY_BYTES * 0.05
+    assert line["n"] == ARRAY_BYTES and line["consumers"] == 2
+    assert ARRAY_BYTES <= line["executors_written"] < ARRAY_BYTES + little
+    assert line["pool_bytes"] < ARRAY_BYTES + little
+    assert line["daemon_copied"] < little
+    assert line["shared"] > ARRAY_BYTES - little and line["private"] < little
+    assert line["pss_elsewhere"] < little
+    assert line["client_mapped"] > ARRAY_BYTES - little and line["client_anonymous"] < little
+
+
+def test_what_a_client_has_is_not_used_again_while_it_looks_at_it() -> None:
+    with LocalCluster(n_workers=1, threads_per_worker=1) as cluster, Client(cluster) as client:
+        kept = client.submit(filled, ARRAY_BYTES, 1).result()
+        with pytest.raises(ValueError, match="read-only"):
+            kept[0] = 2
+        assert kept.min() == kept.max() == 1
+        mapping = mapping_at(os.getpid(), kept.ctypes.data)
+        assert mapping["Rss"] > 0.95 * ARRAY_BYTES and mapping["Anonymous"] == 0
+        # Its value is released, and room for others wanted.
+        gc.collect()
+        for value in range(2, 6):
+            other = client.submit(filled, ARRAY_BYTES, value).result()
+            assert other.min() == other.max() == value
+        assert kept.min() == kept.max() == 1
+    assert kept.min() == kept.max() == 1, "the cluster is gone, and the memory is not"
 
 
 def mapping_at(pid: int, address: int) -> dict[str, int]:

@@ -77,7 +77,10 @@ enum Item {
         word: ToCaller,
     },
     /// The scheduler looks after its actor.
-    Look,
+    Look {
+        /// And after a while once more.
+        again: bool,
+    },
     /// A host hears a caller.
     Said {
         conn: u64,
@@ -189,7 +192,7 @@ impl World {
         for (at, fault) in std::mem::take(&mut world.plan.faults) {
             world.agenda.at(at, Item::Fault(fault));
         }
-        world.agenda.after(Span::ZERO, Item::Look);
+        world.agenda.after(Span::ZERO, Item::Look { again: true });
         world
     }
 
@@ -235,7 +238,7 @@ impl World {
             Item::Daemon { worker, life, what } => self.on_awaited(worker, life, what),
             Item::Fault(fault) => self.strike(&fault),
             Item::Heard { conn, opens, word } => self.on_heard(conn, opens, word),
-            Item::Look => self.on_look(),
+            Item::Look { again } => self.on_look(again),
             Item::Prepared { user, seq } => self.on_prepared(user, seq),
             Item::Said { conn, word } => self.on_said(conn, word),
             Item::Resolve { user, asked } => self.on_resolve_waited(user, asked),

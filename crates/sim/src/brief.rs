@@ -105,6 +105,7 @@ pub(crate) fn announce(announce: &Announce) -> String {
 pub(crate) fn order(order: &Order) -> String {
     match order {
         Order::Cancel { attempt, grace } => format!("cancel {attempt} within {grace}"),
+        Order::Gone { object, .. } => format!("gone {object}"),
         Order::Peers(peers) => {
             format!("peers {:?}", peers.iter().map(|peer| peer.worker.0).collect::<Vec<_>>())
         }

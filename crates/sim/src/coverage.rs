@@ -89,7 +89,7 @@ kinds! {
         Recalled Rejoining Seceded Stored TimerDue Ungather
     }
     WorkerEffect { Actor Gathered Host Fetch Drop Execute Promote Keep Kill Leave Recall Rejoined Wake Peers }
-    Order { Actor Cancel Drain Peers Places Release Replicate Retract Settle Start Stop }
+    Order { Actor Cancel Drain Gone Peers Places Release Replicate Retract Settle Start Stop }
     Report { Actor Draining Failed Finished InputMissing Rejoined ReplicaAdded ReplicaLost Retracted Seceded Started }
     Command { Cancel Chunk Close Forget Locate Ping Put Release ReleaseValues Retry Want }
     Moment {

@@ -12,42 +12,55 @@ mod answers;
 mod carry;
 mod door;
 mod entry;
+mod environments;
 pub(crate) mod fault;
 mod keep;
 mod log;
 mod look;
 mod orders;
 mod outgoing;
+mod patience;
 pub(crate) mod peers;
 mod processes;
+mod results;
 pub(crate) mod single;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::SystemTime;
 
-use bireme_core::Time;
-use bireme_core::actor::host::Event;
-use bireme_core::id::{ActorId, Digest, WorkerId};
+use bireme_core::actor::host::{Effect, Event};
+use bireme_core::id::{ActorId, Digest, WorkerId, WorkerUid};
+use bireme_core::{Time, limits};
 use tokio::net::UnixListener;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until};
 
 use self::entry::Entry;
 use self::peers::Peers;
 use self::processes::Crew;
+use self::results::Results;
 use crate::clock::Clock;
+use crate::environments::Environments;
 use crate::executor::environment::Environment;
 use crate::executor::process::Program;
 use crate::executor::process::place::Place;
 use crate::inbox::Inbox;
+use crate::logs::Logs;
+use crate::rpc::executor::serve;
 use crate::store::Store;
 use crate::sync::lock;
 use crate::target::Scheduler;
 use crate::transfer::courier::Courier;
+
+/// Where a worker keeps logs and checkpoints of its actors.
+pub(crate) fn directory(base: &Path, worker: WorkerUid) -> PathBuf {
+    base.join(format!("{}{:032x}", log::PREFIX, worker.0))
+}
 
 /// What actors are hosted with.
 #[derive(Debug)]
@@ -59,12 +72,17 @@ pub(crate) struct Setup {
     pub(crate) bulk: Handle,
     /// Native functions under an empty name, languages under theirs.
     pub(crate) programs: BTreeMap<String, Program>,
+    /// Makes native actors inside this process, where the worker allows that.
+    pub(crate) inside: Option<Arc<dyn bireme_executor::Actors>>,
     /// The worker's name.
     pub(crate) worker: String,
     pub(crate) environment: Arc<Environment>,
+    pub(crate) environments: Arc<Environments>,
     /// Where code of actors finds the cluster.
     pub(crate) scheduler: Scheduler,
     pub(crate) courier: Courier,
+    /// Keeps what actors print.
+    pub(crate) logs: Arc<Logs>,
     /// Logs and checkpoints, one directory for each actor.
     pub(crate) directory: PathBuf,
 }
@@ -73,7 +91,7 @@ pub(crate) struct Setup {
 #[derive(Debug)]
 pub(crate) struct Actors {
     shared: Arc<Shared>,
-    tasks: [JoinHandle<()>; 2],
+    tasks: [JoinHandle<()>; 3],
 }
 
 /// What callers, processes and the driver share.
@@ -97,6 +115,8 @@ struct Table {
     crew: Crew,
     /// Events that came about while another was dealt with.
     pending: VecDeque<(ActorId, Event)>,
+    /// Empty, and kept for its room.
+    effects: Vec<Effect>,
     /// Actors whose logs have records that are not written.
     unwritten: BTreeSet<ActorId>,
     /// Calls whose inputs the driver's machine gathers, by the ticket that it knows them by.
@@ -105,6 +125,8 @@ struct Table {
     ticket: u64,
     /// Actors that wait for blobs.
     blobs: BTreeMap<Digest, BTreeSet<ActorId>>,
+    /// Large results of calls without a stream.
+    results: Results,
     /// When hosts want to be woken.
     timers: BTreeSet<(Time, ActorId)>,
     /// Actors whose counters have changed since they were told.
@@ -123,10 +145,12 @@ impl Table {
             peers: Peers::default(),
             crew: Crew::default(),
             pending: VecDeque::new(),
+            effects: Vec::new(),
             unwritten: BTreeSet::new(),
             gathering: BTreeMap::new(),
             ticket: 0,
             blobs: BTreeMap::new(),
+            results: Results::default(),
             timers: BTreeSet::new(),
             counted: BTreeSet::new(),
             worker: WorkerId(0),
@@ -156,9 +180,10 @@ impl Actors {
         let guard = bulk.enter();
         let listener = UnixListener::from_std(listener)?;
         drop(guard);
-        let served = bulk.spawn(door::serve(listener, Arc::clone(&shared)));
+        let served = bulk.spawn(serve(listener, Arc::clone(&shared)));
         let timed = bulk.spawn(Arc::clone(&shared).keep_time());
-        Ok(Self { shared, tasks: [served, timed] })
+        let swept = bulk.spawn(keep_swept(shared.setup.directory.parent().map(Path::to_owned)));
+        Ok(Self { shared, tasks: [served, timed, swept] })
     }
 
     /// For whoever serves callers.
@@ -172,6 +197,19 @@ impl Actors {
         while !lock(&self.shared.table).crew.is_empty() {
             self.shared.left.notified().await;
         }
+    }
+}
+
+/// Removes logs that nobody comes back for, now and again.
+async fn keep_swept(base: Option<PathBuf>) {
+    let Some(base) = base else { return };
+    loop {
+        let base = base.clone();
+        #[expect(clippy::disallowed_methods, reason = "files have the system's time")]
+        let sweep = move || log::sweep(&base, SystemTime::now());
+        // It panics only with a bug, and says so itself.
+        let _ = tokio::task::spawn_blocking(sweep).await;
+        sleep(limits::ACTOR_LOGS_SWEPT.to_std()).await;
     }
 }
 
@@ -208,12 +246,15 @@ impl Shared {
 impl Turn<'_> {
     /// Has a host deal with an event, and does what it asks for.
     fn feed(&mut self, actor: ActorId, event: Event) {
-        let Some(entry) = self.table.entries.get_mut(&actor) else { return };
-        let Some(host) = &mut entry.host else { return };
-        let mut effects = Vec::new();
+        let Table { entries, effects, .. } = &mut *self.table;
+        let Some(host) = entries.get_mut(&actor).and_then(|entry| entry.host.as_mut()) else {
+            return;
+        };
+        let mut effects = std::mem::take(effects);
         host.handle(self.now, event, &mut effects);
         self.table.counted.insert(actor);
-        self.carry_out(actor, effects);
+        self.carry_out(actor, effects.drain(..));
+        self.table.effects = effects;
         self.set_timer(actor);
     }
 
@@ -235,6 +276,7 @@ impl Turn<'_> {
 
     /// Wakes the hosts whose time has come. Returns when the next one is due.
     fn wake_due(&mut self) -> Option<Time> {
+        self.drop_old_results();
         // Those only that are due by now: one that wants to be woken at once again comes after whoever else waits.
         let due = self.table.timers.iter().take_while(|(due, _)| *due <= self.now);
         let due: Vec<_> = due.copied().collect();
@@ -251,7 +293,8 @@ impl Turn<'_> {
             self.set_timer(actor);
         }
         self.finish();
-        self.table.timers.first().map(|(due, _)| *due)
+        let first = self.table.timers.first().map(|(due, _)| *due);
+        first.into_iter().chain(self.table.results.next()).min()
     }
 
     /// Notes when a host wants to be woken.

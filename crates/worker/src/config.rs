@@ -2,6 +2,7 @@
 
 mod runtime;
 
+use std::env;
 use std::path::PathBuf;
 
 use bireme_core::protocol::Address;
@@ -10,6 +11,7 @@ use bireme_core::{Resources, Span, limits};
 use bireme_daemon::Common;
 use bireme_daemon::units::{OrAuto, bytes, or_auto, span};
 use clap::{Parser, ValueEnum};
+use rustix::process::getuid;
 
 pub use self::runtime::LanguageRuntime;
 use crate::host;
@@ -17,6 +19,8 @@ use crate::registry::Registry;
 use crate::target::Scheduler;
 use crate::transfer::Way;
 
+/// Name of the directory of environments.
+const ENVIRONMENTS: &str = "environments";
 /// The program that runs, whatever has become of its file.
 pub(crate) const THIS_PROGRAM: &str = "/proc/self/exe";
 
@@ -66,6 +70,11 @@ pub struct Args {
     #[arg(long, value_name = "N", env = "BIREME_RUNTIME_TASKS", default_value_t = 0)]
     pub runtime_tasks: u64,
 
+    /// End an executor process of a language when it has ended a task and its own memory has grown by more than so much since
+    /// it was ready, and start another when it is needed; 0 is never.
+    #[arg(long, value_name = "SIZE", env = "BIREME_RUNTIME_MEMORY_GROWTH", default_value = "0", value_parser = bytes)]
+    pub runtime_memory_growth: u64,
+
     /// So many executor processes of a language may wait for tasks that their own tasks have submitted; a task that would be one
     /// more fails to wait, as `WOULD_DEADLOCK`.
     #[arg(long, value_name = "N", env = "BIREME_WAITING_EXECUTORS", default_value_t = limits::WAITING_EXECUTORS)]
@@ -91,6 +100,15 @@ pub struct Args {
     /// temporary files.
     #[arg(long, value_name = "DIR", env = "BIREME_SPILL_DIR")]
     pub spill_dir: Option<PathBuf>,
+
+    /// Directory for environments that tasks ask for, which workers of one machine may share; by default `environments` in the
+    /// state directory, or `bireme/environments` in this user's cache directory.
+    #[arg(long, value_name = "DIR", env = "BIREME_ENVIRONMENT_DIR")]
+    pub environment_dir: Option<PathBuf>,
+
+    /// How much environments may take there together. The least recently used ones go that no process runs in.
+    #[arg(long, value_name = "SIZE", env = "BIREME_ENVIRONMENT_BYTES", default_value = "20GiB", value_parser = bytes)]
+    pub environment_bytes: u64,
 
     /// How values are fetched from other workers: `auto` takes those of workers on this machine over without a copy;
     /// `socket` and `stream` do not, for containers that share no memory, tests and measurements.
@@ -158,6 +176,9 @@ pub struct Config {
     pub runtimes: Vec<LanguageRuntime>,
     /// After so many tasks an executor process of a language ends; 0 is never.
     pub runtime_tasks: u64,
+    /// By so many bytes the memory of an executor process of a language may grow; one that has grown more ends after its
+    /// task. 0 is by any number.
+    pub runtime_memory_growth: u64,
     /// So many executor processes of a language may wait for tasks of their tasks.
     pub waiting_executors: usize,
     /// The native functions, besides those that every worker has.
@@ -172,6 +193,10 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// Where values go that memory has no room for; `None` is a directory within `state_dir`, or for temporary files.
     pub spill_dir: Option<PathBuf>,
+    /// Where environments are that tasks ask for; `None` is a directory within `state_dir`, or the user's cache directory.
+    pub environment_dir: Option<PathBuf>,
+    /// So many bytes of them are kept there.
+    pub environment_bytes: u64,
     /// Where stored values lie; `None` is a directory of its own in shared memory.
     pub pool_dir: Option<PathBuf>,
     /// How values are fetched from other workers.
@@ -194,6 +219,7 @@ impl Default for Config {
             executor_program: None,
             runtimes: Vec::new(),
             runtime_tasks: 0,
+            runtime_memory_growth: 0,
             waiting_executors: limits::WAITING_EXECUTORS,
             registry: Registry::default(),
             listen: "127.0.0.1:0".to_owned(),
@@ -201,6 +227,8 @@ impl Default for Config {
             advertise: Vec::new(),
             state_dir: None,
             spill_dir: None,
+            environment_dir: None,
+            environment_bytes: limits::ENVIRONMENTS_BYTES,
             pool_dir: None,
             transfer: Way::Auto,
             idle_timeout: None,
@@ -223,12 +251,15 @@ impl TryFrom<Args> for Config {
             native,
             runtime,
             runtime_tasks,
+            runtime_memory_growth,
             waiting_executors,
             listen,
             http,
             advertise,
             state_dir,
             spill_dir,
+            environment_dir,
+            environment_bytes,
             transfer,
             idle_timeout,
             time_limit,
@@ -257,6 +288,7 @@ impl TryFrom<Args> for Config {
             executor_program: Some(PathBuf::from(THIS_PROGRAM)),
             runtimes: distinct(runtime)?,
             runtime_tasks,
+            runtime_memory_growth,
             waiting_executors,
             registry: Registry::default(),
             listen,
@@ -264,10 +296,31 @@ impl TryFrom<Args> for Config {
             advertise,
             state_dir,
             spill_dir,
+            environment_dir,
+            environment_bytes,
             pool_dir: None,
             transfer,
             idle_timeout,
             time_limit,
+        })
+    }
+}
+
+impl Config {
+    /// Where environments are that tasks ask for.
+    pub(crate) fn environments_directory(&self) -> PathBuf {
+        let given = self.environment_dir.clone();
+        let given = given.or_else(|| Some(self.state_dir.as_ref()?.join(ENVIRONMENTS)));
+        given.unwrap_or_else(|| {
+            let named = |name| env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
+            let cache = named("XDG_CACHE_HOME").filter(|path| path.is_absolute());
+            let cache = cache.or_else(|| Some(named("HOME")?.join(".cache")));
+            let own = |path: PathBuf| path.join("bireme").join(ENVIRONMENTS);
+            // Of nobody else: others could put there what they like.
+            cache.map_or_else(
+                || env::temp_dir().join(format!("bireme-{ENVIRONMENTS}-{}", getuid().as_raw())),
+                own,
+            )
         })
     }
 }

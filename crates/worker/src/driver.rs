@@ -291,6 +291,9 @@ impl Driver {
                     self.parts.actors.blob_came(digest, &came);
                     self.parts.executors.blob_came(digest, came);
                 }
+                Told::Environment(runtime, came) => {
+                    self.parts.executors.environment_came(runtime, came);
+                }
                 Told::Relieved(any) => self.on_relieved(any),
                 Told::Start(attempt) => self.parts.executors.promote(attempt),
             }
@@ -391,7 +394,8 @@ impl Driver {
                 // One that has left the store since counts as missing.
                 let found = objects.iter().map(|object| parts.store.get(*object).ok_or(*object));
                 let found: Result<Vec<_>, _> = found.collect();
-                let missing = missing.or(found.as_ref().err().copied());
+                let gone = || Some((*found.as_ref().err()?, None));
+                let missing = missing.or_else(gone);
                 parts.actors.gathered(ticket, missing, found.unwrap_or_default());
             }
             Effect::Drop(object) => {

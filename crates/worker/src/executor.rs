@@ -28,14 +28,16 @@ use bytes::Bytes;
 use rustix::process::Signal;
 use smallvec::SmallVec;
 
-use self::awaiting::Waiting;
+use self::awaiting::{Need, Needs, Waiting};
 use self::command::Commands;
+use self::gathering::Gathered;
 pub(crate) use self::gathering::Gathering;
-pub(crate) use self::languages::Languages;
+pub(crate) use self::languages::{Languages, Preparing};
 use self::payload::malformed;
 use self::pool::Pool;
 use self::process::Processes;
 use self::relay::Relay;
+use crate::environments::Built;
 use crate::failure::failure;
 use crate::machine::Execution;
 use crate::rpc::payload::blobs;
@@ -254,37 +256,48 @@ impl Executors {
         Self { wasm: Some(Box::new(wasm)), ..self }
     }
 
-    /// Runs an attempt, at once or when one with the same resources ends, as soon as the blobs that its payload names are
-    /// here.
+    /// Runs an attempt, at once or when one with the same resources ends, as soon as all that it needs is here.
     pub(crate) fn execute(&self, job: Job, follow: bool) {
         match (self.needs(&job), &self.gathering) {
             (Err(error), _) => self.relay.fail(&job, !follow, error),
             (Ok(needs), Some(gathering)) if !needs.is_empty() => {
-                self.hand_over(gathering.gather(Waiting::new(job, needs, !follow)));
+                if let (Some(Need::Environment(runtime)), Some(languages)) =
+                    (needs.first(), &self.languages)
+                {
+                    languages.note_wait(job.attempt(), runtime);
+                }
+                self.gather(gathering, Waiting::new(job, needs, !follow));
             }
             _ if follow => self.follow(job),
             _ => self.start(job),
         }
     }
 
-    /// The blobs that an attempt has to have.
-    fn needs(&self, job: &Job) -> Result<SmallVec<[Digest; 1]>, Box<TaskError>> {
+    /// What an attempt has to have before it starts.
+    fn needs(&self, job: &Job) -> Result<Needs, Box<TaskError>> {
         let Execution { payload, runtime, .. } = &*job.execution;
+        let mut needs = Needs::new();
         match (runtime, &self.languages) {
-            (Runtime::External { .. }, Some(languages)) => languages.check(job)?,
+            (Runtime::External { .. }, Some(languages)) => {
+                let lacks = languages.lacks(job)?;
+                needs.extend(lacks.map(|runtime| Need::Environment(Box::new(runtime))));
+            }
             // It is refused where it starts.
-            (Runtime::External { .. }, None) => return Ok(SmallVec::new()),
-            (Runtime::Wasm, _) if self.wasm.is_none() => return Ok(SmallVec::new()),
+            (Runtime::External { .. }, None) => return Ok(needs),
+            (Runtime::Wasm, _) if self.wasm.is_none() => return Ok(needs),
             (Runtime::Native | Runtime::Command | Runtime::Wasm, _) => {}
         }
-        blobs(payload, runtime)
+        needs.extend(blobs(payload, runtime)?.into_iter().map(Need::Blob));
+        Ok(needs)
     }
 
-    fn hand_over(&self, found: Option<Box<Waiting>>) {
-        match found {
-            Some(waiting) if waiting.granted => self.start(waiting.job),
-            Some(waiting) => self.follow(waiting.job),
-            None => {}
+    /// Runs an attempt, or has it wait for what it needs.
+    fn gather(&self, gathering: &Gathering, waiting: Waiting) {
+        match (gathering.gather(waiting), &self.languages) {
+            (Gathered::All(waiting), _) if waiting.granted => self.start(waiting.job),
+            (Gathered::All(waiting), _) => self.follow(waiting.job),
+            (Gathered::Lacks(runtime), Some(languages)) => languages.prepare(runtime),
+            (Gathered::Lacks(_) | Gathered::Waits, _) => {}
         }
     }
 
@@ -298,10 +311,27 @@ impl Executors {
 
     /// A blob has come, or why not.
     pub(crate) fn blob_came(&self, digest: Digest, came: Result<Stored, Box<TaskError>>) {
+        let (blob, came) = (came.as_ref().ok().cloned(), came.map(drop));
+        self.came(&Need::Blob(digest), blob.as_ref(), came);
+    }
+
+    /// The environment of a runtime is built, or why not.
+    pub(crate) fn environment_came(
+        &self,
+        runtime: Runtime,
+        came: Result<Arc<Built>, Box<TaskError>>,
+    ) {
+        let Some(languages) = &self.languages else { return };
+        let came = came.and_then(|built| languages.open_in(&runtime, built));
+        self.came(&Need::Environment(Box::new(runtime)), None, came);
+    }
+
+    /// Something is here that attempts waited for, or why not.
+    fn came(&self, need: &Need, blob: Option<&Stored>, came: Result<(), Box<TaskError>>) {
         let Some(gathering) = &self.gathering else { return };
-        for waiting in gathering.take(digest, came.as_ref().ok()) {
+        for waiting in gathering.take(need, blob) {
             match &came {
-                Ok(_) => self.hand_over(gathering.gather(waiting)),
+                Ok(()) => self.gather(gathering, waiting),
                 Err(error) => self.relay.fail(&waiting.job, waiting.granted, error.clone()),
             }
         }
@@ -370,7 +400,12 @@ impl Executors {
         match (&job.execution.runtime, &self.languages) {
             (Runtime::Native, _) => self.native.start(job),
             (Runtime::Command, _) => self.command.start(job),
-            (Runtime::External { .. }, Some(languages)) => languages.start(job),
+            (Runtime::External { .. }, Some(languages)) => {
+                if let Some((job, gathering)) = languages.start(job).zip(self.gathering.as_ref()) {
+                    let need = Need::Environment(Box::new(job.execution.runtime.clone()));
+                    self.gather(gathering, Waiting::new(job, Needs::from_iter([need]), true));
+                }
+            }
             (Runtime::External { .. }, None) => {
                 self.refuse_runtime(&job, "was given no `--runtime`");
             }

@@ -1,11 +1,13 @@
 //! What other threads tell the driver.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
+use bireme_core::graph::Runtime;
 use bireme_core::id::Digest;
 use bireme_core::{AttemptId, TaskError};
 use tokio::sync::Notify;
 
+use crate::environments::Built;
 use crate::machine::Event;
 use crate::store::Stored;
 use crate::sync::lock;
@@ -16,6 +18,8 @@ use crate::sync::lock;
 pub(crate) enum Told {
     /// A blob has come, or why not.
     Blob(Digest, Result<Stored, Box<TaskError>>),
+    /// The environment of a runtime is built, or why not.
+    Environment(Runtime, Result<Arc<Built>, Box<TaskError>>),
     /// For the machine.
     Event(Event),
     /// No more values can or need be moved to disk; whether any has been.
@@ -26,7 +30,7 @@ pub(crate) enum Told {
 
 /// A list that wakes its reader only when it stops being empty, so that a run of short attempts costs one wake-up.
 ///
-/// It is bounded by what the machine has handed out: every attempt, blob, fetch, recall and relief is told of once.
+/// It is bounded by what the machine has handed out: every attempt, blob, environment, fetch, recall and relief is told of once.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     told: Mutex<Vec<Told>>,

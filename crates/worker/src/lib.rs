@@ -37,6 +37,8 @@ mod daemon;
 #[cfg(feature = "daemon")]
 mod driver;
 #[cfg(feature = "daemon")]
+mod environments;
+#[cfg(feature = "daemon")]
 mod executor;
 #[cfg(feature = "daemon")]
 mod failure;

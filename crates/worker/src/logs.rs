@@ -1,4 +1,4 @@
-//! What attempts printed, kept within bounds and readable while they run.
+//! What attempts and actors printed, kept within bounds and readable while they run.
 //!
 //! Everything that is printed on a worker goes, in the order of printing, into one file after another; the oldest is
 //! dropped when there are too many. Bytes are known by their *position* in all that was ever printed here, which is also
@@ -6,6 +6,7 @@
 //!
 //! An attempt that prints nothing costs a line in a small table while it runs, and nothing else.
 
+mod author;
 mod read;
 mod segment;
 
@@ -14,24 +15,24 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use bireme_core::id::TaskId;
-use bireme_core::{AttemptId, Time, limits};
+use bireme_core::{Time, limits};
 use tokio::sync::{Notify, Semaphore};
 
+pub(crate) use self::author::{Author, Subject};
 pub(crate) use self::read::{Piece, Query, Reader};
 pub(crate) use self::segment::Stream;
 use self::segment::{Bounds, Printed, Segments};
 use crate::clock::Clock;
 use crate::sync::lock;
 
-/// What attempts of a worker printed.
+/// What attempts and actors of a worker printed.
 #[derive(Debug)]
 pub(crate) struct Logs {
     clock: Clock,
     /// Held while a piece is written, by those that print and on threads that may wait for a disk.
     segments: Mutex<Segments>,
-    /// How many writers each task has; never held for long.
-    running: Mutex<BTreeMap<TaskId, u32>>,
+    /// How many writers each subject has; never held for long.
+    running: Mutex<BTreeMap<Subject, u32>>,
     /// Something was printed, or a writer is gone.
     news: Notify,
     readers: Arc<Semaphore>,
@@ -53,23 +54,24 @@ impl Logs {
         })
     }
 
-    /// Where an attempt that starts now prints to. Its readers wait for more until this is dropped.
-    pub(crate) fn open(self: &Arc<Self>, attempt: AttemptId) -> Writer {
-        *lock(&self.running).entry(attempt.task).or_default() += 1;
+    /// Where an attempt or an incarnation that starts now prints to. Its readers wait for more until this is dropped.
+    pub(crate) fn open(self: &Arc<Self>, author: impl Into<Author>) -> Writer {
+        let author = author.into();
+        *lock(&self.running).entry(author.subject).or_default() += 1;
         let (logs, started) = (Arc::clone(self), self.clock.now());
-        Writer { logs, attempt, started, last: AtomicU64::new(0) }
+        Writer { logs, author, started, last: AtomicU64::new(0) }
     }
 
-    fn is_running(&self, task: TaskId) -> bool {
-        lock(&self.running).contains_key(&task)
+    fn is_running(&self, subject: Subject) -> bool {
+        lock(&self.running).contains_key(&subject)
     }
 
-    fn close(&self, task: TaskId) {
+    fn close(&self, subject: Subject) {
         let mut running = lock(&self.running);
-        if let Some(writers) = running.get_mut(&task) {
+        if let Some(writers) = running.get_mut(&subject) {
             *writers -= 1;
             if *writers == 0 {
-                running.remove(&task);
+                running.remove(&subject);
             }
         }
         drop(running);
@@ -77,11 +79,11 @@ impl Logs {
     }
 }
 
-/// Where one attempt prints to.
+/// Where one attempt or incarnation prints to.
 #[derive(Debug)]
 pub(crate) struct Writer {
     logs: Arc<Logs>,
-    attempt: AttemptId,
+    author: Author,
     started: Time,
     /// Position after what it printed last.
     last: AtomicU64,
@@ -95,12 +97,12 @@ impl Writer {
         for bytes in bytes.chunks(limits::LOG_CHUNK_BYTES) {
             let mut segments = lock(&self.logs.segments);
             let before = self.last.load(Ordering::Relaxed);
-            let printed = Printed { attempt: self.attempt, stream, since, before };
+            let printed = Printed { author: self.author, stream, since, before };
             let (last, written) = segments.append(printed, bytes);
             self.last.store(last, Ordering::Relaxed);
             drop(segments);
             if let Err(error) = written {
-                tracing::warn!(attempt = %self.attempt, %error, "what an attempt printed is lost");
+                tracing::warn!(author = ?self.author, %error, "what was printed is lost");
             }
         }
         self.logs.news.notify_waiters();
@@ -109,7 +111,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.logs.close(self.attempt.task);
+        self.logs.close(self.author.subject);
     }
 }
 

@@ -151,8 +151,8 @@ pub enum Effect {
         ticket: u64,
         /// All that it wants.
         objects: SmallVec<[ObjectId; 2]>,
-        /// What is missing; `None` where all is there.
-        missing: Option<ObjectId>,
+        /// What is missing, and what became of it where that is known; `None` where all is there.
+        missing: Option<(ObjectId, Option<Box<TaskError>>)>,
     },
     /// Have the bytes of an object fetched from one of its holders.
     Fetch {
@@ -346,6 +346,7 @@ impl Machine {
             Order::Cancel { attempt, grace } => self.on_cancel(attempt, grace, effects),
             Order::Drain { deadline } => self.on_drain(now, deadline, effects),
             Order::Peers(peers) => effects.push(Effect::Peers(peers)),
+            Order::Gone { object, error } => self.on_gone(object, &error, effects),
             Order::Places(inputs) => self.on_places(inputs, effects),
             Order::Release(object) => self.on_release(object, effects),
             Order::Replicate(inputs) => self.on_replicate(inputs, effects),

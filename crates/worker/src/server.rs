@@ -1,6 +1,5 @@
 //! The worker as a whole: everything that listens, decides and runs.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,12 +26,13 @@ use crate::bulk::{Bulk, Quay};
 use crate::clock::Clock;
 use crate::config::{self, BadConfig, Config, Native};
 use crate::driver::{Driver, DriverError, Parts};
+use crate::environments::Environments;
 use crate::executor::command::{Commands, Scratch, Shell};
 use crate::executor::environment::Environment;
 use crate::executor::pool::Pool;
 use crate::executor::process::{Processes, Program, Setup};
 use crate::executor::relay::Relay;
-use crate::executor::{self, Executors, Gathering, Languages};
+use crate::executor::{self, Executors, Gathering, Languages, Preparing};
 use crate::host;
 use crate::identity::IdentityError;
 use crate::inbox::Inbox;
@@ -40,6 +40,7 @@ use crate::inheritance::{Identity, Inheritance};
 use crate::logs::Logs;
 use crate::machine::{self, Machine};
 use crate::metrics::{self, Metrics};
+use crate::registry::{NativeActors, Registry};
 use crate::rpc;
 use crate::rpc::store::Door;
 use crate::store::{PlaceError, Store, StoreConfig};
@@ -136,6 +137,7 @@ impl Server {
         let (store, inbox) = (Arc::clone(&parts.store), Arc::clone(&parts.inbox));
         let door = Door::new(Arc::clone(&store), inbox, quay, addresses);
         let callers = rpc::actor_host::Door { actors: parts.actors.shared() };
+        let logs = rpc::logs::Door { logs, actors: Some(parts.actors.shared()) };
         let doors = (door, callers, logs);
         bulk.handle().spawn(serve(grpc, target, doors, closing.clone()));
         let shown = metrics::pages(Arc::clone(&parts.metrics), Arc::clone(&store), strangers);
@@ -260,10 +262,9 @@ fn assemble(bulk: &Bulk, config: Config, given: Given) -> Result<Parts, ServeErr
     store.tell_losses(Arc::clone(&inbox));
     let relay = Relay::new(Arc::clone(&inbox), Arc::clone(&store), join.name.clone());
     let relay = Arc::new(relay.with_black_box(black_box));
-    let registry = Arc::new(builtin::register(config.registry.clone()));
     let runtime = bulk.handle().clone();
     let environment = Arc::new(Environment::new(join.name.clone(), &config.resources));
-    let setup = |program, tasks| Setup {
+    let setup = |program| Setup {
         relay: Arc::clone(&relay),
         store: Arc::clone(&store),
         logs: Arc::clone(&logs),
@@ -271,43 +272,33 @@ fn assemble(bulk: &Bulk, config: Config, given: Given) -> Result<Parts, ServeErr
         clock,
         program,
         warm: warm(&config.resources),
-        tasks,
+        tasks: config.runtime_tasks,
+        growth: config.runtime_memory_growth,
         waiting: config.waiting_executors,
         scheduler: config.scheduler.clone(),
         worker: join.name.clone(),
         environment: Arc::clone(&environment),
     };
     let bearer = target.bearer.clone();
-    let actors = actors(&config, &join, (&runtime, clock), (&inbox, &store, &environment))?;
+    let courier = || {
+        let (source, told) = (config.scheduler.clone(), Arc::clone(&inbox));
+        Courier::new(runtime.clone(), Arc::clone(&store), told, source)
+    };
+    let (place, limit) = (config.environments_directory(), config.environment_bytes);
+    let environments = Arc::new(Environments::new(place, limit, courier(), clock));
+    let shared = (&inbox, &store, &environment, &environments);
+    let actors = actors(&config, &join, (&runtime, clock, &logs), shared)?;
     let native = match config.native {
-        Native::InProcess => {
-            executor::Native::InProcess(Pool::new(Arc::clone(&relay), registry, clock))
-        }
-        Native::Isolated => {
-            let program = config.executor_program.unwrap_or_else(|| config::THIS_PROGRAM.into());
-            let program = Program::Native(program);
-            executor::Native::Isolated(Processes::open(setup(program, 0))?)
-        }
+        Native::InProcess => in_process(&relay, &config.registry, clock),
+        Native::Isolated => isolated(config.executor_program, setup)?,
     };
-    let mut runtimes = BTreeMap::new();
-    for language in config.runtimes {
-        let name = language.name.clone();
-        let setup = setup(Program::Language(language), config.runtime_tasks);
-        runtimes.insert(name, Processes::open(setup)?);
-    }
-    let shell = Shell {
-        clock,
-        environment,
-        logs: Arc::clone(&logs),
-        scratch: Scratch::create(&std::env::temp_dir())?,
-    };
-    let commands = Commands::new(Arc::clone(&relay), shell);
-    let (source, told) = (config.scheduler.clone(), Arc::clone(&inbox));
-    let courier = Courier::new(runtime.clone(), Arc::clone(&store), told, source);
+    let preparing = preparing(config.runtimes.clone(), environments, (&inbox, &logs, &runtime));
+    let languages = Languages::open(Arc::clone(&relay), setup, preparing)?;
+    let commands = Commands::new(Arc::clone(&relay), shell(clock, environment, &logs)?);
     let executors = Executors::new(Arc::clone(&relay), native, commands);
-    let mut executors = executors.with_blobs(Gathering::new(Arc::clone(&store), courier));
-    if !runtimes.is_empty() {
-        executors = executors.with_languages(Languages::new(Arc::clone(&relay), runtimes));
+    let mut executors = executors.with_blobs(Gathering::new(Arc::clone(&store), courier()));
+    if let Some(languages) = languages {
+        executors = executors.with_languages(languages);
     }
     #[cfg(feature = "wasm")]
     {
@@ -316,13 +307,8 @@ fn assemble(bulk: &Bulk, config: Config, given: Given) -> Result<Parts, ServeErr
     }
     let transfer =
         Transfer::new(runtime, Arc::clone(&store), Arc::clone(&inbox), bearer, config.transfer);
-    let machine = Machine::new(machine::Config {
-        resources: config.resources,
-        followers: limits::FOLLOWERS,
-        seed: getrandom::u64()?,
-    });
     Ok(Parts {
-        machine,
+        machine: machine(config.resources)?,
         clock,
         seed: getrandom::u64()?,
         executors,
@@ -341,19 +327,66 @@ fn assemble(bulk: &Bulk, config: Config, given: Given) -> Result<Parts, ServeErr
     })
 }
 
+/// What decides.
+fn machine(resources: Resources) -> Result<Machine, ServeError> {
+    let seed = getrandom::u64()?;
+    Ok(Machine::new(machine::Config { resources, followers: limits::FOLLOWERS, seed }))
+}
+
+/// What runs native functions on threads of the daemon.
+fn in_process(relay: &Arc<Relay>, registry: &Registry, clock: Clock) -> executor::Native {
+    let registry = Arc::new(builtin::register(registry.clone()));
+    executor::Native::InProcess(Pool::new(Arc::clone(relay), registry, clock))
+}
+
+/// What runs native functions in processes of their own.
+fn isolated(
+    program: Option<PathBuf>,
+    setup: impl FnOnce(Program) -> Setup,
+) -> Result<executor::Native, ServeError> {
+    let program = Program::Native(program.unwrap_or_else(|| config::THIS_PROGRAM.into()));
+    let setup = Setup { tasks: 0, growth: 0, ..setup(program) };
+    Ok(executor::Native::Isolated(Processes::open(setup)?))
+}
+
+/// What languages are prepared with.
+fn preparing(
+    languages: Vec<config::LanguageRuntime>,
+    environments: Arc<Environments>,
+    (inbox, logs, bulk): (&Arc<Inbox>, &Arc<Logs>, &Handle),
+) -> Preparing {
+    let (inbox, logs, bulk) = (Arc::clone(inbox), Arc::clone(logs), bulk.clone());
+    Preparing { languages, environments, inbox, logs, bulk }
+}
+
+/// What commands run in.
+fn shell(
+    clock: Clock,
+    environment: Arc<Environment>,
+    logs: &Arc<Logs>,
+) -> Result<Shell, ServeError> {
+    let scratch = Scratch::create(&std::env::temp_dir())?;
+    Ok(Shell { clock, environment, logs: Arc::clone(logs), scratch })
+}
+
 /// What hosts actors.
 fn actors(
     config: &Config,
     join: &Join,
-    (runtime, clock): (&Handle, Clock),
-    (inbox, store, environment): (&Arc<Inbox>, &Arc<Store>, &Arc<Environment>),
+    (runtime, clock, logs): (&Handle, Clock, &Arc<Logs>),
+    (inbox, store, environment, environments): (
+        &Arc<Inbox>,
+        &Arc<Store>,
+        &Arc<Environment>,
+        &Arc<Environments>,
+    ),
 ) -> Result<Actors, ServeError> {
     let native = config.executor_program.clone();
     let native = native.map(|program| (String::new(), Program::Native(program)));
     let languages = config
         .runtimes
         .iter()
-        .map(|language| (language.name.clone(), Program::Language(language.clone())));
+        .map(|language| (language.name.clone(), Program::language(language.clone())));
     let (source, told) = (config.scheduler.clone(), Arc::clone(inbox));
     let courier = Courier::new(runtime.clone(), Arc::clone(store), told, source);
     Ok(Actors::open(actors::Setup {
@@ -362,12 +395,19 @@ fn actors(
         clock,
         bulk: runtime.clone(),
         programs: native.into_iter().chain(languages).collect(),
+        inside: (config.native == Native::InProcess).then(|| native_actors(&config.registry)),
         worker: join.name.clone(),
         environment: Arc::clone(environment),
+        environments: Arc::clone(environments),
         scheduler: config.scheduler.clone(),
         courier,
-        directory: actor_directory(config).join(format!("actors-{:032x}", join.uid.0)),
+        logs: Arc::clone(logs),
+        directory: actors::directory(&actor_directory(config), join.uid),
     })?)
+}
+
+fn native_actors(registry: &Registry) -> Arc<dyn bireme_executor::Actors> {
+    Arc::new(NativeActors(builtin::register(registry.clone())))
 }
 
 /// Where logs and checkpoints of actors are: what is kept across starts goes first.
@@ -402,7 +442,7 @@ fn store(config: &Config) -> Result<Store, ServeError> {
 async fn serve(
     listener: Listener,
     target: Target,
-    (door, callers, logs): (Door, rpc::actor_host::Door, Arc<Logs>),
+    (door, callers, logs): (Door, rpc::actor_host::Door, rpc::logs::Door),
     closing: Shutdown,
 ) {
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -423,7 +463,7 @@ async fn serve(
         .layer(Gate::new(target.admits, bireme_proto::role::role_of))
         .add_service(store)
         .add_service(callers)
-        .add_service(LogsServer::new(rpc::logs::Door { logs }))
+        .add_service(LogsServer::new(logs))
         .add_service(health_service)
         .add_service(reflection)
         .serve_with_incoming_shutdown(listener.incoming(), closing.begun())

@@ -6,10 +6,14 @@
 mod actors;
 #[path = "fleet/blobs.rs"]
 mod blobs;
+#[path = "fleet/environments.rs"]
+mod environments;
 #[path = "fleet/isolated.rs"]
 mod isolated;
 #[path = "fleet/languages.rs"]
 mod languages;
+#[path = "fleet/one_thread.rs"]
+mod one_thread;
 #[path = "fleet/played.rs"]
 mod played;
 #[path = "fleet/scene.rs"]

@@ -4,19 +4,21 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use bireme_client::{Actor, Args, Client};
-use bireme_core::Value;
 use bireme_core::actor::{CheckpointPolicy, Delivery, Durability, Isolation};
+use bireme_core::{Codec, Value};
 
 use super::latency::{Bare, Times, ms};
 use super::record::median;
 use super::rows::Bench;
 use crate::cluster::usage::{cpu, now};
-use crate::cluster::{Cluster, guarded};
+use crate::cluster::{Cluster, Shape, guarded};
 
 /// Rounds, at least: what is judged is the median of their ratios.
 const ROUNDS_MIN: u32 = 10;
 /// Calls of each kind before the first round, at most.
 const WARM_UP: u32 = 100;
+/// So long a worker is given to start a process.
+const SPARE_READY: Duration = Duration::from_millis(40);
 /// The class that every worker has.
 const COUNTER: &str = "builtin/Counter";
 
@@ -97,15 +99,22 @@ pub(super) async fn effectively_once(bench: &mut Bench) -> Result<()> {
     cluster.stop().await
 }
 
-/// Creates an actor and calls it once.
+/// Creates an actor and calls it once: one after the other as fast as can be; after a while, in which the worker makes a
+/// process ready for the next; and in a process that all share.
 pub(super) async fn create(bench: &mut Bench) -> Result<()> {
     let _pin = bench.pin_client()?;
     let cluster = Cluster::start(bench.shape()).await?;
-    for (suffix, isolation) in [("", Isolation::Process), ("_shared", Isolation::Shared)] {
+    let kinds = [
+        ("", Isolation::Process, Duration::ZERO),
+        ("_spare", Isolation::Process, SPARE_READY),
+        ("_shared", Isolation::Shared, Duration::ZERO),
+    ];
+    for (suffix, isolation, pause) in kinds {
         let mut medians = Vec::new();
         for round in 0..=bench.repeats {
             let mut times = Vec::new();
             for _ in 0..bench.n {
+                tokio::time::sleep(pause).await;
                 let started = now();
                 let builder = cluster.client.actor::<Actor>(COUNTER).isolation(isolation);
                 let actor = guarded("an actor", builder.create()).await??;
@@ -119,6 +128,35 @@ pub(super) async fn create(bench: &mut Bench) -> Result<()> {
         bench.emit(suffix, "ms", medians)?;
     }
     cluster.stop().await
+}
+
+/// Calls that one actor makes of another on a second worker, one at a time, and their ratio to a bare exchange between the
+/// cores of the two.
+pub(super) async fn to_actor(bench: &mut Bench) -> Result<()> {
+    let _pin = bench.pin_client()?;
+    let mut cluster = Cluster::start(bench.shape()).await?;
+    let core = bench.cores.map(|(client, _)| client);
+    cluster.join("w2", Shape { core, ..bench.shape() }).await?;
+    let mut bare = Bare::start(cluster.site(), bench.daemon_core()).await?;
+    let on = |worker: &str| {
+        let workers = vec![worker.to_owned()];
+        let builder = cluster.client.actor::<Actor>(COUNTER);
+        builder.with(|spec| spec.workers = workers).create()
+    };
+    let called = guarded("an actor", on("w1")).await??;
+    let caller = guarded("an actor", on("w2")).await??;
+    bare.round(bench.n.min(WARM_UP)).await.context("while warming up")?;
+    ping(&caller, &called, bench.n.min(WARM_UP)).await.context("while warming up")?;
+    let mut rounds = Vec::new();
+    for _ in 0..bench.repeats.max(ROUNDS_MIN) {
+        let bare = bare.round(bench.n).await?;
+        rounds.push((bare.exchange.p50_ms(), ping(&caller, &called, bench.n).await?));
+    }
+    drop((caller, called));
+    cluster.stop().await?;
+    bench.emit("_raw_p50", "ms", rounds.iter().map(|(raw, _)| *raw))?;
+    bench.emit("_p50", "ms", rounds.iter().map(|(_, call)| *call))?;
+    bench.emit("_to_raw", "x", rounds.iter().map(|(raw, call)| call / raw))
 }
 
 /// Cpu time of the scheduler while calls run, beyond that in a time as long without; for each call.
@@ -143,6 +181,19 @@ pub(super) async fn scheduler_cpu(bench: &mut Bench) -> Result<()> {
 
 async fn counter(client: &Client) -> Result<Actor> {
     Ok(guarded("an actor", client.actor::<Actor>(COUNTER).create()).await??)
+}
+
+/// Has an actor call another so many times, one after the other; milliseconds that half of the calls do not pass.
+async fn ping(caller: &Actor, called: &Actor, n: u32) -> Result<f64> {
+    let args = Args::new().arg(Value::actor(called.id())).arg(number(n));
+    let nanos = guarded("the calls", caller.call("ping", args)).await??;
+    let bytes = nanos.bytes().context("the time is elsewhere")?;
+    Ok(f64::from(rmp_serde::from_slice::<u32>(&bytes)?) / 1e6)
+}
+
+fn number(n: u32) -> Value {
+    let bytes = rmp_serde::to_vec(&n).expect("numbers can be written");
+    Value::inline(Codec::Msgpack, bytes)
 }
 
 async fn call_round(actor: &Actor, bytes: usize, n: u32) -> Result<Times> {
@@ -175,16 +226,20 @@ async fn pipelined(bench: &Bench, actor: &Actor) -> Result<Vec<f64>> {
 /// Makes so many calls and waits for all of them.
 async fn calls(actor: &Actor, n: u32) -> Result<Duration> {
     let started = now();
-    let mut made = Vec::new();
-    for _ in 0..n {
-        guarded("room for a call", actor.room()).await?;
-        made.push(actor.call("increment", Args::new()));
-    }
-    let mut last = None;
-    for call in made {
-        last = Some(guarded("a call", call).await??);
-    }
-    if last.is_none() {
+    let all = async {
+        let mut made = Vec::new();
+        for _ in 0..n {
+            actor.room().await;
+            made.push(actor.call("increment", Args::new()));
+        }
+        let mut last = None;
+        for call in made {
+            last = Some(call.await?);
+        }
+        anyhow::Ok(last)
+    };
+    // One guard for all of them: for each it would be part of what is measured.
+    if guarded("the calls", all).await??.is_none() {
         bail!("no call was made");
     }
     Ok(started.elapsed())

@@ -46,7 +46,7 @@ const fn latency(name: &'static str, sizes: &'static [u32], run: Run) -> Row {
 }
 
 /// Every row. Names, sizes and topologies are those of the peers' benches where they have the row.
-static ROWS: [Row; 23] = [
+static ROWS: [Row; 24] = [
     row("startup", &[0], (2, 1), |it| Box::pin(startup::startup(it))),
     row("idle", &[0], (2, 1), |it| Box::pin(startup::idle(it))),
     latency("floor", &[200], |it| Box::pin(latency::floor(it))),
@@ -70,6 +70,7 @@ static ROWS: [Row; 23] = [
     row("actor_pipeline", &[20_000], (1, 1), |it| Box::pin(actors::pipeline(it))).isolated(),
     row("actor_once", &[20_000], (1, 1), |it| Box::pin(actors::effectively_once(it))).isolated(),
     row("actor_create", &[50], (1, 1), |it| Box::pin(actors::create(it))).isolated(),
+    latency("actor_to_actor", &[500], |it| Box::pin(actors::to_actor(it))).isolated(),
     row("actor_scheduler_cpu", &[20_000], (1, 1), |it| Box::pin(actors::scheduler_cpu(it)))
         .isolated(),
 ];

@@ -18,7 +18,7 @@ use super::{cores, family};
 /// How long another process is waited for, unless it has much to do.
 pub(crate) const GUARD: Duration = Duration::from_mins(1);
 /// How often is looked at what nobody tells of.
-const LOOK: Duration = Duration::from_millis(5);
+pub(crate) const LOOK: Duration = Duration::from_millis(5);
 /// Lines of a process's log that an error quotes.
 const LAST_LINES: usize = 5;
 

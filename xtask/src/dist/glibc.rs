@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 const PREFIX: &[u8] = b"GLIBC_";
 
 /// The least version of the C library that has all that the programs ask for, such as `2.34`.
-pub(super) fn required(programs: &[PathBuf]) -> Result<String> {
+pub(crate) fn required(programs: &[PathBuf]) -> Result<String> {
     let versions = programs.iter().map(|program| newest(program));
     let newest = versions.collect::<Result<Vec<_>>>()?.into_iter().max();
     let (major, minor) = newest.context("there are no programs")?;

@@ -221,9 +221,12 @@ pub(super) async fn from_the_command_line() -> Result<()> {
     cluster.stop().await
 }
 
-type Builder = bireme_client::ActorBuilder<Actor>;
+pub(super) type Builder = bireme_client::ActorBuilder<Actor>;
 
-async fn counter(client: &Client, how: impl FnOnce(Builder) -> Builder) -> Result<Actor> {
+pub(super) async fn counter(
+    client: &Client,
+    how: impl FnOnce(Builder) -> Builder,
+) -> Result<Actor> {
     Ok(counter_or(client, how).await??)
 }
 
@@ -235,7 +238,7 @@ async fn counter_or(
 }
 
 /// The count that a call gave.
-async fn count(call: Call) -> Result<i64> {
+pub(super) async fn count(call: Call) -> Result<i64> {
     Ok(decode(&guarded("a call", call).await??)?)
 }
 

@@ -18,20 +18,28 @@
 //! | a process that crashes, or takes more memory than it stated | `a_process_that_ends_fails_alone`, `who_takes_more_memory_than_stated_is_ended` |
 
 use super::runner::{Check, Running};
+use super::storm::{self, Kind};
 use super::{
-    actors, ahead, blobs, commands, cut, daemons, door, graphs, isolated, liars, loss, node,
-    python, refused, relay, scarcity, sessions, shapes, store, supervise, wordcount,
+    actors, ahead, blobs, calling, commands, counters, cut, daemons, door, graphs, isolated, liars,
+    loss, node, once, partings, python, refused, relay, scarcity, sessions, shapes, store,
+    supervise, wordcount,
 };
+use crate::cluster::GUARD;
 
 const fn check(name: &'static str, run: fn() -> Running) -> Check {
-    Check { name, slow: false, run }
+    Check { name, slow: false, limit: GUARD, run }
 }
 
 const fn slow(name: &'static str, run: fn() -> Running) -> Check {
-    Check { name, slow: true, run }
+    Check { name, slow: true, limit: GUARD, run }
 }
 
-pub(super) static CHECKS: [Check; 63] = [
+/// One that kills much, each of whose waits has a guard of its own.
+const fn long(name: &'static str, run: fn() -> Running) -> Check {
+    Check { name, slow: true, limit: storm::LIMIT, run }
+}
+
+pub(super) static CHECKS: &[Check] = &[
     check("daemons_say_where_they_listen", || Box::pin(daemons::say_where_they_listen())),
     check("a_state_directory_has_one_scheduler", || Box::pin(daemons::one_for_each_state())),
     check("a_scheduler_ends_on_sigterm", || Box::pin(daemons::scheduler_ends())),
@@ -94,10 +102,26 @@ pub(super) static CHECKS: [Check; 63] = [
     check("actors_have_names_and_end", || Box::pin(actors::names_and_ends())),
     check("actors_that_crash_lose_one_call", || Box::pin(actors::crash_loses_one_call())),
     check("actors_move_when_their_worker_drains", || Box::pin(actors::a_drain_moves_them())),
+    check("actors_that_call_in_a_circle_are_told", || Box::pin(calling::cycles_end_at_once())),
     check("actors_from_the_command_line", || Box::pin(actors::from_the_command_line())),
+    slow("actors_that_count_once_pass_on_once", || Box::pin(calling::passed_on_once())),
     slow("actors_that_count_once_lose_nothing", || Box::pin(actors::effectively_once_counts_all())),
+    check("an_actor_whose_daemon_is_killed", || Box::pin(partings::daemon_killed())),
+    check("actors_go_on_without_a_scheduler", || Box::pin(partings::scheduler_away())),
+    check("an_actor_stops_at_the_end_of_its_lease", || Box::pin(partings::lease_over())),
+    long("a_counter_counts_once_whatever_is_killed", || Box::pin(once::counter(Kind::Anywhere))),
+    long("a_counter_counts_once_wherever_its_host_dies", || {
+        Box::pin(once::counter(Kind::InPlaces))
+    }),
+    long("a_bank_loses_no_money_whatever_is_killed", || Box::pin(once::bank(Kind::Anywhere))),
+    long("a_bank_loses_no_money_wherever_its_host_dies", || Box::pin(once::bank(Kind::InPlaces))),
     slow("wordcount_equals_a_pipeline", || Box::pin(wordcount::equals_a_pipeline())),
     slow("a_killed_worker_changes_no_result", || Box::pin(loss::killed_worker())),
     slow("grpc_python", python::grpc_python),
     slow("mixed_languages", node::mixed_languages),
+    slow("an_actor_in_node_counts_once", node::counts_once),
+    check("a_counter_from_the_shell", || Box::pin(counters::from_the_shell())),
+    slow("a_counter_from_rust", counters::from_rust),
+    slow("a_counter_from_python", counters::from_python),
+    slow("a_counter_from_node", counters::from_node),
 ];

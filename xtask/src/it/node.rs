@@ -1,16 +1,24 @@
-//! One graph of three languages, driven by a client in JavaScript that has nothing but the `.proto` files.
+//! JavaScript: in one graph with other languages, driven by a client that has nothing but the `.proto` files, and as an actor
+//! whose process is killed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, ensure};
+use bireme_client::{Actor, decode};
+use bireme_core::actor::{CheckpointPolicy, Delivery, Selector};
+use bireme_core::graph::Runtime;
 
 use super::runner::{Running, Skipped};
-use crate::cluster::{Cluster, Shape};
+use crate::cluster::{Cluster, Shape, family, guarded};
 use crate::node;
 use crate::python::{self, Installed};
 use crate::workspace::root;
 
+/// How often the process of an actor is killed.
+const KILLS: u32 = 3;
+/// Calls before each time.
+const CALLS: u32 = 100;
 /// What the script prints: the most frequent words by JavaScript, the length by a native function, and a summary by
 /// JavaScript of what Python computed, put together by Python.
 const PRINTED: &str = concat!(
@@ -32,12 +40,9 @@ pub(super) fn mixed_languages() -> Running {
 
 async fn script_runs(packages: &Path, python: &Installed) -> Result<()> {
     let mut cluster = Cluster::start(Shape::new(0, 0)).await?;
-    let executor = root().join("examples/executor-node");
     let mut worker = cluster.site().worker("w1", 2);
-    let script = |name: &str| format!("'{}'", executor.join(name).display());
-    let node = format!("node=node {} {}", script("executor.js"), script("functions.js"));
     let interpreter = format!("python='{}' -m bireme.executor", python.python.display());
-    worker.args(["--runtime", &node, "--runtime", &interpreter]);
+    worker.args(["--runtime", &runtime("functions.js"), "--runtime", &interpreter]);
     worker.env(node::PATH, packages).env("PYTHONPATH", &python.site);
     cluster.add(worker, "w1").await?;
     let mut client = Command::new("node");
@@ -51,9 +56,55 @@ async fn script_runs(packages: &Path, python: &Installed) -> Result<()> {
     cluster.stop().await
 }
 
+/// An actor in JavaScript that counts each call once, though its process is killed meanwhile: it is made again of its
+/// checkpoint, and what was called since is played again.
+pub(super) fn counts_once() -> Running {
+    let packages = node::packages("executor-node");
+    Box::pin(async move {
+        let packages = packages?.map_err(|reason| Skipped(reason.to_owned()))?;
+        let mut cluster = Cluster::start(Shape::new(0, 0)).await?;
+        let mut worker = cluster.site().worker("w1", 1);
+        worker.args(["--runtime", &runtime("counter.js")]).env(node::PATH, &packages);
+        cluster.add(worker, "w1").await?;
+        let checkpoint = CheckpointPolicy { every_calls: 70, ..CheckpointPolicy::default() };
+        let counter: Actor = cluster
+            .client
+            .actor("Counter")
+            .runtime(Runtime::external("node"), "counter:Counter")
+            .delivery(Delivery::EffectivelyOnce)
+            .checkpoint(checkpoint)
+            .max_restarts(KILLS)
+            .create()
+            .await?;
+        let (admin, selector) = (cluster.site().admin().await?, Selector::Actor(counter.id()));
+        let mut calls = Vec::new();
+        for _ in 0..KILLS {
+            let first = counter.call("increment", ());
+            calls.extend((1..CALLS).map(|_| counter.call("increment", ())));
+            // It is alive then. Some of the others are answered, some wait, one may run.
+            guarded("a call", first).await??;
+            let seen = guarded("the actor", admin.look_into(&selector, false)).await??;
+            family::kill(seen.pid);
+        }
+        for call in calls {
+            guarded("a call", call).await??;
+        }
+        let counted: u32 = decode(&guarded("the count", counter.call("get", ())).await??)?;
+        ensure!(counted == KILLS * CALLS, "{} calls counted {counted}", KILLS * CALLS);
+        cluster.stop().await
+    })
+}
+
 /// The packages of Node and the package of Python, or why there are none.
-fn prepare() -> Result<(std::path::PathBuf, Installed)> {
+fn prepare() -> Result<(PathBuf, Installed)> {
     let skipped = |reason: &str| Skipped(reason.to_owned());
     let packages = node::packages("grpc-node")?.map_err(skipped)?;
     Ok((packages, python::installed()?.map_err(skipped)?))
+}
+
+/// The runtime `node`, as a worker is told: `examples/executor-node` with one of its modules.
+pub(super) fn runtime(module: &str) -> String {
+    let executor = root().join("examples/executor-node");
+    let script = |name: &str| format!("'{}'", executor.join(name).display());
+    format!("node=node {} {}", script("executor.js"), script(module))
 }

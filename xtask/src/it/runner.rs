@@ -2,18 +2,21 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail, ensure};
 
 use super::checks::CHECKS;
 use super::{Args, Extent};
-use crate::cluster::{block_on, build, family, guarded};
+use crate::cluster::{block_on, build, family, within};
 
 /// Something that must hold of real processes.
 pub(super) struct Check {
     pub(super) name: &'static str,
     /// Takes seconds.
     pub(super) slow: bool,
+    /// It is given up after so long.
+    pub(super) limit: Duration,
     pub(super) run: fn() -> Running,
 }
 
@@ -66,7 +69,7 @@ impl Tally {
 
 pub(super) fn run(args: &Args) -> Result<()> {
     if args.list {
-        for check in &CHECKS {
+        for check in CHECKS {
             println!("{}", check.name);
         }
         return Ok(());
@@ -76,7 +79,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let mut tally = Tally::default();
     block_on(async {
         for check in chosen {
-            let end = guarded("the check", (check.run)()).await.and_then(|end| end);
+            let end = within(check.limit, "the check", (check.run)()).await.and_then(|end| end);
             let left = family::end_orphans();
             let end = end.and_then(|()| {
                 ensure!(left.is_empty(), "it left behind: {}", left.join(", "));

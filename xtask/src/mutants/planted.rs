@@ -153,8 +153,8 @@ pub(super) const ALL: &[Mutant] = &[
         name: "missing-input-ignored",
         about: "a worker that cannot get an input is not told of another holder",
         file: "crates/scheduler/src/machine/inputs.rs",
-        find: "self.errand(worker, Errand::Place(id));",
-        replace: "",
+        find: "if stored {\n            self.errand(worker, Errand::Place(id));",
+        replace: "if stored {",
     },
     Mutant {
         name: "announcement-ignored",

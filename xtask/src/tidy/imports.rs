@@ -14,7 +14,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("bireme-proto", &["core"]),
     ("bireme-daemon", &["core", "proto"]),
     ("bireme-scheduler", &["core", "daemon", "proto"]),
-    ("bireme-worker", &["core", "daemon", "executor", "proto"]),
+    ("bireme-worker", &["client", "core", "daemon", "executor", "proto"]),
     ("bireme-executor", &["core", "proto"]),
     ("bireme-client", &["core", "proto"]),
     ("bireme-launch", &["core", "client", "daemon", "scheduler", "worker"]),

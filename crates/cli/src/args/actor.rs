@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use bireme_core::Span;
 use bireme_core::actor::place::ActorState;
-use bireme_core::actor::{ActorName, Delivery, Selector};
+use bireme_core::actor::{ActorName, Delivery, Isolation, Selector};
 use bireme_core::id::ActorId;
 use bireme_daemon::units;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -56,6 +56,12 @@ pub(crate) enum Actor {
     /// List actors
     #[command(after_help = "Example: bireme actor list --class Counter --state alive")]
     List(ActorFilter),
+    /// Print what an actor printed on the worker where it lives
+    ///
+    /// Of an actor that shares its process with others all that the process printed is shown; what one inside a worker prints
+    /// is the worker's own.
+    #[command(after_help = "Example: bireme actor logs counter --follow --tail 20")]
+    Logs(ActorLogs),
     /// Move an actor to another worker; no call is lost
     #[command(after_help = "Example: bireme actor move counter --to node2")]
     Move(ActorMove),
@@ -119,6 +125,10 @@ pub(crate) struct ActorCreate {
     /// What it promises about its calls
     #[arg(long, value_name = "PROMISE", default_value = "at-most-once", value_parser = delivery())]
     pub(crate) delivery: Delivery,
+    /// Where it lives: in a process of its own, in one shared with other small actors, or, where native code is trusted and the
+    /// worker allows it, on threads of the worker itself
+    #[arg(long, value_name = "WHERE", default_value = "process", value_parser = isolation())]
+    pub(crate) isolation: Isolation,
     /// How often it is started again when it is lost
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) max_restarts: u32,
@@ -131,6 +141,18 @@ pub(crate) struct ActorCreate {
     /// How long to wait until it takes calls; exit code 3 when that is up
     #[arg(long, value_name = "TIME", value_parser = units::span)]
     pub(crate) timeout: Option<Span>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ActorLogs {
+    /// Its name, or its id
+    pub(crate) actor: ActorArg,
+    /// Go on until this life of it has ended
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only the last so many lines of what is there; 0 is all
+    #[arg(long, value_name = "LINES", default_value_t = 0)]
+    pub(crate) tail: u32,
 }
 
 #[derive(Args, Debug)]
@@ -221,14 +243,29 @@ fn named_actor(text: &str) -> Result<ActorName, String> {
 }
 
 fn delivery() -> impl TypedValueParser<Value = Delivery> {
-    const NAMES: [(&str, Delivery); 3] = [
+    one_of([
         ("at-most-once", Delivery::AtMostOnce),
         ("at-least-once", Delivery::AtLeastOnce),
         ("effectively-once", Delivery::EffectivelyOnce),
-    ];
-    PossibleValuesParser::new(NAMES.map(|(name, _)| name)).map(|given| {
-        let known = NAMES.into_iter().find(|(name, _)| *name == given);
-        known.expect("the parser knows no other names").1
+    ])
+}
+
+fn isolation() -> impl TypedValueParser<Value = Isolation> {
+    one_of([
+        ("process", Isolation::Process),
+        ("shared", Isolation::Shared),
+        ("in-process", Isolation::InProcess),
+    ])
+}
+
+/// One of a few things by their names.
+fn one_of<T, const N: usize>(names: [(&'static str, T); N]) -> impl TypedValueParser<Value = T>
+where
+    T: Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(names.clone().map(|(name, _)| name)).map(move |given| {
+        let known = names.iter().find(|(name, _)| *name == given);
+        known.expect("the parser knows no other names").1.clone()
     })
 }
 

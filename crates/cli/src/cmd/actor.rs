@@ -2,6 +2,7 @@
 
 mod call;
 mod create;
+mod logs;
 mod show;
 mod top;
 
@@ -27,6 +28,7 @@ pub(super) async fn run(global: &Global, command: Actor) -> Result<Exit, Failure
         Actor::Checkpoint { actor } => checkpoint(global, &admin, actor).await,
         Actor::Create(_) => Ok(Exit::Done),
         Actor::Kill { actor, restart, grace } => kill(global, &admin, actor, restart, grace).await,
+        Actor::Logs(args) => logs::run(global, &admin, args).await,
         Actor::List(filter) => list(global, &admin, &filter).await,
         Actor::Move(args) => relocate(global, &admin, args).await,
         Actor::Show { actor, stacks } => show::run(global, &admin, actor, stacks).await,

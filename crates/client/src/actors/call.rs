@@ -64,7 +64,7 @@ impl Canceller {
     pub fn cancel(&self, grace: Option<Span>) {
         if let Some(seq) = self.seq {
             let event = Event::Cancelled { seq, grace };
-            self.actor.client().calls().on_event(self.actor.id(), event);
+            self.actor.hub().on_event(self.actor.id(), event);
         }
     }
 }
@@ -80,7 +80,8 @@ pub struct Items {
 
 impl Method {
     pub(super) fn new(actor: Actor, method: impl Into<String>) -> Self {
-        let call = call::Call { method: method.into(), ..call::Call::default() };
+        let (method, chain) = (method.into(), actor.chain().to_vec());
+        let call = call::Call { method, chain, ..call::Call::default() };
         Self { actor, call, args: Args::new() }
     }
 
@@ -145,21 +146,14 @@ impl Method {
         args: impl Future<Output = Result<Args, Box<CallFailure>>> + Send + 'static,
     ) -> Call {
         let Self { actor, mut call, args: _ } = self;
-        let client = Arc::clone(actor.client());
-        if matches!(call.reply, ReplyKind::Value | ReplyKind::Store) {
-            call.result = Some(client.number_value().0);
-        }
         let (ended, receiver) = oneshot::channel();
-        let (first, then) = oneshot::channel();
-        let unready = Unready { deadline: call.deadline };
-        let waiter = Waiter { ended: first, items: None };
-        let seq = client.calls().call(actor.id(), Err(unready), waiter);
-        if let Some(seq) = seq {
-            let args = (call, args);
-            let sending =
-                large::send_later(Arc::clone(&client), actor.id(), seq, args, then, ended);
-            client.calls().spawn(sending);
+        if let Some(refused) = settle_result(&actor, &mut call) {
+            drop(ended.send(Box::new(refused)));
+            return Call { actor, seq: None, ended: receiver, fetching: None };
         }
+        let seq = later(&actor, call.deadline, None, |to, then| {
+            large::send_later(to, (call, args), then, ended)
+        });
         Call { actor, seq, ended: receiver, fetching: None }
     }
 
@@ -179,32 +173,58 @@ impl Method {
 
     fn make(self, items: Option<mpsc::Sender<(u64, Value)>>) -> Call {
         let Self { actor, mut call, mut args } = self;
-        let client = Arc::clone(actor.client());
-        if matches!(call.reply, ReplyKind::Value | ReplyKind::Store) {
-            call.result = Some(client.number_value().0);
-        }
         let (ended, receiver) = oneshot::channel();
+        if let Some(refused) = settle_result(&actor, &mut call) {
+            drop(ended.send(Box::new(refused)));
+            return Call { actor, seq: None, ended: receiver, fetching: None };
+        }
         let large = args.take_large();
         let seq = if large.is_empty() {
             call.inputs = args.inputs.iter().copied().collect();
             call.arguments = args.encode();
             let waiter = Waiter { ended, items };
-            client.calls().call(actor.id(), Ok(Arc::new(call)), waiter)
+            actor.hub().call(actor.id(), Ok(Arc::new(call)), waiter)
         } else {
-            let (first, then) = oneshot::channel();
-            let unready = Unready { deadline: call.deadline };
-            let waiter = Waiter { ended: first, items };
-            let seq = client.calls().call(actor.id(), Err(unready), waiter);
-            if let Some(seq) = seq {
-                let parcel = large::Parcel { call, args, large };
-                let sending =
-                    large::send(Arc::clone(&client), actor.id(), seq, parcel, then, ended);
-                client.calls().spawn(sending);
-            }
-            seq
+            later(&actor, call.deadline, items, |to, then| {
+                large::send(to, large::Parcel { call, args, large }, then, ended)
+            })
         };
         Call { actor, seq, ended: receiver, fetching: None }
     }
+}
+
+/// Takes a number for a call whose arguments are not ready, and has it sent when they are.
+fn later<F: Future<Output = ()> + Send + 'static>(
+    actor: &Actor,
+    deadline: Option<Span>,
+    items: Option<mpsc::Sender<(u64, Value)>>,
+    send: impl FnOnce(large::Awaiting, oneshot::Receiver<Box<Ending>>) -> F,
+) -> Option<u64> {
+    let (first, then) = oneshot::channel();
+    let waiter = Waiter { ended: first, items };
+    let hub = Arc::clone(actor.hub());
+    let seq = hub.call(actor.id(), Err(Unready { deadline }), waiter)?;
+    let client = Arc::clone(actor.client());
+    let to = large::Awaiting { client, hub: Arc::clone(&hub), actor: actor.id(), seq };
+    hub.spawn(send(to, then));
+    Some(seq)
+}
+
+/// Says where the result of a call is stored, if it is; or why the call cannot be made as it is wanted: what is stored for a
+/// session goes with it, and a call that is made again after this process would find it gone.
+fn settle_result(actor: &Actor, call: &mut call::Call) -> Option<Ending> {
+    match call.reply {
+        ReplyKind::Stream | ReplyKind::Store if actor.hub().is_numbered() => {
+            let why = "what an effectively-once actor gets from others comes with the reply: items and stored results cannot \
+                 be had again";
+            return Some(not_made(CallCode::NotRun, why));
+        }
+        ReplyKind::Store | ReplyKind::Value if !actor.hub().is_numbered() => {
+            call.result = Some(actor.client().number_value().0);
+        }
+        _ => {}
+    }
+    None
 }
 
 impl Call {
@@ -346,7 +366,7 @@ impl Items {
                 && let Some(seq) = self.call.seq
             {
                 let event = Event::ItemsTaken { seq, up_to: n };
-                self.call.actor.client().calls().on_event(self.call.actor.id(), event);
+                self.call.actor.hub().on_event(self.call.actor.id(), event);
             }
             return Some(Ok(item));
         }

@@ -15,10 +15,15 @@ pub(super) fn life() -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Wakes callers when their time has come, until the session is over. `alarm` tells that somebody's time comes earlier than
+/// Wakes callers when their time has come, until the session is over, if there is one. `alarm` tells that somebody's time comes earlier than
 /// all others', or that nobody is left.
-pub(super) async fn keep(hub: WeakHub, alarm: Arc<Notify>, session: Arc<Session>) {
-    let over = session.until_lost();
+pub(super) async fn keep(hub: WeakHub, alarm: Arc<Notify>, session: Option<Arc<Session>>) {
+    let over = async {
+        match &session {
+            Some(session) => drop(session.until_lost().await),
+            None => std::future::pending().await,
+        }
+    };
     tokio::pin!(over);
     loop {
         let next = match hub.upgrade() {
@@ -34,7 +39,7 @@ pub(super) async fn keep(hub: WeakHub, alarm: Arc<Notify>, session: Arc<Session>
         tokio::select! {
             () = alarm.notified() => {}
             () = due => {}
-            _ = &mut over => break,
+            () = &mut over => break,
         }
     }
     if let Some(hub) = hub.upgrade() {

@@ -2,19 +2,22 @@
 
 use std::sync::Arc;
 
-use bireme_core::Span;
+use bireme_core::actor::call::CallId;
 use bireme_core::actor::place::{ActorPlace, Checkpoint};
 use bireme_core::actor::wire::OnUnknown;
 use bireme_core::actor::{ActorName, Selector};
 use bireme_core::id::{ActorId, Incarnation, WorkerId};
+use bireme_core::{Span, Value};
 
 use super::args::Args;
 use super::call::{Call, Method};
 use super::create::ActorBuilder;
+use super::hub::Hub;
 use super::life::{self, Move};
 use super::resolve;
 use crate::client::{Client, Inner};
 use crate::error::Refused;
+use crate::payload::Arg;
 
 /// An actor, to be called.
 ///
@@ -23,10 +26,13 @@ use crate::error::Refused;
 #[derive(Clone, Debug)]
 pub struct Actor {
     handle: Arc<Handle>,
+    /// The calls that wait for those made by this handle.
+    chain: Option<Arc<[CallId]>>,
 }
 
 struct Handle {
     client: Arc<Inner>,
+    hub: Arc<Hub>,
     id: ActorId,
     /// The actor ends with this handle.
     releases: bool,
@@ -40,8 +46,31 @@ impl Actor {
         on_unknown: OnUnknown,
         releases: bool,
     ) -> Self {
-        client.calls().join(id, on_unknown, place);
-        Self { handle: Arc::new(Handle { client, id, releases }) }
+        let hub = Arc::clone(client.calls());
+        hub.join(id, on_unknown, place);
+        Self { handle: Arc::new(Handle { client, hub, id, releases }), chain: None }
+    }
+
+    /// The same actor, as `hub` calls it.
+    pub(super) fn over(&self, hub: &Arc<Hub>) -> Self {
+        let (client, hub, id) = (Arc::clone(self.client()), Arc::clone(hub), self.id());
+        hub.join(id, OnUnknown::Continue, self.handle.hub.place(id));
+        Self { handle: Arc::new(Handle { client, hub, id, releases: false }), chain: None }
+    }
+
+    /// The same actor, called by code for which these calls wait, outermost first: a call by the handle that would wait for
+    /// itself ends as [`CallCode::Deadlock`](bireme_core::actor::call::CallCode::Deadlock).
+    #[must_use]
+    pub fn within(&self, chain: impl Into<Arc<[CallId]>>) -> Self {
+        Self { handle: Arc::clone(&self.handle), chain: Some(chain.into()) }
+    }
+
+    pub(super) fn chain(&self) -> &[CallId] {
+        self.chain.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn hub(&self) -> &Arc<Hub> {
+        &self.handle.hub
     }
 
     pub(super) fn client(&self) -> &Arc<Inner> {
@@ -67,12 +96,12 @@ impl Actor {
 
     /// Waits until there is room for a further call: where it is awaited before each, none ends for want of it.
     pub async fn room(&self) {
-        self.handle.client.calls().room(self.id()).await;
+        self.hub().room(self.id()).await;
     }
 
     /// Waits until it takes calls, at most for so long, and tells where it is then.
     pub async fn ready(&self, max_wait: Span) -> Result<ActorPlace, Refused> {
-        let (peers, selector) = (&self.handle.client.calls().peers, Selector::Actor(self.id()));
+        let (peers, selector) = (&self.hub().peers, Selector::Actor(self.id()));
         Ok(resolve::ask(peers, selector, Incarnation(0), max_wait).await?.0)
     }
 
@@ -96,15 +125,27 @@ impl Actor {
     }
 }
 
+/// As an argument: native code reads it as an [`ActorId`].
+impl From<&Actor> for Value {
+    fn from(actor: &Actor) -> Self {
+        Self::actor(actor.id())
+    }
+}
+
+impl From<&Actor> for Arg {
+    fn from(actor: &Actor) -> Self {
+        Value::from(actor).into()
+    }
+}
+
 impl Drop for Handle {
     fn drop(&mut self) {
-        let calls = self.client.calls();
-        calls.leave(self.id);
+        self.hub.leave(self.id);
         if self.releases {
             let life = self.client.life();
             let actor = Selector::Actor(self.id);
             let kill = life::Kill { actor, allow_restart: false, grace: Span::ZERO };
-            calls.spawn(async move {
+            self.hub.spawn(async move {
                 if let Err(refused) = life.kill(kill).await {
                     tracing::debug!(%refused, "an actor is not released");
                 }

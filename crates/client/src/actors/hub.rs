@@ -4,6 +4,8 @@
 //! is done under one lock, by whichever task has the event: a program that calls, the reader of a stream, the clock. Nothing
 //! is waited for under it.
 
+mod numbered;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -20,6 +22,7 @@ use bireme_proto::convert::actor::said;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
+pub(crate) use self::numbered::Numbering;
 use super::line::{self, Line};
 use super::{clock, resolve};
 use crate::peers::Peers;
@@ -33,6 +36,8 @@ pub(crate) struct Hub {
     pub(super) peers: Arc<Peers>,
     pub(super) cluster: Option<ClusterId>,
     who: Who,
+    /// How calls are numbered that are made again after this process; `None` where none are.
+    numbering: Option<Numbering>,
     /// The life of the next caller: that of each is greater than those before.
     life: AtomicU64,
     started: Instant,
@@ -79,21 +84,29 @@ impl Hub {
         cluster: Option<ClusterId>,
         peers: Arc<Peers>,
     ) -> Arc<Self> {
+        Self::start(Some(session), Who::Session(number), cluster, peers, None)
+    }
+
+    /// With `session` they end, if there is one.
+    fn start(
+        session: Option<&Arc<Session>>,
+        who: Who,
+        cluster: Option<ClusterId>,
+        peers: Arc<Peers>,
+        numbering: Option<Numbering>,
+    ) -> Arc<Self> {
         let hub = Arc::new(Self {
             state: Mutex::default(),
             alarm: Arc::default(),
             peers,
             cluster,
-            who: Who::Session(number),
+            who,
+            numbering,
             life: AtomicU64::new(clock::life()),
             started: Instant::now(),
             runtime: tokio::runtime::Handle::current(),
         });
-        tokio::spawn(clock::keep(
-            Arc::downgrade(&hub),
-            Arc::clone(&hub.alarm),
-            Arc::clone(session),
-        ));
+        tokio::spawn(clock::keep(Arc::downgrade(&hub), Arc::clone(&hub.alarm), session.cloned()));
         hub
     }
 
@@ -106,7 +119,7 @@ impl Hub {
     }
 
     /// Runs something beside the program, wherever it was asked for.
-    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.runtime.spawn(task);
     }
 
@@ -119,6 +132,9 @@ impl Hub {
     ) {
         let mut state = lock(&self.state);
         let config = || {
+            if let Some(numbering) = &self.numbering {
+                return numbering.config(self.who, actor, place.map(Box::new));
+            }
             // Whoever called the actor before, and let it go, was another caller.
             let life = self.life.fetch_add(1, Ordering::Relaxed);
             let me = CallerId { who: self.who, life };
@@ -181,6 +197,8 @@ impl Hub {
 
     /// Waits until there is room for a call.
     pub(super) async fn room(&self, actor: ActorId) {
+        // A program that makes many calls lets those that it has made be sent meanwhile.
+        tokio::task::consume_budget().await;
         loop {
             let has_room = |talk: &Talk| talk.caller.has_room();
             let Some(room) = lock(&self.state).talks.get(&actor).map(|talk| Arc::clone(&talk.room))
@@ -322,6 +340,9 @@ impl Hub {
                         // Whoever made the call may have gone.
                         drop(waiter.ended.send(ending));
                     }
+                    if let Some(numbering) = &self.numbering {
+                        numbering.ended.notify_waiters();
+                    }
                 }
                 Effect::Item { seq, n, value } => {
                     if let Some(Waiter { items: Some(items), .. }) = talk.waiting.get(&seq) {
@@ -420,17 +441,11 @@ impl State {
         }
     }
 
-    /// An actor is not spoken to any more: a line that nobody uses ends.
+    /// An actor is not spoken to any more. The line stays for the next one there: to have it anew takes longer than most calls.
     fn hang_up(&mut self, worker: WorkerId, open: u32, actor: ActorId) {
         let Some(line) = self.lines.get_mut(&worker) else { return };
         line.opens.remove(&open);
         line.wanted.remove(&actor);
-        if line.opens.is_empty()
-            && line.wanted.is_empty()
-            && let Some(line) = self.lines.remove(&worker)
-        {
-            line.outbox.close();
-        }
     }
 }
 

@@ -10,6 +10,7 @@ use bireme_proto::pb;
 use tokio::sync::oneshot;
 
 use super::args::Args;
+use super::hub::Hub;
 use crate::client::Inner;
 use crate::error::PutError;
 use crate::object::Object;
@@ -22,18 +23,30 @@ pub(super) struct Parcel {
     pub(super) large: Vec<pb::Value>,
 }
 
+/// A call that has its number and waits for its arguments.
+pub(super) struct Awaiting {
+    pub(super) client: Arc<Inner>,
+    pub(super) hub: Arc<Hub>,
+    pub(super) actor: ActorId,
+    pub(super) seq: u64,
+}
+
+impl Awaiting {
+    fn prepared(&self, call: Result<Arc<call::Call>, Box<CallFailure>>) {
+        self.hub.on_event(self.actor, Event::Prepared { seq: self.seq, call });
+    }
+}
+
 /// Sends a call with large arguments, and gives them up when it has ended.
 pub(super) async fn send(
-    client: Arc<Inner>,
-    actor: ActorId,
-    seq: u64,
+    to: Awaiting,
     parcel: Parcel,
     ended: oneshot::Receiver<Box<Ending>>,
     waits: oneshot::Sender<Box<Ending>>,
 ) {
     let Parcel { mut call, mut args, large } = parcel;
-    let near = client.calls().place(actor).and_then(|place| place.worker);
-    let stored = store(&client, &mut args, large, near).await;
+    let near = to.hub.place(to.actor).and_then(|place| place.worker);
+    let stored = store(&to.client, &mut args, large, near).await;
     let (objects, prepared) = match stored {
         Ok(objects) => {
             call.inputs = args.inputs.iter().copied().collect();
@@ -45,7 +58,7 @@ pub(super) async fn send(
             (Vec::new(), Err(Box::new(CallFailure::new(CallCode::NotRun, why))))
         }
     };
-    client.calls().on_event(actor, Event::Prepared { seq, call: prepared });
+    to.prepared(prepared);
     if let Ok(ending) = ended.await {
         // Whoever made the call may have gone.
         drop(waits.send(ending));
@@ -59,9 +72,7 @@ pub(super) async fn send(
 
 /// Sends a call when its arguments are here. They are not waited for once the call has ended.
 pub(super) async fn send_later(
-    client: Arc<Inner>,
-    actor: ActorId,
-    seq: u64,
+    to: Awaiting,
     (call, args): (call::Call, impl Future<Output = Result<Args, Box<CallFailure>>> + Send),
     mut ended: oneshot::Receiver<Box<Ending>>,
     waits: oneshot::Sender<Box<Ending>>,
@@ -78,10 +89,10 @@ pub(super) async fn send_later(
     match args {
         Ok(mut args) => {
             let large = args.take_large();
-            send(client, actor, seq, Parcel { call, args, large }, ended, waits).await;
+            send(to, Parcel { call, args, large }, ended, waits).await;
         }
         Err(failure) => {
-            client.calls().on_event(actor, Event::Prepared { seq, call: Err(failure) });
+            to.prepared(Err(failure));
             drop(ended.await.map(|ending| waits.send(ending)));
         }
     }
@@ -97,7 +108,10 @@ pub(super) async fn store(
     let mut objects = Vec::with_capacity(large.len());
     for value in large {
         let value = Value::try_from(value).map_err(|_| PutError::NotInline)?;
-        let object = put::put(client, value, near).await?;
+        let object = match near {
+            Some(near) => put::put_for_call(client, value, near).await?,
+            None => put::put(client, value, None).await?,
+        };
         args.inputs.push(object.id());
         objects.push(object);
     }

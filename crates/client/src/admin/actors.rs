@@ -1,6 +1,7 @@
 //! Actors: what there are, what is seen inside them, and how they are created, called, moved and ended.
 
 mod inside;
+mod logs;
 mod once;
 
 use bireme_core::actor::place::{ActorPlace, Checkpoint};
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use tonic::Streaming;
 
 pub use self::inside::{ActorDetails, LaneStatus, RunningCall};
+pub use self::logs::{ActorLogPiece, ActorLogQuery, ActorLogs};
 pub use self::once::OneCall;
 use super::{Admin, error, page, resources};
 use crate::actors::{CreateError, Created, Kill, Life, Move};

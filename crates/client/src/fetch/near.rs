@@ -1,4 +1,6 @@
-//! Reading values of workers of this machine from their files.
+//! Reading values of workers of this machine from their files: long buffers in place, short ones copied.
+
+mod map;
 
 use std::fs::{self, File};
 use std::io::{self, Seek as _, SeekFrom};
@@ -13,6 +15,7 @@ use bireme_proto::pb::store_client::StoreClient;
 use tokio::task::spawn_blocking;
 use tonic::transport::Channel;
 
+use self::map::Mapped;
 use super::{read_bytes, refused};
 use crate::peers::Peers;
 
@@ -29,7 +32,7 @@ pub(crate) fn machine() -> &'static str {
     &MACHINE
 }
 
-/// Reads objects of a worker, all their bytes into memory; `None` for those that it does not have.
+/// Reads objects of a worker; `None` for those that it does not have.
 pub(super) async fn read(
     peers: &Peers,
     store: StoreClient<Channel>,
@@ -93,7 +96,13 @@ fn read_value(directory: &Path, value: pb::Value) -> Result<Value, String> {
 
 fn read_run(directory: &Path, run: &PoolFile) -> io::Result<bytes::Bytes> {
     let name = component(&run.name).ok_or(io::ErrorKind::InvalidFilename)?;
-    let mut file = File::open(directory.join(name))?;
+    let path = directory.join(name);
+    if run.length >= limits::MAP_BYTES
+        && let Some(mapped) = Mapped::open(&path, run)?
+    {
+        return Ok(bytes::Bytes::from_owner(mapped));
+    }
+    let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(run.offset))?;
     read_bytes(file, run.length)
 }

@@ -28,7 +28,7 @@ impl Payload {
 impl ExternalPayload {
     /// What the class of such a task must name.
     pub fn runtime(name: impl Into<String>) -> Runtime {
-        Runtime::External { name: name.into(), environment: None }
+        Runtime::external(name)
     }
 
     fn of(function: Function) -> Self {

@@ -16,6 +16,10 @@ use crate::fetch::near::{component, is_shared, machine};
 use crate::fetch::refused;
 use crate::peers::Peers;
 
+/// Bytes that are written on the thread that puts them: to have another do so takes as long. A MiB, and what a pickle of one has
+/// beside it.
+const WRITTEN_HERE: u64 = (1 << 20) + (4 << 10);
+
 /// Has a worker store a value of which we write the bytes.
 pub(super) async fn put(
     peers: &Peers,
@@ -32,7 +36,12 @@ pub(super) async fn put(
     };
     let lent = store.allocate_pool(peers.call(request)).await.map_err(refused)?.into_inner();
     let (lease, pool_files, buffers) = (lent.lease, lent.files.clone(), parcel.buffers.clone());
-    let put = match spawn_blocking(move || write_all(&lent, &buffers)).await {
+    let written = if parcel.bytes() <= WRITTEN_HERE {
+        Ok(write_all(&lent, &buffers))
+    } else {
+        spawn_blocking(move || write_all(&lent, &buffers)).await
+    };
+    let put = match written {
         Ok(Ok(())) => conclude(peers, &mut store, pb::PutHead { pool_files, ..head }).await,
         Ok(Err(problem)) => Err(problem),
         Err(error) => Err(error.to_string()),

@@ -42,6 +42,17 @@ pub struct CallId {
     pub seq: u64,
 }
 
+/// An actor that another one has called, in one of its lanes.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Callee {
+    /// Place of the lane in the list of the one that calls.
+    pub lane: u32,
+    /// Who was called.
+    pub actor: ActorId,
+    /// The number of the next call to it.
+    pub next_seq: u64,
+}
+
 /// What a caller wants to have of a call.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum ReplyKind {

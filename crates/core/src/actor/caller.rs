@@ -40,6 +40,11 @@ pub enum Event {
     },
     /// Nobody will call any more, nor wait: what has not ended ends now.
     Closed,
+    /// What was made of the replies to all calls before this one is kept: see [`Config::keeps`].
+    Kept {
+        /// The first call of which it may not be.
+        next_seq: u64,
+    },
     /// The user has taken items of a streaming call and has room for as many more.
     ItemsTaken {
         /// Which call.
@@ -115,12 +120,25 @@ pub struct Config {
     pub place: Option<Box<ActorPlace>>,
     /// Number of the first call: 1, unless calls were made before in the same life.
     pub first: u64,
+    /// The same calls may be made again, with the same numbers, after this process: replies stay with the host until
+    /// [`Event::Kept`] says that they are needed no more, and the host is never told to forget the caller.
+    pub keeps: bool,
+    /// How many calls it keeps that have not ended, at most.
+    pub most: usize,
 }
 
 impl Config {
     /// A caller whose first call is still to be made, to an actor of which nothing is known.
     pub fn new(caller: CallerId, actor: ActorId) -> Self {
-        Self { caller, actor, on_unknown: OnUnknown::Continue, place: None, first: 1 }
+        Self {
+            caller,
+            actor,
+            on_unknown: OnUnknown::Continue,
+            place: None,
+            first: 1,
+            keeps: false,
+            most: limits::CALLS_PENDING,
+        }
     }
 }
 
@@ -149,6 +167,10 @@ pub struct Caller {
     acked: u64,
     /// When it is told of those after.
     ack_at: Option<Time>,
+    /// Replies from here on may be needed again; of a caller that keeps.
+    unkept: u64,
+    /// The host has forgotten which of the calls that are made again it has run.
+    doubted: bool,
     /// Somebody was told that there is no room.
     crowded: bool,
     /// Why no call can be made any more.
@@ -169,6 +191,8 @@ impl Caller {
             pause: Span::ZERO,
             acked: first - 1,
             ack_at: None,
+            unkept: first,
+            doubted: false,
             crowded: false,
             over: None,
             config,
@@ -199,12 +223,22 @@ impl Caller {
 
     /// Whether there is room for a further call. Once there was none, [`Effect::Room`] tells when there is.
     pub fn has_room(&self) -> bool {
-        self.queue.len() < limits::CALLS_PENDING && self.queue.bytes() < limits::CALLS_PENDING_BYTES
+        self.queue.len() < self.config.most && self.queue.bytes() < limits::CALLS_PENDING_BYTES
     }
 
     /// Calls that have not ended.
     pub fn pending(&self) -> usize {
         self.queue.pending()
+    }
+
+    /// The number of the next call.
+    pub fn next_seq(&self) -> u64 {
+        self.queue.numbers().end
+    }
+
+    /// Calls to whose replies the host is held.
+    pub fn unacknowledged(&self) -> u64 {
+        self.queue.done_up_to().saturating_sub(self.acked)
     }
 
     /// Where the actor was last.
@@ -234,6 +268,7 @@ impl Caller {
             Event::Cancelled { seq, grace } => self.on_cancelled(seq, grace, effects),
             Event::Closed => self.on_closed(effects),
             Event::ItemsTaken { seq, up_to } => self.on_items_taken(seq, up_to, effects),
+            Event::Kept { next_seq } => self.on_kept(next_seq),
             Event::Prepared { seq, call } => self.on_prepared(seq, call, effects),
             Event::Resolved(found) => self.on_resolved(now, found, effects),
             Event::Said(word) => self.on_said(now, word, effects),
@@ -281,7 +316,7 @@ impl Caller {
         self.acknowledge(now, effects);
         // Whether or not somebody was turned away: whoever looks before making a call waits too.
         self.crowded |= !self.has_room();
-        if self.crowded && self.queue.has_ample_room() {
+        if self.crowded && self.queue.has_ample_room(self.config.most) {
             self.crowded = false;
             effects.push(Effect::Room);
         }

@@ -22,6 +22,7 @@ mod keep;
 mod log;
 mod mailbox;
 mod open;
+mod pressure;
 mod record;
 mod rest;
 mod runs;
@@ -93,6 +94,8 @@ pub struct Host {
     mailbox: Mailbox,
     /// Calls that the process was given and that have not ended, by their tickets.
     given: BTreeMap<RunNo, u64>,
+    /// Those of them that the process, which ends, has not begun.
+    not_begun: BTreeSet<RunNo>,
     last_run: RunNo,
     /// Calls that a running one waits for.
     urgent: BTreeSet<u64>,
@@ -100,6 +103,8 @@ pub struct Host {
     keeper: Keeper,
     moving: Option<Moving>,
     ending: Option<Ending>,
+    /// Callers have been told to send one call at a time.
+    narrow: bool,
     counted: Counted,
 }
 
@@ -128,6 +133,7 @@ impl Host {
             Event::MoveAsked { request, quiesce, lose_state } => {
                 self.on_move_asked(Moving::new(now, request, quiesce, lose_state), effects);
             }
+            Event::NotBegun(run) => self.on_not_begun(run),
             Event::ProcessLost { reached, error } => {
                 self.on_process_lost(now, reached, error, effects);
             }
@@ -137,6 +143,7 @@ impl Host {
             Event::TimerDue => self.on_timer(now, effects),
         }
         self.advance(now, effects);
+        self.fit_window(effects);
         debug_assert_eq!(self.check(), Ok(()));
     }
 

@@ -294,15 +294,32 @@ impl ActorSpec {
             let why = "a method cannot promise more than its actor";
             return Err(malformed("methods.delivery", why));
         }
+        if self.isolation == Isolation::InProcess {
+            self.check_inside()?;
+        }
+        let goes_on = self.on_scheduler_loss == OnSchedulerLoss::Continue;
+        if self.delivery == Delivery::EffectivelyOnce && goes_on {
+            let why =
+                "an effectively-once actor stops when its lease ends: two lives of it must not run";
+            return Err(malformed("on_scheduler_loss", why));
+        }
+        Ok(())
+    }
+
+    /// Whether it can live inside a daemon.
+    fn check_inside(&self) -> Result<(), Refusal> {
+        let malformed = |field, why: &str| Err(Refusal::at(Reason::Malformed, field, why));
+        if self.runtime != Runtime::Native {
+            let why = "only native actors live inside a worker: leave `in-process` out";
+            return malformed("isolation", why);
+        }
         if self.delivery == Delivery::EffectivelyOnce {
-            if self.isolation == Isolation::InProcess {
-                let why = "an effectively-once actor needs a process that can be replaced: leave `in-process` out";
-                return Err(malformed("isolation", why));
-            }
-            if self.on_scheduler_loss == OnSchedulerLoss::Continue {
-                let why = "an effectively-once actor stops when its lease ends: two lives of it must not run";
-                return Err(malformed("on_scheduler_loss", why));
-            }
+            let why = "an effectively-once actor needs a process that can be replaced: leave `in-process` out";
+            return malformed("isolation", why);
+        }
+        if !self.environment.is_empty() {
+            let why = "an actor inside a worker has the worker's own variables: leave these out, or `in-process`";
+            return malformed("environment", why);
         }
         Ok(())
     }

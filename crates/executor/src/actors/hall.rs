@@ -9,7 +9,8 @@ use bireme_core::reason::{Reason, Refusal};
 use bireme_core::{ActorId, ErrorClass, TaskError, Value, limits};
 use bireme_proto::pb;
 use bireme_proto::pb::executor_order::{
-    ActorCall, ActorCancel, ActorCheckpoint, ActorCreate, ActorCredit, ActorDrop, ActorRestore,
+    ActorCall, ActorCancel, ActorCheckpoint, ActorCreate, ActorCredit, ActorDrop, ActorKept,
+    ActorRestore, Order,
 };
 use bireme_proto::pb::executor_report::{self, ActorFailed, Report};
 use tokio::sync::Notify;
@@ -21,6 +22,7 @@ use super::seat::{self, Home};
 use super::{Actor, Actors, Call, Creation};
 use crate::blobs::Blobs;
 use crate::desk::Desk;
+use crate::orders::refuse;
 use crate::outputs::{self, Owner};
 use crate::pool::Pool;
 use crate::runtime::Services;
@@ -88,13 +90,28 @@ impl Hall {
         Self { maker, means, blobs, services, actors: BTreeMap::new() }
     }
 
+    /// Does what an order about actors says; one about anything else is refused.
+    pub(crate) fn take(&mut self, order: Option<Order>) {
+        match order {
+            Some(Order::ActorCall(call)) => self.call(call),
+            Some(Order::ActorCancel(cancel)) => self.cancel(cancel),
+            Some(Order::ActorCheckpoint(checkpoint)) => self.checkpoint(checkpoint),
+            Some(Order::ActorCreate(create)) => self.create(create),
+            Some(Order::ActorCredit(credit)) => self.credit(credit),
+            Some(Order::ActorDrop(drop)) => self.let_go(drop),
+            Some(Order::ActorKept(kept)) => self.kept(kept),
+            Some(Order::ActorRestore(restore)) => self.restore(restore),
+            other => self.means.desk.report(Report::Refused(refuse(other))),
+        }
+    }
+
     /// Makes an actor.
-    pub(crate) fn create(&mut self, order: ActorCreate) {
+    fn create(&mut self, order: ActorCreate) {
         self.host(order, || Ok(None));
     }
 
     /// Makes an actor from what it left.
-    pub(crate) fn restore(&mut self, order: ActorRestore) {
+    fn restore(&mut self, order: ActorRestore) {
         let ActorRestore { create, state, lsn: _, callees } = order;
         self.host(create.unwrap_or_default(), || orders::state(state, callees).map(Some));
     }
@@ -159,7 +176,7 @@ impl Hall {
     }
 
     /// Has a call run when it is its turn.
-    pub(crate) fn call(&self, order: ActorCall) {
+    fn call(&self, order: ActorCall) {
         let (actor, number, credit) = (order.actor.clone(), order.call, order.credit);
         let Some(stage) = self.find(actor) else { return };
         let credit = Arc::new(Credit::new(credit));
@@ -208,7 +225,7 @@ impl Hall {
     }
 
     /// Takes a call that waits away, or asks one that runs to return.
-    pub(crate) fn cancel(&self, order: ActorCancel) {
+    fn cancel(&self, order: ActorCancel) {
         let ActorCancel { actor, call, grace_us: _ } = order;
         let Some(stage) = self.find(actor) else { return };
         let waited = lock(&stage.lanes).cancel(call);
@@ -222,7 +239,7 @@ impl Hall {
     }
 
     /// Lets a call send more items.
-    pub(crate) fn credit(&self, order: ActorCredit) {
+    fn credit(&self, order: ActorCredit) {
         let ActorCredit { actor, call, n } = order;
         if let Some(stage) = self.find(actor) {
             lock(&stage.lanes).credit(call, n);
@@ -230,7 +247,7 @@ impl Hall {
     }
 
     /// Takes a checkpoint after the calls that were given.
-    pub(crate) fn checkpoint(&self, order: ActorCheckpoint) {
+    fn checkpoint(&self, order: ActorCheckpoint) {
         let ActorCheckpoint { actor, incarnation: _, lsn } = order;
         if let Some(stage) = self.find(actor) {
             lock(&stage.lanes).pause(Pause::Checkpoint(lsn));
@@ -238,8 +255,18 @@ impl Hall {
         }
     }
 
+    /// Tells an actor that its checkpoint is kept. Of one that is no more nobody needs to hear.
+    fn kept(&self, order: ActorKept) {
+        let ActorKept { actor, callees } = order;
+        let Some(stage) = self.find(actor) else { return };
+        match orders::called(callees) {
+            Ok(callees) => drop(stage.actor().map(|actor| actor.kept(&callees))),
+            Err(refusal) => self.refuse(Some(stage.actor), refusal),
+        }
+    }
+
     /// Ends an actor when its running calls have ended.
-    pub(crate) fn drop(&self, order: ActorDrop) {
+    fn let_go(&self, order: ActorDrop) {
         let ActorDrop { actor, incarnation: _, grace_us, reason: _ } = order;
         if let Some(stage) = self.find(actor) {
             stage.end(grace_us == 0);
@@ -289,7 +316,10 @@ impl Drop for Hall {
 impl Stage {
     /// Lets no call begin any more.
     pub(super) fn end(&self, ask: bool) {
-        let idle = lock(&self.lanes).end(ask);
+        let (idle, undone) = lock(&self.lanes).end(ask);
+        for call in undone {
+            self.means.desk.report(seat::not_begun(self.actor, call));
+        }
         for seat in idle {
             seat.notify_one();
         }

@@ -241,18 +241,19 @@ impl Lanes {
     }
 
     /// Lets no call begin any more, and asks those that run to return if that is wished. Threads that have nothing to do then
-    /// are to be woken.
-    pub(super) fn end(&mut self, ask: bool) -> Vec<Arc<Notify>> {
+    /// are to be woken. Also returns the numbers of the calls that waited.
+    pub(super) fn end(&mut self, ask: bool) -> (Vec<Arc<Notify>>, Vec<u64>) {
         self.over = true;
         self.pauses.clear();
         if ask {
             self.running.iter().for_each(Running::ask);
         }
-        let idle = |lane: &mut Lane| {
-            lane.waiting.clear();
-            std::mem::take(&mut lane.idle)
-        };
-        self.all.iter_mut().flat_map(idle).collect()
+        let (mut idle, mut undone) = (Vec::new(), Vec::new());
+        for lane in &mut self.all {
+            undone.extend(lane.waiting.drain(..).map(|waiting| waiting.call.number));
+            idle.append(&mut lane.idle);
+        }
+        (idle, undone)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use bireme_core::actor::call::ReplyKind;
+use bireme_core::actor::call::{self, ReplyKind};
 use bireme_core::id::Incarnation;
 use bireme_core::reason::{Reason, Refusal};
 use bireme_core::{ActorId, Span, Value};
@@ -45,19 +45,28 @@ pub(super) fn creation(
 
 /// Reads what is left of an actor.
 pub(super) fn state(state: Option<pb::Value>, callees: Vec<Callee>) -> Result<State, Refusal> {
-    let callee = |Callee { actor, next_seq }| {
-        let actor = actor.ok_or_else(|| missing("callees.actor"))?;
-        Ok((actor.try_into()?, next_seq))
-    };
     Ok(State {
         value: state.ok_or_else(|| missing("state"))?.try_into()?,
-        callees: callees.into_iter().map(callee).collect::<Result<_, Refusal>>()?,
+        callees: called(callees)?,
     })
 }
 
+/// Reads the actors that one has called.
+pub(super) fn called(callees: Vec<Callee>) -> Result<Vec<call::Callee>, Refusal> {
+    let callee = |Callee { actor, next_seq, lane }| {
+        let actor = actor.ok_or_else(|| missing("callees.actor"))?;
+        Ok(call::Callee { lane, actor: actor.try_into()?, next_seq })
+    };
+    callees.into_iter().map(callee).collect()
+}
+
 /// Writes the actors that one has called.
-pub(super) fn callees_sent(callees: Vec<(ActorId, u64)>) -> Vec<Callee> {
-    let callee = |(actor, next_seq): (ActorId, u64)| Callee { actor: Some(actor.into()), next_seq };
+pub(super) fn callees_sent(callees: Vec<call::Callee>) -> Vec<Callee> {
+    let callee = |call::Callee { lane, actor, next_seq }| Callee {
+        actor: Some(actor.into()),
+        next_seq,
+        lane,
+    };
     callees.into_iter().map(callee).collect()
 }
 

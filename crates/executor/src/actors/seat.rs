@@ -168,7 +168,7 @@ impl Seat<'_> {
         let means = &self.stage.means;
         self.mark(Reached { started: call.number, runs: true });
         let busy = means.desk.busy();
-        let begun = Meter::begin();
+        let begun = Meter::begin_call();
         let end = match means.pool.read(&mut call.inputs) {
             Ok(()) => actor.call(&call),
             Err(error) => CallEnd::Failed(unread(&error)),
@@ -183,12 +183,15 @@ impl Seat<'_> {
                 Outcome::NoSuchMethod(NoSuchMethod { methods })
             }
         };
+        let wants_checkpoint = actor.wants_checkpoint();
         drop(actor);
         if exits {
             self.stage.end(false);
         }
         // Told before the actor's own thread could tell that nothing of it is left.
-        means.desk.report(reply(call.actor, call.number, outcome, taken));
+        let reply =
+            ActorReply { wants_checkpoint, ..reply(call.actor, call.number, outcome, taken) };
+        means.desk.report_reply(Report::ActorReply(reply));
         drop(busy);
         self.stage.ended(call.number);
     }
@@ -212,7 +215,7 @@ impl Seat<'_> {
         let Some(actor) = self.stage.actor() else { return };
         let means = &self.stage.means;
         let busy = means.desk.busy();
-        let begun = Meter::begin();
+        let begun = Meter::begin_call();
         let state = actor.checkpoint().and_then(|State { mut value, callees }| {
             means.place(Owner::Actor(self.stage.actor), &mut value)?;
             Ok((value, callees))
@@ -249,19 +252,25 @@ impl Seat<'_> {
     }
 }
 
-fn reply(actor: ActorId, call: u64, outcome: Outcome, taken: Taken) -> Report {
-    let Taken { run: Span(run_us), cpu: Span(cpu_us), peak: peak_bytes } = taken;
-    let timing =
-        Some(pb::ExecutorTiming { run_us, cpu_us, peak_bytes, ..pb::ExecutorTiming::default() });
-    Report::ActorReply(ActorReply {
+fn reply(actor: ActorId, call: u64, outcome: Outcome, taken: Taken) -> ActorReply {
+    let Taken { run: Span(run_us), cpu: _, peak: peak_bytes } = taken;
+    let timing = Some(pb::ExecutorTiming { run_us, peak_bytes, ..pb::ExecutorTiming::default() });
+    ActorReply {
         actor: Some(actor.into()),
         call,
         timing,
         outcome: Some(outcome),
-    })
+        wants_checkpoint: false,
+    }
+}
+
+/// Said of a call that waited when its actor ended.
+pub(super) fn not_begun(actor: ActorId, call: u64) -> Report {
+    Report::ActorReply(reply(actor, call, Outcome::NotBegun(true), Taken::default()))
 }
 
 /// The end of a call that never ran.
 pub(super) fn never_ran(actor: ActorId, call: u64, error: TaskError) -> Report {
-    reply(actor, call, Outcome::Error(error.bounded().into()), Taken::default())
+    let outcome = Outcome::Error(error.bounded().into());
+    Report::ActorReply(reply(actor, call, outcome, Taken::default()))
 }

@@ -769,9 +769,13 @@ pub struct Runtime {
     /// For `RUNTIME_KIND_EXTERNAL`, the name of the language runtime: `python`.
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
-    /// Blob of the environment that the runtime needs.
+    /// Blob of the environment that the payloads need: an archive of `venv-pack` or `conda-pack` (gzip), or else text, the
+    /// requirements as pip takes them, one a line. For `RUNTIME_KIND_EXTERNAL`. Workers build it once and keep it.
     #[prost(message, optional, tag = "3")]
     pub environment: ::core::option::Option<Digest>,
+    /// Each attempt has a process that runs nothing before it and nothing after it. For `RUNTIME_KIND_EXTERNAL`.
+    #[prost(bool, tag = "4")]
+    pub fresh_process: bool,
 }
 /// A label of a worker.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1872,7 +1876,8 @@ pub struct CallRequest {
     /// What the caller wants to have; `REPLY_KIND_STREAM` is refused.
     #[prost(enumeration = "ReplyKind", tag = "8")]
     pub reply: i32,
-    /// Where the result is stored, as in `CallerMessage.Call`.
+    /// Where the result is stored, as in `CallerMessage.Call`. Unless it is given, the worker stores a result that is too large
+    /// for the answer, names its id in the outcome, and keeps it for a minute: fetch it from that worker by `Store.Fetch`.
     #[prost(message, optional, tag = "9")]
     pub result: ::core::option::Option<ObjectId>,
     /// How long the call may take altogether, from the first request on; 0 is for ever.
@@ -4378,7 +4383,7 @@ pub struct FleetOrder {
     /// What to do.
     #[prost(
         oneof = "fleet_order::Order",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16"
     )]
     pub order: ::core::option::Option<fleet_order::Order>,
 }
@@ -4432,6 +4437,9 @@ pub mod fleet_order {
         /// The end of this incarnation is known.
         #[prost(message, tag = "15")]
         SettleActor(super::SettleActor),
+        /// An object that was told as missing will not be had.
+        #[prost(message, tag = "16")]
+        InputGone(super::InputGone),
     }
 }
 /// Host an incarnation of an actor. It begins when its resources are free and its inputs are here: with the checkpoint that is
@@ -4611,6 +4619,16 @@ pub struct SettleAttempts {
     /// The attempts.
     #[prost(message, repeated, tag = "1")]
     pub attempts: ::prost::alloc::vec::Vec<AttemptId>,
+}
+/// An object that the worker told as missing is nowhere, and nothing makes it again: calls of actors that take it end.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct InputGone {
+    /// The object.
+    #[prost(message, optional, tag = "1")]
+    pub object: ::core::option::Option<ObjectId>,
+    /// What became of it.
+    #[prost(message, optional, tag = "2")]
+    pub error: ::core::option::Option<TaskError>,
 }
 /// Where an input can be had.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -9484,8 +9502,11 @@ pub mod executor_report {
         /// How long it took.
         #[prost(message, optional, tag = "6")]
         pub timing: ::core::option::Option<super::ExecutorTiming>,
+        /// Other actors keep many replies until this one has a checkpoint: it wants one soon.
+        #[prost(bool, tag = "7")]
+        pub wants_checkpoint: bool,
         /// How it ended.
-        #[prost(oneof = "actor_reply::Outcome", tags = "3, 4, 5")]
+        #[prost(oneof = "actor_reply::Outcome", tags = "3, 4, 5, 8")]
         pub outcome: ::core::option::Option<actor_reply::Outcome>,
     }
     /// Nested message and enum types in `ActorReply`.
@@ -9502,6 +9523,10 @@ pub mod executor_report {
             /// There is no such method.
             #[prost(message, tag = "5")]
             NoSuchMethod(super::NoSuchMethod),
+            /// The actor ends, and this call was not begun and will not be. Said of calls that wait when it is dropped or ends
+            /// itself; where nothing is said of one, it may have run.
+            #[prost(bool, tag = "8")]
+            NotBegun(bool),
         }
     }
     /// There is no such method.
@@ -9814,7 +9839,7 @@ pub struct ExecutorOrder {
     /// What to do.
     #[prost(
         oneof = "executor_order::Order",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18"
     )]
     pub order: ::core::option::Option<executor_order::Order>,
 }
@@ -10094,6 +10119,20 @@ pub mod executor_order {
         /// The number of the next call to it.
         #[prost(uint64, tag = "2")]
         pub next_seq: u64,
+        /// The lane whose calls called it: each numbers its own.
+        #[prost(uint32, tag = "3")]
+        pub lane: u32,
+    }
+    /// A checkpoint of an actor that calls others is kept: the replies to the calls before these are needed no more. Not
+    /// answered.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct ActorKept {
+        /// The actor.
+        #[prost(message, optional, tag = "1")]
+        pub actor: ::core::option::Option<super::ActorId>,
+        /// As `ActorState` gave them.
+        #[prost(message, repeated, tag = "2")]
+        pub callees: ::prost::alloc::vec::Vec<Callee>,
     }
     /// Run a call of an actor when those given before it in its lane have ended; at once if fewer run than its lane lets run,
     /// or if its actor is reentrant and its `chain` names a call that runs there. Answered by `ActorReply`. Where the actor has
@@ -10306,6 +10345,9 @@ pub mod executor_order {
         /// More items of a call may be sent.
         #[prost(message, tag = "17")]
         ActorCredit(ActorCredit),
+        /// A checkpoint of an actor that calls others is kept.
+        #[prost(message, tag = "18")]
+        ActorKept(ActorKept),
     }
 }
 /// What an attempt or an actor holds, with the very pieces that are its own.
@@ -10619,9 +10661,9 @@ pub mod executor_server {
     }
 }
 /// Asks for what a task's attempts printed.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReadLogsRequest {
-    /// The task.
+    /// The task. Either this or `actor` is given.
     #[prost(message, optional, tag = "1")]
     pub task: ::core::option::Option<TaskId>,
     /// Only this attempt; absent is all that ran here.
@@ -10639,11 +10681,17 @@ pub struct ReadLogsRequest {
     /// From the last message that was received; 0 begins with the first that is kept.
     #[prost(uint64, tag = "6")]
     pub cursor: u64,
+    /// The actor. Of one that shares its process with others nobody can tell who printed what: all of it is given.
+    #[prost(message, optional, tag = "7")]
+    pub actor: ::core::option::Option<ActorId>,
+    /// Only this incarnation of the actor; 0 is all that lived here.
+    #[prost(uint32, tag = "8")]
+    pub incarnation: u32,
 }
 /// Some of what was printed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReadLogsResponse {
-    /// Which attempt.
+    /// Which attempt; absent where actors printed.
     #[prost(message, optional, tag = "1")]
     pub attempt: ::core::option::Option<AttemptId>,
     /// Where it was printed.
@@ -10652,7 +10700,7 @@ pub struct ReadLogsResponse {
     /// The bytes as printed, at most 64 KiB; they need not be whole lines.
     #[prost(bytes = "bytes", tag = "3")]
     pub text: ::prost::bytes::Bytes,
-    /// How long after the attempt's start.
+    /// How long after the start of the attempt, or of the incarnation.
     #[prost(uint64, tag = "4")]
     pub since_start_us: u64,
     /// To go on from here after a lost stream.
@@ -10661,6 +10709,9 @@ pub struct ReadLogsResponse {
     /// Something before this is not kept.
     #[prost(bool, tag = "6")]
     pub lagged: bool,
+    /// Which incarnation of the actor; 0 where attempts or several actors printed.
+    #[prost(uint32, tag = "7")]
+    pub incarnation: u32,
 }
 /// Generated client implementations.
 pub mod logs_client {

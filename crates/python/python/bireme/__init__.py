@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .client import Client, get_client
     from .cluster import LocalCluster
     from .completed import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, as_completed, fire_and_forget, wait
+    from .environment import Environment
     from .errors import (
         ActorError,
         ActorGone,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         CallUnreadable,
         CallUnsendable,
         Deadlock,
+        EnvironmentBroken,
         InputLost,
         MailboxFull,
         NoSuchMethod,
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
         WouldDeadlock,
     )
     from .future import Future, futures_of
+    from .preload import WorkerPlugin
+    from .progress import progress
     from .worker_api import Worker, get_task_key, get_worker, rejoin, secede, worker_client
 
 #: The module that has each name.
@@ -72,6 +76,8 @@ _MODULES = {
     "CallUnsendable": "errors",
     "Client": "client",
     "Deadlock": "errors",
+    "Environment": "environment",
+    "EnvironmentBroken": "errors",
     "Future": "future",
     "InputLost": "errors",
     "LocalCluster": "cluster",
@@ -89,6 +95,7 @@ _MODULES = {
     "Unsendable": "errors",
     "Worker": "worker_api",
     "WorkerLost": "errors",
+    "WorkerPlugin": "preload",
     "WouldDeadlock": "errors",
     "__version__": "_bireme",
     "actor_exit": "actor_api",
@@ -101,6 +108,7 @@ _MODULES = {
     "get_task_key": "worker_api",
     "get_worker": "worker_api",
     "method": "actor_api",
+    "progress": "progress",
     "rejoin": "worker_api",
     "secede": "worker_api",
     "wait": "completed",
@@ -127,6 +135,8 @@ __all__ = [
     "CallUnsendable",
     "Client",
     "Deadlock",
+    "Environment",
+    "EnvironmentBroken",
     "Future",
     "InputLost",
     "LocalCluster",
@@ -144,6 +154,7 @@ __all__ = [
     "Unsendable",
     "Worker",
     "WorkerLost",
+    "WorkerPlugin",
     "WouldDeadlock",
     "__version__",
     "actor_exit",
@@ -156,6 +167,7 @@ __all__ = [
     "get_task_key",
     "get_worker",
     "method",
+    "progress",
     "rejoin",
     "secede",
     "wait",

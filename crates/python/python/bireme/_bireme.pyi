@@ -106,11 +106,12 @@ class Session:
         name: str = "",
         namespace: str | None = None,
         parent: Attempt | None = None,
+        timeout: float | None = None,
     ) -> None:
         """Connects; what is not given comes from the environment and this user's access file. The session of a running
         attempt ends with it.
 
-        Raises ConnectionError that names the address.
+        Raises ConnectionError that names the address, or TimeoutError after so many seconds.
         """
 
     @property
@@ -132,6 +133,8 @@ class Session:
         timeout: float | None = None,
         runtime: str = "python",
         max_crashes: int | None = None,
+        environment: bytes | None = None,
+        fresh_process: bool = False,
     ) -> int:
         """The number of a set of options for tasks; equal sets have one number. Memory in bytes, times in seconds."""
 
@@ -175,6 +178,9 @@ class Session:
     def cancel(self, graph: int, indices: Sequence[int] = (), grace: float = 0.0) -> None:
         """Cancels tasks and what depends on them; all of the batch if none are named."""
 
+    def reset(self) -> None:
+        """Cancels all that was submitted, and gives up all results."""
+
     def retry(self, graph: int, indices: Sequence[int]) -> None:
         """Tries tasks that failed or were cancelled again, and those that failed because of them."""
 
@@ -187,11 +193,29 @@ class Session:
     def close(self) -> None:
         """Ends the session and drops what it submitted."""
 
+    def shutdown(self) -> None:
+        """Ends the scheduler and the workers."""
+
     def status(self) -> dict[str, Any]:
         """How the cluster is: counts and the scheduler's own state."""
 
     def workers(self) -> list[dict[str, Any]]:
         """The workers, each with at least `number`, `name`, `address`, `cpus`, `memory` and `state`."""
+
+def submit_detached(session: Session, tasks: Sequence[Submission], name: str) -> int:
+    """Submits tasks as a graph that outlives the session, and waits for their ends. Returns its number. Raises Failed."""
+
+def finished_graphs(session: Session, prefix: str) -> list[tuple[str, int, int]]:
+    """The finished graphs whose names begin so, the latest first: name, number, how many tasks."""
+
+def forget_graph(session: Session, graph: int) -> None:
+    """Drops a graph, whosever it is."""
+
+def output_of(session: Session, graph: int, index: int) -> Object:
+    """What a finished task of any session has made. Dropping it releases nothing."""
+
+def printed(session: Session, graph: int, index: int, lines: int) -> list[tuple[str, bytes]]:
+    """The last so many lines that a task's attempts printed, 0 for all: workers, and bytes that need not be whole lines."""
 
 # ---- actors, the client's side -----------------------------------------------------------------------------------------
 
@@ -282,6 +306,34 @@ class View:
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
 @final
+class Given:
+    """What an attempt, an actor or a call was given: a function and what it is called with."""
+
+    @property
+    def key(self) -> str:
+        """Key of the task, or name of the class or the method."""
+    @property
+    def function(self) -> bytes | str | None:
+        """Digest of the function's pickle, to cache what it unpickles to; or its name, `module:function`. None of a method."""
+
+    def code(self) -> bytes | memoryview:
+        """The pickle that `function` is the digest of."""
+
+    @property
+    def pickle(self) -> bytes | None:
+        """The one small pickle, `(args, kwargs)`, that the arguments are, where they are no more than that."""
+
+    @property
+    def args(self) -> list[Argument]:
+        """One `CODEC_PICKLE5` value, `(args, kwargs)`, from Python; else plain arguments by position."""
+    @property
+    def named_args(self) -> dict[str, Argument]:
+        """Plain arguments by name."""
+    @property
+    def inputs(self) -> list[Value]:
+        """The inputs, in the order that the pickle of the arguments numbers them."""
+
+@final
 class Attempt:
     """One execution of a task, as a worker gave it."""
 
@@ -295,26 +347,16 @@ class Attempt:
     @property
     def key(self) -> str: ...
     @property
-    def function(self) -> bytes | str:
-        """Digest of the function's pickle, to cache what it unpickles to; or its name, `module:function`."""
-
-    def code(self) -> bytes | memoryview:
-        """The pickle that `function` is the digest of."""
-
-    @property
-    def args(self) -> list[Argument]:
-        """One `CODEC_PICKLE5` value, `(args, kwargs)`, where the function has a digest; else plain arguments by position."""
-    @property
-    def named_args(self) -> dict[str, Argument]:
-        """Plain arguments by name, where the function is named."""
-    @property
-    def inputs(self) -> list[Value]:
-        """The inputs, in the order that the pickle of the arguments numbers them."""
+    def given(self) -> Given: ...
     @property
     def outputs(self) -> int:
         """How many outputs are awaited."""
     @property
     def labels(self) -> dict[str, str]: ...
+    @property
+    def has_surroundings(self) -> bool:
+        """Whether it has variables or a directory of its own."""
+
     @property
     def environment(self) -> dict[str, str]: ...
     @property
@@ -366,17 +408,12 @@ class Making:
     @property
     def cpus(self) -> float: ...
     @property
-    def function(self) -> bytes | str: ...
-    def code(self) -> bytes | memoryview: ...
-    @property
-    def args(self) -> list[Argument]: ...
-    @property
-    def named_args(self) -> dict[str, Argument]: ...
-    @property
-    def inputs(self) -> list[Value]: ...
+    def given(self) -> Given: ...
     @property
     def restored(self) -> Value | None:
         """What it left, to be made from that instead of by its constructor."""
+    @property
+    def chain(self) -> Chain: ...
     @property
     def services(self) -> tuple[str, str] | None: ...
 
@@ -385,17 +422,9 @@ class HostedCall:
     """A call of an actor that runs."""
 
     @property
-    def key(self) -> str:
-        """The method."""
-    @property
     def method(self) -> str: ...
     @property
-    def args(self) -> list[Argument]:
-        """One `CODEC_PICKLE5` value, `(args, kwargs)`, from Python; else plain arguments by position."""
-    @property
-    def named_args(self) -> dict[str, Argument]: ...
-    @property
-    def inputs(self) -> list[Value]: ...
+    def given(self) -> Given: ...
     @property
     def streams(self) -> bool:
         """Its caller wants items."""

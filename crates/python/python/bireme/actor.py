@@ -10,7 +10,7 @@ from . import actor_api
 from .called import Called, places
 from .future import Future
 from .keys import new_key
-from .serialize import decode
+from .serialize import decode, keep, taken
 from .task import FINISHED
 from .units import seconds
 
@@ -58,14 +58,25 @@ class Actor:
     the object, read there.
 
     Calls that this process makes run in the order in which they are made. When the handle is gone that `Client.actor` gave,
-    and the calls made by it have ended, the actor ends, unless it is detached. A handle can be an argument and a result; one that
-    came that way, or was found by name, does not keep its actor alive.
+    and the calls made by it have ended, the actor ends, unless it is detached. A handle can be an argument and a result. The
+    future of a task or call keeps the handles that it was given as arguments, and an actor's handle those that its constructor
+    was given. A handle that came as an argument or a result, or was found by name, does not keep its actor alive.
 
     Where the object has no methods of these names, `kill`, `checkpoint` and `move` are those of the client.
     """
 
-    def __init__(self, client: Client, native: ActorHandle, name: str, methods: Mapping[str, bool] | None) -> None:
-        """`methods` says of each method whether it gives items; None is to be asked for."""
+    def __init__(
+        self,
+        client: Client,
+        native: ActorHandle,
+        name: str,
+        methods: Mapping[str, bool] | None,
+        kept: object = None,
+    ) -> None:
+        """`methods` says of each method whether it gives items; None is to be asked for. `kept` is what its constructor was given
+        and has to stay.
+        """
+        self._kept = kept
         self._client = client
         self._native = native
         self._name = name
@@ -98,35 +109,41 @@ class Actor:
         asked = self._call(METHODS, (), {}, {**_how(), "unordered": True})
         return cast(Mapping[str, bool], self._client._result(asked.task, None))
 
-    def _call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], how: How) -> ActorFuture:
+    def _call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], how: How | None) -> ActorFuture:
         link = self._client._live()
         key = new_key(f"{self._name}.{method}")
         inputs: list[Known] = []
         buffers = link.arguments(key, args, kwargs, inputs) if args or kwargs else link.no_arguments
+        handles = taken()
         if len(buffers) > 1:
             # Views of the caller's own arrays, which may change once this returns.
             buffers = [buffers[0], *map(bytes, buffers[1:])]
         if not inputs:
-            return ActorFuture(self._client, Called(key, self._native.call(method, buffers, (), how)))
+            called = Called(key, self._native.call(method, buffers, (), how))
+            link.keep(called, handles)
+            return ActorFuture(self._client, called)
         link.submitter.flush()
         is_ready = all(link.status(known) == FINISHED for known in inputs)
         pending = self._native.call(method, buffers, places(inputs) if is_ready else None, how)
         called = Called(key, pending, inputs)
+        link.keep(called, handles)
         if not is_ready:
             link.watch_all(inputs, partial(called.feed, link))
         return ActorFuture(self._client, called)
 
-    def _stream(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], how: How) -> ActorItems:
+    def _stream(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], how: How | None) -> ActorItems:
         link = self._client._live()
         inputs: list[Known] = []
         buffers = link.arguments(f"{self._name}.{method}", args, kwargs, inputs)
+        handles = taken()
         # Their errors are told here: items have no future.
         for known in inputs:
             link.error(known, None)
         stream = self._native.stream(method, [bytes(buffer) for buffer in buffers], places(inputs), how)
-        return ActorItems(self._client, stream)
+        return ActorItems(self._client, stream, handles)
 
     def __reduce__(self) -> tuple[Callable[..., Actor], tuple[Any, ...]]:
+        keep(self._native)
         return load, (self._native.id, self._name, None if self._methods is None else dict(self._methods))
 
     def __eq__(self, other: object) -> bool:
@@ -184,9 +201,11 @@ class Method:
         how["reply"] = "value" if reply else "none"
         return Method(self._actor, self._name, self._streams, how)
 
-    def _now(self) -> How:
-        how = self._how
-        return _how() if how is None else {**how, "chain": actor_api.chain()}
+    def _now(self) -> How | None:
+        chain = actor_api.chain()
+        if self._how is None and chain is None:
+            return None
+        return {**(self._how or _how()), "chain": chain}
 
     def __repr__(self) -> str:
         return f"<method {self._name} of {self._actor!r}>"
@@ -195,9 +214,11 @@ class Method:
 class ActorItems:
     """The items that a call gives, as they come: an iterator, and an asynchronous one."""
 
-    def __init__(self, client: Client, stream: Stream) -> None:
+    def __init__(self, client: Client, stream: Stream, kept: object = None) -> None:
+        """`kept` is what the call was given and has to stay."""
         self._client = client
         self._stream = stream
+        self._kept = kept
 
     def __iter__(self) -> Iterator[Any]:
         return self

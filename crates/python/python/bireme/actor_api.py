@@ -124,6 +124,8 @@ class CurrentCall:
 
 #: The call that this thread or coroutine runs.
 _running: ContextVar[HostedCall | None] = ContextVar("bireme_call", default=None)
+#: What a constructor that this thread runs calls with.
+_making: ContextVar[Chain | None] = ContextVar("bireme_making", default=None)
 
 
 def current_call() -> CurrentCall:
@@ -139,7 +141,12 @@ def enter(call: HostedCall | None) -> None:
     _running.set(call)
 
 
+def make(chain: Chain | None) -> None:
+    """Notes that this thread runs a constructor, if it does."""
+    _making.set(chain)
+
+
 def chain() -> Chain | None:
     """The calls that wait for whatever is called now."""
     call = _running.get()
-    return None if call is None else call.chain
+    return _making.get() if call is None else call.chain

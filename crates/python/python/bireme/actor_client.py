@@ -12,6 +12,7 @@ from .actor import Actor, ActorFuture
 from .actor_api import OPTIONS, Every, MethodOptions, methods_of
 from .called import Called, places
 from .keys import new_key
+from .serialize import taken
 from .task import FINISHED
 from .units import seconds, size
 
@@ -44,10 +45,14 @@ class ActorMethods:
         - `mailbox`: how many calls of one caller may wait, or a dictionary of `calls`, `bytes` and `on_full`, which is
           `wait` or `refuse`.
         - `resources`: what it takes for life, no cpus unless said otherwise.
-        - `isolation`: `process`, one of its own, or `shared` with other small actors.
+        - `isolation`: `process`, one of its own, or `shared` with other small actors; `in-process`, inside the worker, is for
+          native actors and refused for others.
         - `workers`, `allow_other_workers`: where it may live.
         - `reentrant`: calls come in that wait for themselves.
+        - `on_unknown`: with `stop`, calls that this client has made already end as `CallNotRun` behind one that ended as
+          `CallUnknown`; otherwise they go on.
         - `environment`: variables of its process.
+        - `env`: what is installed where its process runs, an `Environment` or a list of requirements.
         """
         return self._sync(self._made, cls, args, options)
 
@@ -84,12 +89,14 @@ class ActorMethods:
         spec = _spec(link, cls, options)
         inputs: list[Known] = []
         buffers = link.arguments(cls.__name__, args, options, inputs) if args or options else link.no_arguments
+        handles = taken()
         buffers = [buffers[0], *map(bytes, buffers[1:])]
         link.submitter.flush()
         is_ready = all(link.status(known) == FINISHED for known in inputs)
         pending = create_actor(link.session, spec, buffers, places(inputs) if is_ready else None)
-        wrap = partial(Actor, cast("Client", self), name=cls.__name__, methods=methods)
+        wrap = partial(Actor, cast("Client", self), name=cls.__name__, methods=methods, kept=handles)
         called = Called(key or new_key(cls.__name__), pending, inputs, wrap)
+        link.keep(called, handles)
         if not is_ready:
             link.watch_all(inputs, partial(called.feed, link))
         return ActorFuture(cast("Client", self), called)
@@ -142,8 +149,10 @@ def _spec(link: Link, cls: type, options: dict[str, Any]) -> dict[str, Any]:
         "workers": link.options.names(take("workers", None)),
         "allow_other_workers": bool(take("allow_other_workers", False)),
         "reentrant": bool(take("reentrant", False)),
+        "stops": _stops(take("on_unknown", "continue")),
         "environment": [(str(name), os.fspath(value)) for name, value in (take("environment", None) or {}).items()],
         "runtime": "python",
+        "env": link.options.environment(take("env", None)),
     }
 
 
@@ -159,6 +168,12 @@ def _methods(cls: type, lanes: list[str]) -> list[tuple[str, int, str | None, bo
             raise ValueError(f"{cls.__name__}.{name} is in the lane {lane!r}, which the actor has not; add it to `lanes`")
         found.append((name, lanes.index(lane), options.delivery, options.keeps_result))
     return found
+
+
+def _stops(on_unknown: str) -> bool:
+    if on_unknown not in ("continue", "stop"):
+        raise ValueError(f"on_unknown is {on_unknown!r}; give continue or stop")
+    return on_unknown == "stop"
 
 
 def _mailbox(wanted: int | Mapping[str, Any] | None) -> tuple[int | None, int | None, bool]:

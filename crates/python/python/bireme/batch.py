@@ -22,10 +22,14 @@ if TYPE_CHECKING:
 BATCH_TASKS = 256
 #: How long a task waits for company, in seconds.
 TICK_S = 0.001
+#: The same when nothing has waited at the last tick, in seconds.
+SLOW_TICK_S = 0.004
 #: Ticks without work after which the thread sleeps until it is woken.
 IDLE_TICKS = 20
-#: Ticks that a release waits for a batch to go with: each message of its own costs the scheduler a wake-up.
-RELEASE_TICKS = 8
+#: How long a release waits for others, in seconds: each message of its own costs both sides a wake-up.
+RELEASE_S = 0.008
+#: Releases that wait for no others.
+RELEASES = 64
 
 #: An input: another task, a value that was put into a store, or the result of a call.
 Input: TypeAlias = "Task | Stored | Called"
@@ -101,13 +105,15 @@ class Submitter:
                 batch = self._batch
                 if batch.tasks:
                     self._batch = Batch(self)
-            # First, so that both leave in one message.
-            self._release()
+            if len(self._released) >= RELEASES:
+                # First, so that both leave in one message.
+                self._release()
             if batch.tasks:
                 self.send(batch)
 
     def alone(self, key: Key, function: bytes, arguments: Any, inputs: Sequence[Input], options: int) -> Task:
         """A task in a batch of its own, which somebody else sends."""
+        self._start()
         batch = Batch(self)
         task = Task(key, batch, 0)
         batch.tasks.append(task)
@@ -117,6 +123,7 @@ class Submitter:
     def send_graph(self, rows: Sequence[Submission], keep: Sequence[int], name: str) -> Batch:
         """Sends tasks as a graph of their own, of which only the results of `keep` outlive their consumers."""
         self.flush()
+        self._start()
         batch = Batch(self)
         batch.graph = self._session.submit(rows, name=name, keep=keep)
         return batch
@@ -131,6 +138,8 @@ class Submitter:
         if self._thread is not None:
             self._thread.join()
         self.flush()
+        with self._sending:
+            self._release()
 
     def send(self, batch: Batch) -> None:
         """Sends a batch. Why it could not be sent is told to whoever asks for a result of it."""
@@ -162,8 +171,9 @@ class Submitter:
             pass  # The session is over, and holds nothing any more.
 
     def _start(self) -> None:
+        """Starts the thread, without which nothing is released that is given up later."""
         with self._adding:
-            if self._thread is None:
+            if self._thread is None and not self._is_closed:
                 self._thread = threading.Thread(target=self._run, name="bireme-flush", daemon=True)
                 self._thread.start()
 
@@ -173,23 +183,27 @@ class Submitter:
             self._wake.put(True)
 
     def _run(self) -> None:
-        idle, waited = 0, 0
+        idle, waited = 0, 0.0
         while not self._is_closed:
             # First said, then looked: whoever adds something does it the other way round, so that one of both sees it.
             self._is_asleep = idle >= IDLE_TICKS
             if self._has_work():
                 self._is_asleep = False
+            # Where nothing ever waits here, whoever submits waits for the result at once, and is not to be disturbed.
+            tick = TICK_S if idle == 0 else SLOW_TICK_S
             try:
-                self._wake.get(timeout=None if self._is_asleep else TICK_S)
+                self._wake.get(timeout=None if self._is_asleep else tick)
                 idle = 0
             except Empty:
                 idle += 1
-            if self._has_work():
+            if self._batch.tasks:
                 idle = 0
-                waited += 1
-                if self._batch.tasks or waited >= RELEASE_TICKS:
-                    waited = 0
-                    self.flush()
+                self.flush()
+            waited = waited + tick if self._released else 0.0
+            if waited >= RELEASE_S:
+                idle, waited = 0, 0.0
+                with self._sending:
+                    self._release()
 
     def _has_work(self) -> bool:
         return bool(self._batch.tasks) or bool(self._released)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from ._bireme import ActorHandle, Failed, call_ends
 from .errors import ArgumentFailed, exception
 from .serialize import decode
-from .task import ERROR, FINISHED, PENDING, Stored, Task
+from .task import CANCELLED, ERROR, FINISHED, PENDING, Stored, Task
 from .watch import STATES, call_safely
 
 if TYPE_CHECKING:
@@ -203,7 +204,8 @@ class Later:
         except Exception as error:
             batch.fail(error)
         if batch.error is not None and task.status == PENDING:
-            task.status = ERROR
+            # Whoever takes the result of what was cancelled is cancelled with it.
+            task.status = CANCELLED if isinstance(batch.error, CancelledError) else ERROR
         sent.set()
 
     def close(self) -> None:

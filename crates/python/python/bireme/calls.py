@@ -9,10 +9,10 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .formats import MISSING
-from .serialize import Codec, DecodeError, decode, decode_function
+from .serialize import Codec, DecodeError, decode, decode_call, decode_function
 
 if TYPE_CHECKING:
-    from ._bireme import Argument, Attempt, HostedCall, Making, Value
+    from ._bireme import Argument, Given, Value
 
 #: Functions that a process keeps; beyond that those go that were not called for longest.
 FUNCTIONS = 512
@@ -31,14 +31,14 @@ class Functions:
     """The functions that this process has called, by digest or name."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[bytes | str, Callable[..., Any]] = OrderedDict()
+        self._known: OrderedDict[bytes | str | None, Callable[..., Any]] = OrderedDict()
 
-    def find(self, attempt: Attempt | Making) -> Callable[..., Any]:
-        """The function of an attempt. Raises NotFound or DecodeError."""
-        which = attempt.function
+    def find(self, given: Given) -> Callable[..., Any]:
+        """The function that is to be called. Raises NotFound or DecodeError."""
+        which = given.function
         function = self._known.get(which)
         if function is None:
-            function = _import(which) if isinstance(which, str) else _load(attempt)
+            function = _import(which) if isinstance(which, str) else _load(given)
             self._known[which] = function
             if len(self._known) > FUNCTIONS:
                 self._known.popitem(last=False)
@@ -47,10 +47,10 @@ class Functions:
         return function
 
 
-def _load(attempt: Attempt | Making) -> Callable[..., Any]:
-    what = f"the function of {attempt.key!r}"
+def _load(given: Given) -> Callable[..., Any]:
+    what = f"the function of {given.key!r}"
     try:
-        return decode_function(attempt.code(), what)
+        return decode_function(given.code(), what)
     except DecodeError as error:
         if error.module is None:
             raise
@@ -72,23 +72,30 @@ def _import(name: str) -> Callable[..., Any]:
     return function  # type: ignore[no-any-return]
 
 
-def read_call(attempt: Attempt | Making, functions: Functions) -> Call:
+def read_call(given: Given, functions: Functions) -> Call:
     """What an attempt is to call with what, or an actor is made from. Raises NotFound or DecodeError."""
-    function = functions.find(attempt)
-    args, kwargs, _ = read_arguments(attempt)
+    function = functions.find(given)
+    args, kwargs, _ = read_arguments(given)
     return function, args, kwargs
 
 
-def read_arguments(attempt: Attempt | Making | HostedCall) -> tuple[tuple[Any, ...], dict[str, Any], bool]:
+def read_arguments(given: Given) -> tuple[tuple[Any, ...], dict[str, Any], bool]:
     """With what something is called, by position and by name, and whether another language may have said so."""
-    inputs = _Inputs(attempt)
-    what = f"the arguments of {attempt.key!r}"
-    args, named = attempt.args, attempt.named_args
+    inputs = _Inputs(given)
+    pickle = given.pickle
+    if pickle is not None:
+        call = decode_call(pickle, inputs.value, lambda: f"the arguments of {given.key!r}")
+        if _is_call(call):
+            positional, keywords = call
+            return positional, keywords, False
+        return (call,), {}, True
+    what = f"the arguments of {given.key!r}"
+    args, named = given.args, given.named_args
     values = [_read(arg, what, inputs) for arg in args]
-    if len(values) == 1 and not named and _is_call(args[0], values[0]):
+    if len(values) == 1 and not named and _is_pickle(args[0]) and _is_call(values[0]):
         positional, keywords = values[0]
         return positional, keywords, False
-    keywords = {name: _read(arg, f"argument {name!r} of {attempt.key!r}", inputs) for name, arg in named.items()}
+    keywords = {name: _read(arg, f"argument {name!r} of {given.key!r}", inputs) for name, arg in named.items()}
     return tuple(values), keywords, True
 
 
@@ -102,18 +109,20 @@ def _read(arg: Argument, what: str, inputs: _Inputs) -> Any:
     return decode(codec, buffers, what, inputs.value)
 
 
-def _is_call(arg: Argument, value: Any) -> bool:
+def _is_pickle(arg: Argument) -> bool:
+    return isinstance(arg, tuple) and arg[0] == _PICKLE5
+
+
+def _is_call(value: Any) -> bool:
     """Whether it is what Python clients send: positional arguments and those by name, in one pickle."""
-    if not isinstance(arg, tuple) or arg[0] != _PICKLE5 or type(value) is not tuple or len(value) != 2:
-        return False
-    return type(value[0]) is tuple and type(value[1]) is dict
+    return type(value) is tuple and len(value) == 2 and type(value[0]) is tuple and type(value[1]) is dict
 
 
 class _Inputs:
-    """The inputs of an attempt, each decoded when and if the arguments refer to it, and once."""
+    """The inputs of an attempt or a call, each decoded when and if the arguments refer to it, and once."""
 
-    def __init__(self, attempt: Attempt | Making | HostedCall) -> None:
-        self._attempt = attempt
+    def __init__(self, given: Given) -> None:
+        self._given = given
         self._values: list[Value] | None = None
         self._decoded: dict[int, Any] = {}
 
@@ -121,9 +130,16 @@ class _Inputs:
         """The value of input `n`."""
         if n not in self._decoded:
             if self._values is None:
-                self._values = self._attempt.inputs
+                self._values = self._given.inputs
             if not 0 <= n < len(self._values):
-                raise DecodeError(f"{self._attempt.key!r} refers to input {n}, and has {len(self._values)}")
-            what = f"input {n} of {self._attempt.key!r}"
-            self._decoded[n] = decode(*self._values[n], what=what)
+                raise DecodeError(f"{self._given.key!r} refers to input {n}, and has {len(self._values)}")
+            self._decoded[n] = self._decode(n, *self._values[n])
         return self._decoded[n]
+
+    def _decode(self, n: int, codec: int, buffers: list[bytes | memoryview]) -> Any:
+        def what() -> str:
+            return f"input {n} of {self._given.key!r}"
+
+        if codec == _PICKLE5 and len(buffers) == 1:
+            return decode_call(buffers[0], None, what)
+        return decode(codec, buffers, what=what())

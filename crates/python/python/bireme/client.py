@@ -7,19 +7,21 @@ import logging
 import os
 import sys
 import weakref
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from html import escape
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 from . import fleet, holders, worker_api
 from ._bireme import Failed, Session
 from .actor_client import ActorMethods
 from .cluster import LocalCluster
+from .cluster_client import ClusterMethods
 from .future import Future, futures_in
 from .keys import keys_of_map
 from .link import Known, Link, Raised
+from .options import PLAIN
 from .task import PENDING, Key
 from .units import seconds
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from .actor import ActorFuture
+    from .preload import Luggage
 
 T = TypeVar("T")
 
@@ -44,7 +47,7 @@ _clients: weakref.WeakSet[Client] = weakref.WeakSet()
 _default: list[weakref.ref[Client]] = []
 
 
-class Client(ActorMethods):
+class Client(ActorMethods, ClusterMethods):
     """A program's way into a cluster.
 
     Without an address it goes where `BIREME_SCHEDULER` or this user's access file says, and where there is neither it
@@ -66,7 +69,9 @@ class Client(ActorMethods):
         namespace: str | None = None,
         **cluster: Any,
     ) -> None:
-        """Connects. `scheduler_file` is an access file; further arguments are those of the cluster that it starts."""
+        """Connects, within `timeout`. `scheduler_file` is an access file; further arguments are those of the cluster that it
+        starts.
+        """
         self.asynchronous = asynchronous
         self.name = name or ""
         self._owner = os.getpid()
@@ -78,7 +83,7 @@ class Client(ActorMethods):
             self.cluster = self._own_cluster = LocalCluster(**cluster)
         if self.cluster is not None:
             address, scheduler_file = None, self.cluster.access_file
-        self._link = self._connect(address, scheduler_file, token, namespace)
+        self._link = self._connect(address, scheduler_file, token, namespace, seconds(timeout))
         self._is_closed = False
         self._dask_config: Any = None
         _clients.add(self)
@@ -86,7 +91,12 @@ class Client(ActorMethods):
             self.as_default()
 
     def _connect(
-        self, address: Any, access_file: str | os.PathLike[str] | None, token: str | None, namespace: str | None
+        self,
+        address: Any,
+        access_file: str | os.PathLike[str] | None,
+        token: str | None,
+        namespace: str | None,
+        timeout: float | None,
     ) -> Link:
         file = None if access_file is None else os.fspath(access_file)
         if isinstance(address, str):
@@ -95,13 +105,22 @@ class Client(ActorMethods):
         try:
             parent = worker_api.parent(address)
             session = Session(
-                address, token=token, access_file=file, name=self.name, namespace=namespace, parent=parent
+                address,
+                token=token,
+                access_file=file,
+                name=self.name,
+                namespace=namespace,
+                parent=parent,
+                timeout=timeout,
             )
         except BaseException:
             if self._own_cluster is not None:
                 self._own_cluster.close()
             raise
-        return Link(session)
+        link = Link(session)
+        if parent is not None and (luggage := _inherited()) is not None:
+            link.functions.travel_with(luggage)
+        return link
 
     # ---- calls ----------------------------------------------------------------------------------------------------
 
@@ -114,40 +133,33 @@ class Client(ActorMethods):
         func: Callable[..., T],
         *args: Any,
         key: Key = None,
-        workers: str | Iterable[str] | None = None,
-        resources: Mapping[str, Any] | None = None,
-        retries: int | None = None,
-        priority: int = 0,
-        fifo_timeout: Any = None,
-        allow_other_workers: bool = False,
+        pure: bool = True,
         actor: bool = False,
         actors: bool = False,
-        pure: bool = True,
-        timeout: float | str | None = None,
-        max_crashes: int | None = None,
         **kwargs: Any,
     ) -> Future[Any]:
         """Calls `func(*args, **kwargs)` in the cluster.
 
         Futures among the arguments, at any depth, become their values. A pure call that equals one that this client holds
-        a future of is not made again. `timeout` is how long an attempt may run. Apart from `retries`, a call whose process or
-        worker dies is made again, `max_crashes` times: 3 unless given. With `actor=True` the future is that of an actor of the
-        class `func`: see `actor`.
+        a future of is not made again. With `actor=True` the future is that of an actor of the class `func`: see `actor`.
+
+        Of the keyword arguments those are the task's own that are named here, and all others the function's:
+
+        - `resources`: what it takes of its worker, such as `{"cpus": 2, "memory": "4 GiB", "gpu": 1}`; one cpu unless
+          said otherwise.
+        - `retries`: how often it is made again after an exception.
+        - `max_crashes`: how often it is made again when its process or worker dies, 3 unless given.
+        - `timeout`: how long an attempt may run.
+        - `env`: what is installed where it runs, an `Environment` or a list of requirements.
+        - `isolation`: `process`, one that is new for each attempt and runs nothing else.
+        - `priority`: greater goes first.
+        - `workers`, `allow_other_workers`: where it may run, by names or addresses, or would rather.
         """
         _check_callable(func)
         if actor or actors:
-            kwargs |= {"workers": workers, "resources": resources, "allow_other_workers": allow_other_workers}
             return self._actor(func, args, kwargs, key)
         link = self._live()
-        options = link.options.number(
-            workers=workers,
-            resources=resources,
-            retries=retries,
-            priority=priority,
-            allow_other_workers=allow_other_workers,
-            timeout=timeout,
-            max_crashes=max_crashes,
-        )
+        options = link.options.taken(kwargs) if kwargs else PLAIN
         return Future(self, link.call(func, args, kwargs, key=key, pure=pure, options=options))
 
     def map(
@@ -155,35 +167,20 @@ class Client(ActorMethods):
         func: Callable[..., T],
         *iterables: Iterable[Any],
         key: str | Sequence[Key] | None = None,
-        workers: str | Iterable[str] | None = None,
-        retries: int | None = None,
-        resources: Mapping[str, Any] | None = None,
-        priority: int = 0,
-        allow_other_workers: bool = False,
-        fifo_timeout: Any = None,
-        actor: bool = False,
-        actors: bool = False,
         pure: bool = True,
         batch_size: int | None = None,
-        timeout: float | str | None = None,
-        max_crashes: int | None = None,
+        actor: bool = False,
+        actors: bool = False,
         **kwargs: Any,
     ) -> list[Future[T]]:
-        """Calls `func` once for each set of arguments, as the built-in `map` does. `batch_size` calls are sent at once."""
+        """Calls `func` once for each set of arguments, as the built-in `map` does. Further arguments are those of `submit`,
+        for each call. `batch_size` calls are sent at once.
+        """
         _check_callable(func)
         if actor or actors:
-            kwargs |= {"workers": workers, "resources": resources, "allow_other_workers": allow_other_workers}
             return [self._actor(func, args, dict(kwargs)) for args in zip(*iterables, strict=False)]
         link = self._live()
-        options = link.options.number(
-            workers=workers,
-            resources=resources,
-            retries=retries,
-            priority=priority,
-            allow_other_workers=allow_other_workers,
-            timeout=timeout,
-            max_crashes=max_crashes,
-        )
+        options = link.options.taken(kwargs) if kwargs else PLAIN
         calls = list(zip(*iterables, strict=False))
         key_of = keys_of_map(key, len(calls))
         kwargs = self._shared(kwargs)
@@ -210,6 +207,7 @@ class Client(ActorMethods):
         A worker takes a copy when a task there first needs it. `broadcast` has all of them take one now, or so many of
         them; `workers` has these take the values in turn, or each of them all with `broadcast`.
         """
+        _check_direct(direct)
         if timeout is not None:
             raise ValueError("scatter has no timeout: it waits for nothing but the values' way; leave it out")
         return self._sync(self._scatter, data, hash, workers, broadcast)
@@ -222,14 +220,19 @@ class Client(ActorMethods):
         """
         if errors not in ("raise", "skip"):
             raise ValueError(f"errors is {errors!r}; give 'raise' or 'skip'")
+        _check_direct(direct)
         return self._sync(self._gather, futures, errors)
 
     def cancel(self, futures: Any, force: bool = False, reason: str | None = None, msg: str | None = None) -> Any:
-        """Cancels tasks and whatever depends on them."""
+        """Cancels tasks and whatever depends on them. Every task is of one client, so that there is nothing to `force`."""
+        if reason is not None or msg is not None:
+            raise NotImplementedError("a reason is not kept with cancelled tasks; leave out `reason` and `msg`")
         return self._sync(self._cancel, futures_in(futures))
 
     def retry(self, futures: Any, asynchronous: bool | None = None) -> Any:
         """Tries tasks that failed or were cancelled again, and those of their batches that failed because of them."""
+        if asynchronous is not None and asynchronous != self.asynchronous:
+            raise NotImplementedError(f"asynchronous={asynchronous} is for a client that was made so; leave it out")
         return self._sync(self._retry, futures_in(futures))
 
     # ---- dask collections -----------------------------------------------------------------------------------------
@@ -252,48 +255,6 @@ class Client(ActorMethods):
         from . import dask
 
         return dask.persist(self, collections, optimize_graph=optimize_graph, **options)
-
-    # ---- the cluster ----------------------------------------------------------------------------------------------
-
-    def scheduler_info(self, n_workers: int = -1) -> Any:
-        """The scheduler's address and its workers, by their addresses."""
-        return self._sync(fleet.scheduler_info, self._live().session, n_workers)
-
-    def nthreads(self, workers: Iterable[str] | None = None) -> Any:
-        """How many cpus the workers have, by their addresses."""
-        return self._sync(fleet.nthreads, self._live().session, workers)
-
-    def ncores(self, workers: Iterable[str] | None = None) -> Any:
-        """Another name of `nthreads`."""
-        return self.nthreads(workers)
-
-    def wait_for_workers(self, n_workers: int = 1, timeout: float | str | None = None) -> Any:
-        """Waits until the cluster has so many workers."""
-        return self._sync(fleet.wait_for_workers, self._live().session, n_workers, seconds(timeout))
-
-    def who_has(self, futures: Any = None) -> Any:
-        """The addresses of the workers that have each value, by its key; of all that have keys of their own by default.
-
-        Small values travel in messages: no worker is named for those that none has.
-        """
-        found = self._futures() if futures is None else futures_in(futures)
-        return self._sync(holders.who_has, self._live().session, found)
-
-    def has_what(self, workers: Iterable[str] | None = None) -> Any:
-        """The keys of this client's values that workers have, by the workers' addresses."""
-        return self._sync(holders.has_what, self._live().session, self._futures(), workers)
-
-    def run(
-        self,
-        function: Callable[..., Any],
-        *args: Any,
-        workers: Iterable[str] | None = None,
-        wait: bool = True,
-        on_error: Literal["raise", "return", "ignore"] = "raise",
-        **kwargs: Any,
-    ) -> Any:
-        """Calls a function once on every worker, and returns the results by the workers' addresses."""
-        return self._sync(fleet.run, self, function, args, kwargs, workers, wait, on_error)
 
     def get_executor(self, **options: Any) -> Executor:
         """An executor as in `concurrent.futures`, whose calls are tasks with these options."""
@@ -338,11 +299,13 @@ class Client(ActorMethods):
             joblib.register()
 
     def close(self, timeout: float | str | None = None) -> Any:
-        """Ends the session and the cluster that it started. Its tasks are dropped."""
+        """Ends the session and the cluster that it started. Its tasks are dropped. Takes some seconds at most: `timeout` says
+        nothing.
+        """
         return self._sync(self._close)
 
     def shutdown(self) -> Any:
-        """Closes, and ends the local cluster that it was given, too."""
+        """Closes, and ends the cluster: the scheduler and all workers, whoever else uses them."""
         return self._sync(self._shutdown)
 
     def __enter__(self) -> Self:
@@ -492,6 +455,9 @@ class Client(ActorMethods):
             log.debug("the client of a task did not end in order: %s", error)
 
     def _shutdown(self) -> None:
+        link = self._live()
+        if self.cluster is None:
+            link.session.shutdown()
         self._close()
         if self.cluster is not None and not self.cluster.is_closed:
             self.cluster.close()
@@ -508,6 +474,12 @@ def get_client(address: str | None = None, timeout: float | str | None = None) -
     return client if address in (None, client.scheduler_address) else Client(address, timeout)
 
 
+def _inherited() -> Luggage | None:
+    """What the function of the running task travels with, if it travels with anything."""
+    preload = sys.modules.get("bireme.preload")
+    return None if preload is None else cast("Luggage | None", preload.inherited())
+
+
 def _is_known() -> bool:
     """Whether the environment or an access file says where a cluster is."""
     if os.environ.get("BIREME_SCHEDULER") or os.environ.get("BIREME_ACCESS_FILE"):
@@ -520,6 +492,14 @@ def _is_known() -> bool:
 def _check_callable(function: object) -> None:
     if not callable(function):
         raise TypeError(f"the first argument is a {type(function).__name__}; give a function and then its arguments")
+
+
+def _check_direct(direct: bool | None) -> None:
+    if direct is False:
+        raise NotImplementedError(
+            "direct=False is not supported: values go straight between clients and workers, and by way of the scheduler "
+            "where these cannot be reached; leave it out"
+        )
 
 
 def _is_flat(value: object) -> bool:

@@ -41,11 +41,17 @@ class LocalCluster:
         resources: dict[str, float] | None = None,
         worker_options: list[str] | None = None,
         asynchronous: bool = False,
+        processes: bool | None = None,
+        dashboard_address: str | None = None,
     ) -> None:
         """Starts `n_workers` workers (one, unless said otherwise), each with `threads_per_worker` cpus: that many tasks at
         a time, each in a process of its own. `memory_limit` is that of each worker. `worker_options` are further
         arguments of `bireme-worker`.
         """
+        if processes is False:
+            raise NotImplementedError("processes=False is not supported: every task runs in a process apart; leave it out")
+        if dashboard_address is not None:
+            raise NotImplementedError("dashboard_address is not supported: there is no dashboard yet; leave it out")
         count = 1 if n_workers is None else n_workers
         if count < 0:
             raise ValueError(f"n_workers is {count}; give 0 or more")
@@ -90,6 +96,13 @@ class LocalCluster:
             worker.wait_ready()
         for worker in surplus:
             worker.wait_end()
+
+    def restart(self) -> int:
+        """Ends all workers and starts as many anew. Returns how many."""
+        count = len(self._workers)
+        self.scale(0)
+        self.scale(count)
+        return count
 
     def get_client(self) -> Client:
         """A client of this cluster."""
@@ -162,7 +175,7 @@ def _worker_arguments(
     arguments = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--log", "warn", "--cpus", str(cpus)]
     arguments += ["--runtime", f"python={shlex.join([sys.executable, '-m', 'bireme.executor'])}"]
     if memory not in (None, "auto", 0):
-        arguments += ["--memory", str(_bytes(memory))]
+        arguments += ["--memory", f"{_bytes(memory)}B"]
     for name, amount in (resources or {}).items():
         arguments += ["--resource", f"{name}={amount:g}"]
     return arguments + list(further or ())

@@ -1,10 +1,13 @@
-"""The functions that `cargo xtask conformance executor` calls, by their names."""
+"""The functions that `cargo xtask conformance executor` calls, by their names, and the class of which it makes actors."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from typing import TypeVar
+
+from .actor_api import actor_exit, current_call
 
 T = TypeVar("T")
 
@@ -44,3 +47,38 @@ def bytes(count: int) -> bytearray:
 def variable(name: str) -> str | None:
     """A variable of its environment, or nothing."""
     return os.environ.get(name)
+
+
+class Counter:
+    """Counts from a number that must not be negative."""
+
+    def __init__(self, n: float) -> None:
+        if n < 0:
+            raise ValueError(f"cannot count from {n}")
+        self.n = n
+
+    def add(self, x: float) -> float:
+        """The count, after adding a number."""
+        self.n += x
+        return self.n
+
+    def echo(self, value: T) -> T:
+        """What it is given."""
+        return value
+
+    def fail(self, message: str) -> None:
+        """Fails with a message."""
+        raise RuntimeError(message)
+
+    def sleep(self, seconds: float) -> None:
+        """Does nothing for so many seconds, unless somebody wants it to end."""
+        current_call().wait_cancelled(seconds)
+
+    def upwards(self, count: int) -> Iterator[float]:
+        """So many numbers, from the count on."""
+        for n in range(count):
+            yield self.n + n
+
+    def leave(self) -> None:
+        """Ends the actor."""
+        actor_exit()

@@ -6,8 +6,10 @@ nodes: tasks to run, data, and other names of keys.
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -19,10 +21,10 @@ from dask.core import flatten
 from dask.sizeof import sizeof
 from dask.utils import ensure_dict
 
-from .called import Called
 from .future import Future
 from .link import Known, Link
-from .serialize import encode_call, load_input
+from .options import TASK_OPTIONS, refuse_not_here
+from .serialize import Placeholder, encode_call
 from .task import Key, Stored, Task
 
 if TYPE_CHECKING:
@@ -33,8 +35,10 @@ if TYPE_CHECKING:
 _INLINE_BYTES = 4096
 #: A function that so many tasks of a graph call is uploaded once, and called without dask. Others travel with each task.
 _SHARED_CALLS = 8
-#: The annotations of dask that say something about how a task is treated.
-_ANNOTATIONS = ("workers", "allow_other_workers", "resources", "retries", "priority")
+#: What a graph may call without dask; other callables may not be told apart, or change.
+_FUNCTIONS = (FunctionType, BuiltinFunctionType)
+#: Pickles of arguments that are nothing but inputs are kept for calls of at most so many.
+_KIND_INPUTS = 8
 
 Nodes: TypeAlias = dict[Key, GraphNode]
 
@@ -83,7 +87,11 @@ def persist(client: Client, collections: Any, optimize_graph: bool = True, **opt
 
 def use(client: Client) -> Callable[[], None]:
     """Lets collections be computed by this client unless told otherwise. Returns what undoes it."""
-    before = dask.config.set(scheduler=client.get)
+    settings: dict[str, Any] = {"scheduler": client.get}
+    if dask.config.get("dataframe.shuffle.method", None) is None:
+        # Where dask finds no cluster of its own it shuffles through the disk of one machine.
+        settings["dataframe.shuffle.method"] = "tasks"
+    before = dask.config.set(settings)
     return lambda: before.__exit__(None, None, None)
 
 
@@ -111,7 +119,11 @@ class _Sender:
         self._nodes = nodes
         self._treatment = treatment
         self._run_node = link.functions.digest(run_node)
+        # How many nodes call a function, until it is shared; then its digest.
         self._calls: Counter[Callable[..., Any]] = Counter()
+        self._shared: dict[Callable[..., Any], bytes] = {}
+        # The pickles of arguments all of which are inputs, by the numbers of these.
+        self._kinds: dict[tuple[int, ...], list[Any]] = {}
         self._rows: list[Submission] = []
         self._indices: dict[Key, int] = {}
         self._stored: dict[Key, Stored] = {}
@@ -126,8 +138,9 @@ class _Sender:
             known = self._find(key)
             if known is not None:
                 found[key] = known
-        for key in self._needed([key for key in targets.values() if key not in found]):
-            self._add(key)
+        with _without_collections():
+            for key in self._needed([key for key in targets.values() if key not in found]):
+                self._add(key)
         kept = {key: self._indices[key] for key in targets.values() if key in self._indices}
         if kept:
             found |= self._submit(kept)
@@ -166,6 +179,33 @@ class _Sender:
 
     def _add(self, key: Key) -> None:
         node = self._nodes[key]
+        row = self._plain_call(key, node) or self._any_call(key, node)
+        self._indices[key] = len(self._rows)
+        self._rows.append(row)
+
+    def _plain_call(self, key: Key, node: GraphNode) -> Submission | None:
+        """The row of a call whose arguments all are results of tasks of this graph. There are few kinds of such arguments."""
+        if type(node) is not Call or node.kwargs or type(node.func) not in _FUNCTIONS:
+            return None
+        function = self._shared.get(node.func)
+        if function is None:
+            return None
+        inputs: dict[int, int] = {}
+        places: list[int] = []
+        for part in node.args:
+            index = self._indices.get(part.key) if type(part) is TaskRef else None
+            if index is None:
+                return None
+            places.append(inputs.setdefault(index, len(inputs)))
+        kind = tuple(places)
+        buffers = self._kinds.get(kind) if len(kind) <= _KIND_INPUTS else None
+        if buffers is None:
+            buffers = encode_call([Placeholder(place) for place in kind], {}, f"the task {key}")
+            if len(kind) <= _KIND_INPUTS:
+                self._kinds[kind] = buffers
+        return str(key), function, buffers, list(inputs), self._treatment.options(key)
+
+    def _any_call(self, key: Key, node: GraphNode) -> Submission:
         inputs: list[int | tuple[int, int] | Object] = []
         places: dict[int, int] = {}
         values: dict[Key, Any] = {}
@@ -176,26 +216,34 @@ class _Sender:
             task = future.task
             if id(task) not in places:
                 places[id(task)] = len(inputs)
-                inputs.append(self._input(task))
+                inputs.append(self._link.place(task))
             return places[id(task)]
 
         function, args, kwargs = self._call(node, values)
         buffers = encode_call(args, kwargs, f"the task {key}", number)
-        self._indices[key] = len(self._rows)
-        self._rows.append((str(key), function, buffers, inputs, self._treatment.options(key)))
+        return str(key), function, buffers, inputs, self._treatment.options(key)
 
     def _call(self, node: GraphNode, values: dict[Key, Any]) -> tuple[bytes, Sequence[Any], dict[str, Any]]:
         """A function and its arguments: those of a node that does nothing but call, or else the node itself."""
-        if type(node) is Call and type(node.func) in (FunctionType, BuiltinFunctionType):
+        if not isinstance(node, Call) or (shared := self._shared_call(node)) is None:
+            return self._run_node, (node, values), {}
+        args = [values[part.key] if isinstance(part, TaskRef) else part for part in node.args]
+        kwargs = {name: values[part.key] if isinstance(part, TaskRef) else part for name, part in node.kwargs.items()}
+        return shared, args, kwargs
+
+    def _shared_call(self, node: Call) -> bytes | None:
+        """The function that a node does nothing but call, if enough nodes do."""
+        if type(node) is not Call or type(node.func) not in _FUNCTIONS:
+            return None
+        for part in (*node.args, *node.kwargs.values()) if node.kwargs else node.args:
+            if isinstance(part, GraphNode):
+                return None
+        function = self._shared.get(node.func)
+        if function is None:
             self._calls[node.func] += 1
-            is_plain = not any(isinstance(part, GraphNode) for part in (*node.args, *node.kwargs.values()))
-            if is_plain and self._calls[node.func] >= _SHARED_CALLS:
-                args = [values[part.key] if isinstance(part, TaskRef) else part for part in node.args]
-                kwargs = {
-                    name: values[part.key] if isinstance(part, TaskRef) else part for name, part in node.kwargs.items()
-                }
-                return self._link.functions.digest(node.func), args, kwargs
-        return self._run_node, (node, values), {}
+            if self._calls[node.func] >= _SHARED_CALLS:
+                function = self._shared[node.func] = self._link.functions.digest(node.func)
+        return function
 
     def _value(self, key: Key, inputs: list[int | tuple[int, int] | Object]) -> Any:
         """What stands for a dependency in the arguments of a task: an input, or data itself."""
@@ -203,23 +251,14 @@ class _Sender:
         if index is not None:
             inputs.append(index)
         elif (known := self._find(key)) is not None:
-            inputs.append(self._input(known))
+            inputs.append(self._link.place(known))
         elif not isinstance(node := self._nodes.get(key), DataNode):
             raise KeyError(f"the graph needs {key!r}, which is neither in it nor a future of this client")
         elif sizeof(node.value) <= _INLINE_BYTES:
             return node.value
         else:
             inputs.append(self._store(key).object)
-        return _Input(len(inputs) - 1)
-
-    def _input(self, known: Known) -> tuple[int, int] | Object:
-        if isinstance(known, Stored):
-            return known.object
-        if isinstance(known, Called):
-            known.result(None)
-            return known.object(self._link.session)
-        self._link.send(known)
-        return known.place
+        return Placeholder(len(inputs) - 1)
 
     def _store(self, key: Key) -> Stored:
         if key not in self._stored:
@@ -244,13 +283,26 @@ class _Sender:
         return key
 
 
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Of what a large graph is made of, all stays: the collector would look at it again and again, and find nothing."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
 class _Treatment:
     """How the tasks of one graph are treated: as the call says, and the annotations of each."""
 
     def __init__(self, link: Link, options: Mapping[str, Any], annotations: Mapping[str, Any]) -> None:
         self._link = link
-        self._options = {name: value for name, value in options.items() if name in _ANNOTATIONS and value is not None}
-        self._annotations = {name: annotations[name] for name in _ANNOTATIONS if annotations.get(name)}
+        refuse_not_here(dict(options))
+        self._options = {name: value for name, value in options.items() if name in TASK_OPTIONS and value is not None}
+        self._annotations = {name: annotations[name] for name in TASK_OPTIONS if annotations.get(name)}
         self._plain = link.options.number(**self._options)
 
     def options(self, key: Key) -> int:
@@ -259,18 +311,6 @@ class _Treatment:
             return self._plain
         own = {name: by_key[key] for name, by_key in self._annotations.items() if key in by_key}
         return self._link.options.number(**{**self._options, **own}) if own else self._plain
-
-
-class _Input:
-    """Stands in arguments for the value of an input."""
-
-    __slots__ = ("number",)
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-    def __reduce__(self) -> tuple[Callable[[int], object], tuple[int]]:
-        return load_input, (self.number,)
 
 
 def run_node(node: Callable[[Mapping[Key, Any]], Any], values: Mapping[Key, Any]) -> Any:

@@ -125,6 +125,10 @@ class WouldDeadlock(TaskError):
     """Waiting would never have ended."""
 
 
+class EnvironmentBroken(TaskError):
+    """The environment that the task asks for could not be built on the worker; the last lines printed say why."""
+
+
 class ActorError(TaskError):
     """A call of an actor gave no result of its own, or an actor was not made: `code` says why."""
 
@@ -251,6 +255,8 @@ def exception(error: Error) -> BaseException:
 def _class(error: Error) -> type[TaskError]:
     if error["kind"] == "call":
         return _BY_CODE.get(error["reason"], ActorError)
+    if error["reason"] == "ENVIRONMENT_BROKEN":
+        return EnvironmentBroken
     return _BY_KIND.get(error["kind"], TaskError)
 
 

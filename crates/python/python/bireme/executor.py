@@ -19,13 +19,17 @@ from . import worker_api
 from .calls import Functions, read_call
 from .errors import Reschedule, describe
 from .interrupts import Interrupts
-from .serialize import DecodeError, EncodeError, encode, encode_plain
+from .serialize import Codec, DecodeError, EncodeError, encode, encode_plain
 
 if TYPE_CHECKING:
-    from ._bireme import Attempt, Err, Making, Ok
+    from ._bireme import Attempt, Err, Ok
 
 #: Longest name of a result's type, in characters.
 _HINT_CHARACTERS = 200
+
+
+#: The end of a task that returns nothing.
+_NOTHING: Ok = ("ok", int(Codec.NONE), [], "NoneType")
 
 
 class Executor:
@@ -40,10 +44,9 @@ class Executor:
         """Runs an attempt to its end, whatever that is."""
         worker_api.enter(attempt)
         try:
-            variables, directory = attempt.environment, attempt.directory
-            if not variables and directory is None:
+            if not attempt.has_surroundings:
                 return self._run(attempt)
-            with _surroundings(variables, directory):
+            with _surroundings(attempt.environment, attempt.directory):
                 return self._run(attempt)
         except BaseException as error:
             return _failed(error)
@@ -55,7 +58,7 @@ class Executor:
 
     def _run(self, attempt: Attempt) -> Ok | Err:
         try:
-            function, args, kwargs = read_call(attempt, self._functions)
+            function, args, kwargs = read_call(attempt.given, self._functions)
         except LookupError as error:
             return _failed(error, "not_found")
         except Exception as error:
@@ -85,12 +88,14 @@ class Executor:
 
 
 def _finished(result: object, attempt: Attempt) -> Ok:
+    if result is None:
+        return _NOTHING
     what = f"the result of {attempt.key!r}"
     if isinstance(result, (GeneratorType, AsyncGeneratorType)):
         sort = "a generator" if isinstance(result, GeneratorType) else "an asynchronous generator"
         raise EncodeError(f"{what} is {sort}, which cannot leave its process; return a list of its items: list(...)")
     # Whoever calls a function by its name may be of any language.
-    codec, buffers = (encode_plain if isinstance(attempt.function, str) else encode)(result, what)
+    codec, buffers = (encode_plain if isinstance(attempt.given.function, str) else encode)(result, what)
     kind = type(result)
     hint = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     return "ok", int(codec), buffers, hint[:_HINT_CHARACTERS]
@@ -130,16 +135,12 @@ def _flush() -> None:
         pass  # The task has closed one of them, or put something else in its place.
 
 
-def _make_actor(making: Making) -> tuple[str, Any]:
-    """Makes an actor. Most executors never make one."""
-    from .executor_actors import actors
-
-    return actors(making)
-
-
 def main() -> None:
     """Runs what the worker gives until it says to leave."""
     from ._bireme import serve
+
+    # Now, and not for the first actor: one that waits for an actor has the time.
+    from .executor_actors import actors
 
     # A process that dies says where it was.
     faulthandler.enable()
@@ -148,7 +149,11 @@ def main() -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     interrupts = Interrupts()
     interrupts.install()
-    serve(Executor(interrupts).run, actors=_make_actor)
+    try:
+        serve(Executor(interrupts).run, actors=actors)
+    finally:
+        if "bireme.preload" in sys.modules:
+            sys.modules["bireme.preload"].end()
 
 
 if __name__ == "__main__":

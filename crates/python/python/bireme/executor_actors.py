@@ -44,13 +44,19 @@ class Actors:
         worker_api.host(making.services)
         try:
             try:
-                cls, args, kwargs = read_call(making, self._classes)
+                cls, args, kwargs = read_call(making.given, self._classes)
             except LookupError as error:
                 return _failed(error, "not_found")
             except Exception as error:
                 return _failed(error, "deserialize")
             left = making.restored
-            instance = cls(*args, **kwargs) if left is None else _restored(cls, left)
+            if left is not None:
+                return "ok", Host(_restored(cls, left), making.key, self._loop)
+            actor_api.make(making.chain)
+            try:
+                instance = cls(*args, **kwargs)
+            finally:
+                actor_api.make(None)
             return "ok", Host(instance, making.key, self._loop)
         except BaseException as error:
             return _failed(error)
@@ -82,7 +88,7 @@ class Host:
         if method is None:
             return "no_such_method", None
         try:
-            args, kwargs, is_plain = read_arguments(call)
+            args, kwargs, is_plain = read_arguments(call.given)
         except Exception as error:
             return _failed(error, "deserialize")
         try:

@@ -8,6 +8,7 @@ from concurrent import futures
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .future import Future
+from .options import refuse_not_here
 from .task import CANCELLED
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class ClusterExecutor(futures.Executor):
     def __init__(self, client: Client, **options: Any) -> None:
         self._client = client
         options.pop("pure", None)  # Of an executor, every call is made.
+        refuse_not_here(options)
         self._options = client._live().options.number(**options)
         self._lock = threading.Lock()
         self._is_shut_down = False

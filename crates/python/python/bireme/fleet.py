@@ -5,12 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
+from inspect import signature
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+
+from . import worker_api
+from ._bireme import printed
+from .completed import fire_and_forget
+from .future import Future
 
 if TYPE_CHECKING:
     from ._bireme import Session
     from .client import Client
+    from .cluster import LocalCluster
 
 #: How often the cluster is asked how many workers it has, in seconds.
 _ASK_S = 0.01
@@ -67,32 +74,94 @@ def run(
     function: Callable[..., Any],
     args: Sequence[Any],
     kwargs: dict[str, Any],
-    workers: Iterable[str] | None,
+    workers: str | Iterable[str] | None,
     wait: bool,
     on_error: str,
 ) -> dict[str, Any] | None:
-    """Calls a function on every worker."""
+    """Calls a function once on every worker that runs Python, or on some of them."""
+    if on_error not in ("raise", "return", "ignore"):
+        raise ValueError(f"on_error is {on_error!r}; give 'raise', 'return' or 'ignore'")
     link = client._live()
-    wanted = None if workers is None else set(workers)
-    calls = {}
-    for worker in link.session.workers():
-        name, address = worker["name"], worker["address"]
-        if wanted is None or wanted & {name, address}:
-            options = link.options.number(workers=[name], resources={"cpus": 0})
-            calls[address] = link.call(function, args, kwargs, options=options)
+    called, given = (call_with_worker, (function, *args)) if _takes_worker(function) else (function, tuple(args))
+    calls: dict[str, Future[Any]] = {}
+    for worker in chosen(link.session, workers):
+        if "python" in worker["runtimes"]:
+            options = link.options.number(workers=[worker["name"]], resources={"cpus": 0})
+            calls[worker["address"]] = Future(client, link.call(called, given, kwargs, options=options))
     link.submitter.flush()
     if not wait:
+        fire_and_forget(list(calls.values()))
         return None
     results = {}
-    for address, task in calls.items():
-        try:
-            results[address] = link.result(task, None)
-        except Exception as error:
-            if on_error == "raise":
-                raise
-            if on_error == "return":
-                results[address] = error
+    with client._waiting([future.task for future in calls.values()]):
+        for address, future in calls.items():
+            try:
+                results[address] = link.result(future.task, None)
+            except Exception as error:
+                if on_error == "raise":
+                    raise
+                if on_error == "return":
+                    results[address] = error
     return results
+
+
+def task_logs(client: Client, future: Future[Any], lines: int) -> list[str]:
+    """What a task has printed."""
+    link = client._live()
+    graph, index = link.place_of_task(future.task)
+    pieces = printed(link.session, graph, index, lines)
+    return b"".join(text for _, text in pieces).decode(errors="replace").splitlines()
+
+
+def worker_logs(
+    session: Session, cluster: LocalCluster, lines: int | None, workers: str | Iterable[str] | None
+) -> dict[str, list[tuple[str, str]]]:
+    """What workers of a cluster of this process have logged."""
+    logs = {}
+    for worker in chosen(session, workers):
+        text = (cluster.directory / f"{worker['name']}.log").read_text(errors="replace").splitlines()
+        wanted = text if lines is None else text[len(text) - min(lines, len(text)) :]
+        logs[str(worker["address"])] = [(_level(line), line) for line in wanted]
+    return logs
+
+
+def _level(line: str) -> str:
+    levels = ("ERROR", "WARN", "INFO", "DEBUG", "TRACE")
+    return next((level for level in levels if level in line.split()[:3]), "INFO")
+
+
+def restart(client: Client, cluster: LocalCluster, timeout: float | None, wait: bool) -> None:
+    """Drops what a client has submitted, and starts workers anew."""
+    link = client._live()
+    link.reset()
+    count = cluster.restart()
+    if wait:
+        wait_for_workers(link.session, count, timeout)
+
+
+def chosen(session: Session, workers: str | Iterable[str] | None) -> list[WorkerStatus]:
+    """The workers of these names or addresses; all by default. Raises ValueError for one that is not there."""
+    present = session.workers()
+    if workers is None:
+        return present
+    wanted = {workers} if isinstance(workers, str) else set(workers)
+    found = [worker for worker in present if wanted & {worker["name"], worker["address"]}]
+    unknown = wanted - {name for worker in found for name in (worker["name"], worker["address"])}
+    if unknown:
+        raise ValueError(f"the cluster has no worker {sorted(unknown)[0]!r}; scheduler_info() lists those it has")
+    return found
+
+
+def call_with_worker(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What runs on a worker where a function wants to be told of it."""
+    return function(*args, dask_worker=worker_api.get_worker(), **kwargs)
+
+
+def _takes_worker(function: Callable[..., Any]) -> bool:
+    try:
+        return "dask_worker" in signature(function).parameters
+    except (TypeError, ValueError):
+        return False  # It does not say what it takes.
 
 
 def cpus_of(workers: Sequence[WorkerStatus]) -> float:

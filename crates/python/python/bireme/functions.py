@@ -10,6 +10,7 @@ from .serialize import encode_function
 
 if TYPE_CHECKING:
     from ._bireme import Session
+    from .preload import Luggage
 
 
 class Functions:
@@ -20,6 +21,14 @@ class Functions:
         self._digests: WeakKeyDictionary[Callable[..., Any], bytes] = WeakKeyDictionary()
         # What was called last is called again more often than not, and then found without a look-up.
         self._last: tuple[object, bytes, str] = (None, b"", "")
+        #: What processes are to have before they run any of them.
+        self.luggage: Luggage | None = None
+
+    def travel_with(self, luggage: Luggage) -> None:
+        """Has all functions, those that were sent already too, bring something along from here on."""
+        self.luggage = luggage
+        self._digests.clear()
+        self._last = (None, b"", "")
 
     def find(self, function: Callable[..., Any]) -> tuple[bytes, str]:
         """The digest by which tasks name a function, which is uploaded the first time, and its name for people."""
@@ -45,7 +54,8 @@ class Functions:
         return known
 
     def _upload(self, function: Callable[..., Any]) -> bytes:
-        return self._session.put_blob(encode_function(function, f"the function {name_of(function)}"))
+        blob = encode_function(function, f"the function {name_of(function)}")
+        return self._session.put_blob(self.luggage.packed(blob) if self.luggage is not None else blob)
 
 
 def name_of(function: Callable[..., Any]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .called import Called
+from .fleet import chosen
 from .link import Known
 from .task import Task
 
@@ -47,37 +48,66 @@ def spread(
     client: Client, futures: Sequence[Future[Any]], workers: str | Iterable[str] | None, broadcast: bool | int
 ) -> None:
     """Has workers take copies of values: with `broadcast` all of the workers or so many, else each value one, in turn."""
-    names = _names(client._live().session, workers)
-    if not names:
-        raise ValueError("no worker is there to have a copy; wait_for_workers() first")
+    names = _names(client, workers)
     if broadcast is not False and broadcast is not True:
         names = names[:broadcast]
+    _have_taken(client, {name: futures if broadcast else futures[n :: len(names)] for n, name in enumerate(names)})
+
+
+def replicate(
+    client: Client, futures: Sequence[Future[Any]], n: int | None, workers: str | Iterable[str] | None
+) -> None:
+    """Has so many workers have each value, all of them unless said otherwise. Waits for the tasks that make them."""
+    if n is not None and n < 1:
+        raise ValueError(f"n is {n}; give 1 or more")
+    wait_for(client, [future.task for future in futures])
+    session = client._live().session
+    by_address = {worker["address"]: worker["name"] for worker in chosen(session, workers)}
+    names = _names(client, workers)
+    wanted = len(names) if n is None else min(n, len(names))
+    lacking: dict[str, list[Future[Any]]] = {name: [] for name in names}
+    holders = who_has(session, futures)
+    for place, future in enumerate(futures):
+        have = {by_address[address] for address in holders[future.key] if address in by_address}
+        # Others begin with another worker, so that none gets all.
+        in_turn = [names[(place + step) % len(names)] for step in range(len(names))]
+        for name in [name for name in in_turn if name not in have][: max(wanted - len(have), 0)]:
+            lacking[name].append(future)
+    _have_taken(client, lacking)
+
+
+def wait_for(client: Client, values: Sequence[Known]) -> None:
+    """Waits for values, and raises what went wrong."""
     link = client._live()
-    parts = [(name, futures if broadcast else futures[n :: len(names)]) for n, name in enumerate(names)]
+    with client._waiting(values):
+        errors = [link.error(value, None) for value in values]
+    for error in errors:
+        if error is not None:
+            raise error
+
+
+def _have_taken(client: Client, plan: dict[str, Sequence[Future[Any]]] | dict[str, list[Future[Any]]]) -> None:
+    """Has each of these workers take its values."""
+    link = client._live()
     calls = []
-    for name, part in parts:
-        if part:
+    for name, futures in plan.items():
+        if futures:
             options = link.options.number(workers=[name], resources={"cpus": 0})
-            calls.append(link.call(take, tuple(part), {}, options=options))
-    for value in link.results(calls):
-        if isinstance(value, Exception):
-            raise value
+            calls.append(link.call(take, tuple(futures), {}, options=options))
+    for call, value in zip(calls, link.results(calls), strict=True):
+        link.taken(call, value)
 
 
 def take(*values: Any) -> None:
     """What runs on a worker so that it has values."""
 
 
-def _names(session: Session, workers: str | Iterable[str] | None) -> list[str]:
-    present = session.workers()
-    if workers is None:
-        return [str(worker["name"]) for worker in present]
-    wanted = {workers} if isinstance(workers, str) else set(workers)
-    found = [worker for worker in present if wanted & {worker["name"], worker["address"]}]
-    unknown = wanted - {name for worker in found for name in (worker["name"], worker["address"])}
-    if unknown:
-        raise ValueError(f"the cluster has no worker {sorted(unknown)[0]!r}; scheduler_info() lists those it has")
-    return [str(worker["name"]) for worker in found]
+def _names(client: Client, workers: str | Iterable[str] | None) -> list[str]:
+    """Workers that run Python."""
+    names = [str(worker["name"]) for worker in chosen(client._live().session, workers) if "python" in worker["runtimes"]]
+    if not names:
+        raise ValueError("no worker is there to have a copy; wait_for_workers() first")
+    return names
 
 
 def _place(value: Known) -> Any:

@@ -1,4 +1,4 @@
-"""What SIGINT does in an executor process."""
+"""What signals do in an executor process."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 #: How long the word that an attempt is unwanted may come behind the signal, in seconds.
 _BEHIND_S = 0.05
+
+
+#: Asks a process where its task is.
+STACKS = signal.SIGRTMIN + 7
 
 
 class Interrupts:
@@ -26,11 +30,19 @@ class Interrupts:
         self.running: Attempt | None = None
 
     def install(self) -> None:
-        """Takes SIGINT over."""
+        """Takes the signals over."""
         signal.signal(signal.SIGINT, self._on_signal)
+        signal.signal(STACKS, _tell_stack)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         attempt = self.running
         # The order comes through another channel than the signal.
         if attempt is not None and attempt.wait_stop(_BEHIND_S):
             raise KeyboardInterrupt(f"the task was ended from outside: {attempt.key}")
+
+
+def _tell_stack(number: int, frame: FrameType | None) -> None:
+    # Loaded by those few processes that are asked.
+    from .stacks import answer
+
+    answer(frame)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from ._bireme import Failed, Session
 from .batch import Submitter
@@ -16,14 +16,14 @@ from .functions import Functions
 from .future import Future
 from .keys import content_key, new_key, pure_key
 from .options import PLAIN, Options
-from .serialize import decode, encode, encode_call
+from .serialize import decode, encode, encode_call, taken
 from .task import CANCELLED, ERROR, FINISHED, PENDING, Key, Stored, Task
 from .watch import STATES, Watcher
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-    from ._bireme import Error
+    from ._bireme import Error, Object
 
 Known: TypeAlias = Task | Stored | Called
 
@@ -49,6 +49,8 @@ class Link:
         self._callbacks: ThreadPoolExecutor | None = None
         #: The pickle of no arguments.
         self.no_arguments = encode_call((), {})
+        #: Handles of actors in arguments, by what takes them.
+        self.handles: WeakKeyDictionary[Known, list[object]] = WeakKeyDictionary()
 
     def call(
         self,
@@ -66,18 +68,29 @@ class Link:
         digest, name = self.functions.find(function)
         inputs: list[Known] = []
         buffers = self.arguments(name, args, kwargs, inputs) if args or kwargs else self.no_arguments
+        handles = taken()
         if key is None:
-            key = pure_key(name, digest, buffers, inputs) if pure else None
+            computed = digest + self.options.environments.get(options, b"") if options else digest
+            key = pure_key(name, computed, buffers, inputs) if pure else None
         if inputs and Later.is_needed(inputs):
-            return self._add_later(key or new_key(name), digest, buffers, inputs, options)
+            task: Known = self._add_later(key or new_key(name), digest, buffers, inputs, options)
+            self.keep(task, handles)
+            return task
         if key is None:
-            task: Known = self.submitter.add(new_key(name), digest, buffers, inputs, options)
+            task = self.submitter.add(new_key(name), digest, buffers, inputs, options)
         else:
             task = self.add(key, digest, buffers, inputs, options)
+        if handles:
+            self.keep(task, handles)
         if len(buffers) > 1:
             # Views of the caller's own arrays, which may change once this returns.
             self.send(task)
         return task
+
+    def keep(self, known: Known, handles: list[object] | None) -> None:
+        """Keeps handles of actors for as long as what takes them."""
+        if handles:
+            self.handles.setdefault(known, []).extend(handles)
 
     def add(
         self, key: Key, function: bytes, buffers: Sequence[Any], inputs: Sequence[Known], options: int
@@ -232,6 +245,23 @@ class Link:
         elif not task.batch.later.wait(timeout):
             raise TimeoutError(f"what task {task.key!r} takes is not there after {timeout:g} s")
 
+    def place(self, value: Known) -> tuple[int, int] | Object:
+        """By what tasks of other graphs take a value. Sends the task that makes it; waits for one that a call makes."""
+        if isinstance(value, Stored):
+            return value.object
+        if isinstance(value, Called):
+            value.result(None)
+            return value.object(self.session)
+        self.send(value)
+        return value.place
+
+    def place_of_task(self, value: Known) -> tuple[int, int]:
+        """By what the cluster knows the task that makes a value. Sends it."""
+        if not isinstance(value, Task):
+            raise TypeError(f"{value.key} is no result of a task")
+        self.send(value)
+        return value.place
+
     def cancel(self, tasks: Sequence[Known]) -> None:
         """Cancels tasks and what depends on them."""
         self.submitter.flush()
@@ -256,6 +286,12 @@ class Link:
             self.known.setdefault(task.key, task)
         for graph, indices in by_graph(again).items():
             self.session.retry(graph, indices)
+
+    def reset(self) -> None:
+        """Cancels every task of the session, and gives up every result."""
+        self.submitter.flush()
+        self.known.clear()
+        self.session.reset()
 
     def call_back(self, callback: Callable[[Future[Any]], object], future: Future[Any]) -> None:
         """Runs a user's callback on a thread for callbacks, where it may wait for whatever it likes."""
@@ -301,6 +337,7 @@ class Link:
                 inputs.append(task)
             return places[id(task)]
 
+        taken()  # What somebody else's arguments left, who did not ask.
         return encode_call(args, kwargs, name, number)
 
 

@@ -47,6 +47,9 @@ class Codec(IntEnum):
 # A plain number, which compares faster.
 _PICKLE5 = int(Codec.PICKLE5)
 
+#: What pickles always can, and has no buffers.
+_NUMBERS = (bool, float, int)
+
 
 class Encoded(NamedTuple):
     """A value that has left Python."""
@@ -84,9 +87,23 @@ class _Scope(threading.local):
 
     number: Number | None = None
     input: Input | None = None
+    #: What the arguments name that has to stay for as long as they may be read.
+    handles: list[object] | None = None
 
 
 _scope = _Scope()
+
+
+def keep(handle: object) -> None:
+    """Notes that the arguments that this thread writes down, if any, name something that must not go before they are read."""
+    if _scope.number is not None:
+        _scope.handles = [*(_scope.handles or ()), handle]
+
+
+def taken() -> list[object] | None:
+    """What the arguments that were written last have to keep."""
+    handles, _scope.handles = _scope.handles, None
+    return handles
 
 
 def refer(future: Referable) -> tuple[Callable[[int], object], tuple[int]]:
@@ -106,10 +123,24 @@ def load_input(n: int) -> object:
     return _scope.input(n)
 
 
+class Placeholder:
+    """Stands in the arguments of a task for the value of an input."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __reduce__(self) -> tuple[Callable[[int], object], tuple[int]]:
+        return load_input, (self.number,)
+
+
 def encode(value: object, what: str = "value", number: Number | None = None) -> Encoded:
     """Turns a value into bytes. `what` is the name that errors call it; `number` is asked about the futures in it."""
     if value is None:
         return Encoded(Codec.NONE, [])
+    if type(value) in _NUMBERS:
+        return Encoded(Codec.PICKLE5, [pickle.dumps(value, _PROTOCOL)])
     if type(value) is bytes:
         return Encoded(Codec.RAW, [value])
     if type(value) is str:
@@ -202,6 +233,19 @@ def decode(codec: int, buffers: Sequence[Buffer], what: str = "value", input: In
         raise DecodeError(f"{what} has codec {name} and cannot be read: {error}", error.module) from error
 
 
+def decode_call(call: Buffer, input: Input | None, what: Callable[[], str]) -> Any:
+    """Turns a pickle without buffers beside it into a value. Its name is made only for an error."""
+    before, _scope.input = _scope.input, input
+    try:
+        return pickle.loads(call)
+    except DecodeError:
+        raise
+    except Exception as error:
+        raise _unreadable(error, what()) from error
+    finally:
+        _scope.input = before
+
+
 def decode_function(blob: Buffer, what: str = "the function") -> Callable[..., Any]:
     """Turns the bytes of a blob into a function."""
     function: Callable[..., Any] = _unpickle([blob], what, None)
@@ -262,12 +306,16 @@ def _unpickle(buffers: Sequence[Buffer], what: str, input: Input | None) -> Any:
         return pickle.loads(buffers[0], buffers=buffers[1:])
     except DecodeError:
         raise
-    except ModuleNotFoundError as error:
-        raise DecodeError(f"{what} cannot be read without the module {error.name!r}, {formats.MISSING}", error.name) from error
     except Exception as error:
-        raise DecodeError(f"{what} cannot be unpickled: {type(error).__name__}: {error}") from error
+        raise _unreadable(error, what) from error
     finally:
         _scope.input = before
+
+
+def _unreadable(error: Exception, what: str) -> DecodeError:
+    if isinstance(error, ModuleNotFoundError):
+        return DecodeError(f"{what} cannot be read without the module {error.name!r}, {formats.MISSING}", error.name)
+    return DecodeError(f"{what} cannot be unpickled: {type(error).__name__}: {error}")
 
 
 def _whole(buffers: Sequence[Buffer]) -> Buffer:

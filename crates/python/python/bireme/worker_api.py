@@ -151,6 +151,11 @@ def parent(address: str | None) -> Attempt | None:
     return attempt
 
 
+def here() -> Worker:
+    """Where the code of this process runs, in a task or not."""
+    return _here
+
+
 def running() -> Attempt | None:
     """The attempt that this process runs, if any."""
     return _here._attempt

@@ -225,6 +225,42 @@ impl Machine {
             }
         }
         self.actors_miss(worker, id);
+        if self.gone_for_good(id).is_some() {
+            self.errand(worker, Errand::Place(id));
+        }
+    }
+
+    /// What became of an object that is nowhere and will not be made; `None` while it is somewhere, or may yet come.
+    pub(super) fn gone_for_good(&self, id: ObjectId) -> Option<Box<TaskError>> {
+        let object = self.find_object(id).and_then(|no| self.objects.get(no));
+        if object.is_some_and(Object::is_stored) {
+            return None;
+        }
+        if let Some(producer) = self.producer_of(id) {
+            let graph = self.graph(producer.graph);
+            let name = graph.name(producer.index);
+            return match self.task(producer).phase {
+                Phase::Finished => {
+                    let message = format!(
+                        "{id}, an output of task {name:?}, was lost or dropped when nobody needed it"
+                    );
+                    Some(Box::new(lost_input(&message)))
+                }
+                phase if phase.is_final() => {
+                    let message = format!("task {name:?}, which makes {id}, did not finish");
+                    let reason = Reason::DependencyFailed.name();
+                    let error = TaskError::new(ErrorClass::Dependency, reason, message);
+                    let cause = Self::error_of(graph, producer.index);
+                    Some(Box::new(TaskError { cause, ..error }))
+                }
+                _ => None,
+            };
+        }
+        // One that its session has not told of may be on its way.
+        let ObjectId::Held { holder, n } = id else { return None };
+        let session = self.sessions.values().find(|session| holder == session.id.into())?;
+        let message = format!("{id} was given up, or is gone with the worker that had it");
+        session.told.contains(n).then(|| Box::new(lost_input(&message)))
     }
 
     /// Whether a worker that is there has the only replica of a value that cannot be made again.

@@ -43,17 +43,7 @@ impl Machine {
                 }
                 Errand::Leave(deadline) => out.push(Order::Drain { deadline }),
                 Errand::Peer(peer) => out.push(Order::Peers(vec![self.peer(peer)])),
-                Errand::Place(object) => {
-                    if let Some(no) = self.find_object(object)
-                        && let Some(record) = self.objects.get(no)
-                    {
-                        let input = self.input_of(object, Some(record), worker);
-                        self.introduce(worker, &input, out);
-                        self.note_sent_value(worker, &input);
-                        used += input_bytes(&input);
-                        out.push(Order::Places(vec![input]));
-                    }
-                }
+                Errand::Place(object) => used += self.tell_place(worker, object, out),
                 Errand::Release(object) => out.push(Order::Release(object)),
                 Errand::Replicate(object) => used += self.tell_replicate(worker, object, out),
                 Errand::Retract(attempt) => out.push(Order::Retract(attempt)),
@@ -66,6 +56,24 @@ impl Machine {
             }
         }
         self.workers.get(worker).is_some_and(|worker| !worker.outbox.is_empty())
+    }
+
+    /// Appends where an object can be had, or that it cannot. Returns the size of the order in bytes, about.
+    fn tell_place(&mut self, worker: WorkerId, object: ObjectId, out: &mut Vec<Order>) -> usize {
+        if let Some(error) = self.gone_for_good(object) {
+            let size = error.message.len();
+            out.push(Order::Gone { object, error });
+            return size;
+        }
+        let Some(record) = self.find_object(object).and_then(|no| self.objects.get(no)) else {
+            return 0;
+        };
+        let input = self.input_of(object, Some(record), worker);
+        self.introduce(worker, &input, out);
+        self.note_sent_value(worker, &input);
+        let size = input_bytes(&input);
+        out.push(Order::Places(vec![input]));
+        size
     }
 
     /// Appends the order to make a replica, unless the object is gone. Returns its size in bytes, about.

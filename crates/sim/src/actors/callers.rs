@@ -22,6 +22,8 @@ pub(super) struct User {
     /// Calls that are still to be made.
     left: u64,
     unready: BTreeMap<u64, Call>,
+    /// It makes its next call when there is room.
+    waits: bool,
     timer: Option<Time>,
     /// The stream that was asked for last.
     pub(super) conn: Option<u64>,
@@ -47,7 +49,8 @@ impl User {
     pub(super) fn new(n: usize, plan: &Plan) -> Self {
         let session = SessionId(u32::try_from(n).unwrap_or_default() + 1);
         let id = CallerId { who: Who::Session(session), life: 1 };
-        let config = Config { on_unknown: plan.on_unknown, ..Config::new(id, ACTOR) };
+        let Plan { on_unknown, most, .. } = *plan;
+        let config = Config { on_unknown, most, ..Config::new(id, ACTOR) };
         Self::with(config, plan.calls)
     }
 
@@ -57,6 +60,7 @@ impl User {
             caller: Caller::new(config),
             left,
             unready: BTreeMap::new(),
+            waits: false,
             timer: None,
             conn: None,
             asked: 0,
@@ -79,6 +83,10 @@ impl World {
         let who = self.users.get_mut(user).expect("it is one");
         if who.left == 0 {
             return Ok(()); // It was closed.
+        }
+        if !who.caller.has_room() {
+            who.waits = true;
+            return Ok(());
         }
         who.left -= 1;
         if who.left > 0 {
@@ -211,7 +219,12 @@ impl World {
                     });
                     self.ask_scheduler(user, after, wait);
                 }
-                Effect::Room => {}
+                Effect::Room => {
+                    let who = self.users.get_mut(user).expect("it is one");
+                    if std::mem::take(&mut who.waits) {
+                        self.agenda.after(Span::ZERO, Item::Call(user));
+                    }
+                }
                 Effect::Say(word) => self.send_up(user, word),
             }
         }

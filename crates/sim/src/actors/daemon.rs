@@ -107,6 +107,11 @@ pub(super) enum Awaited {
         incarnation: u32,
     },
     LineLost(u64),
+    /// The daemon hears that the process, which ends, will not begin a call.
+    NotBegun {
+        process: u64,
+        run: RunNo,
+    },
     Started,
     Timer,
     Written {
@@ -208,6 +213,9 @@ impl World {
             }
             Awaited::Kept { incarnation } => self.on_kept(worker, incarnation),
             Awaited::LineLost(line) => self.drive(worker, Event::LineLost(Line(line))),
+            Awaited::NotBegun { process, run } => {
+                self.drive_if(worker, process, Event::NotBegun(run))
+            }
             Awaited::Started => Ok(()),
             Awaited::Timer => self.on_host_timer(worker),
             Awaited::Written { incarnation } => self.on_written(worker, incarnation),
@@ -397,7 +405,7 @@ impl World {
         if end == EndKind::Diverged {
             let lanes = self.plan.spec.lanes.iter();
             let beside = lanes.map(|lane| lane.concurrency).sum::<u32>() > 1;
-            if !(self.plan.lies || (self.ledger.was_poisoned && beside)) {
+            if !(self.plan.lies.is_some() || (self.ledger.was_poisoned && beside)) {
                 return Err("a replay diverged".to_owned());
             }
             self.ledger.diverged = true;
@@ -405,8 +413,15 @@ impl World {
         let daemon = self.daemons.get_mut(worker).expect("it is one");
         let hosting = daemon.hosting.as_mut().expect("it speaks");
         hosting.over = Some(end);
-        if let Some(process) = &hosting.process {
-            let what = Awaited::Died { process: process.number, marked: true };
+        if let Some(process) = &mut hosting.process {
+            let number = process.number;
+            if self.rng.chance(50) {
+                for run in process.leave_undone() {
+                    let what = Awaited::NotBegun { process: number, run };
+                    self.agenda.after(PIPE, Item::Daemon { worker, life, what });
+                }
+            }
+            let what = Awaited::Died { process: number, marked: true };
             self.agenda.after(PIPE, Item::Daemon { worker, life, what });
         }
         if let Some(disk) = &mut daemon.disk {
@@ -440,6 +455,8 @@ impl World {
             return self.drive(worker, Event::Refused(died("no such file")));
         }
         it.alive = true;
+        let told = self.rng.span(50, 1_000);
+        self.agenda.after(told, Item::Look { again: false });
         self.drive(worker, Event::Alive { checkpoints })
     }
 
@@ -501,7 +518,7 @@ impl World {
     }
 
     fn send_down(&mut self, worker: usize, line: Line, word: ToCaller) -> Result<(), String> {
-        self.seen.saw(&word);
+        self.seen.saw_word(&word);
         if matches!(word, ToCaller::Reply { .. } | ToCaller::Item { .. }) {
             self.must_not_be_fenced(worker, &word)?;
         }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use bireme_core::actor::call::{Call, ReplyKind};
 use bireme_core::actor::wire::OnUnknown;
 use bireme_core::actor::{
-    ActorSpec, Delivery, Journal, LaneSpec, MethodSpec, OnFull, OnSchedulerLoss,
+    ActorSpec, CheckpointPolicy, Delivery, Journal, LaneSpec, MethodSpec, OnFull, OnSchedulerLoss,
 };
 use bireme_core::graph::Runtime;
 use bireme_core::id::{ActorId, HolderId};
 use bireme_core::object::ObjectId;
-use bireme_core::{Span, Time};
+use bireme_core::{Span, Time, limits};
 
 use super::faults::Fault;
 use crate::rng::Rng;
@@ -20,7 +20,6 @@ pub(super) const ACTOR: ActorId = ActorId(7);
 pub(super) const LEASE: Span = Span::secs(1);
 
 /// A seed, spelled out.
-#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) spec: Arc<ActorSpec>,
@@ -40,8 +39,10 @@ pub(super) struct Plan {
     pub(super) exits: bool,
     /// Checkpoints cannot be had.
     pub(super) stateless: bool,
-    /// What is played again does otherwise at times.
-    pub(super) lies: bool,
+    /// Of 100 calls that were answered and are played again, how many do otherwise; without, none of any does.
+    pub(super) lies: Option<u64>,
+    /// Calls that each user's caller keeps, at most.
+    pub(super) most: usize,
     /// Of 100 checkpoints, how many fail.
     pub(super) bad_checkpoints: u64,
 }
@@ -51,23 +52,38 @@ impl Plan {
         let kinds = [Delivery::AtMostOnce, Delivery::AtLeastOnce, Delivery::EffectivelyOnce];
         let delivery = *rng.pick(&kinds);
         let workers = rng.place(2) + 2;
-        let spec = Self::spec(rng, delivery, faults);
-        let trouble = if faults { rng.between(1, 14) } else { 0 };
+        let mut spec = Self::spec(rng, delivery, faults);
+        let mut trouble = if faults { rng.between(1, 14) } else { 0 };
+        let once = delivery == Delivery::EffectivelyOnce;
+        let lies = (faults && once && rng.chance(25)).then(|| *rng.pick(&[0, 0, 1, 20]));
+        if lies.is_some() {
+            // Much is played again, and often, so that some of it was never answered.
+            spec.checkpoint = CheckpointPolicy::default();
+            trouble += 10;
+        }
         let calls = rng.between(5, 40);
         let faults_at = |rng: &mut Rng| Time(rng.between(1_000, 10_000 + calls * 15_000));
+        let fault = |rng: &mut Rng| {
+            if lies.is_some() && rng.chance(60) {
+                Fault::KillDaemon(rng.place(workers))
+            } else {
+                Fault::any(rng, workers)
+            }
+        };
         Self {
             users: rng.place(4) + 1,
             workers,
             calls,
             on_unknown: if rng.chance(25) { OnUnknown::Stop } else { OnUnknown::Continue },
             trouble,
-            faults: (0..trouble).map(|_| (faults_at(rng), Fault::any(rng, workers))).collect(),
+            faults: (0..trouble).map(|_| (faults_at(rng), fault(rng))).collect(),
             horizon: Time(120_000_000),
             bombs: faults && rng.chance(30),
             exits: rng.chance(7),
             stateless: delivery != Delivery::EffectivelyOnce && rng.chance(30),
             bad_checkpoints: if faults && rng.chance(30) { rng.between(5, 40) } else { 0 },
-            lies: faults && rng.chance(6),
+            lies,
+            most: if rng.chance(10) { rng.place(6) + 3 } else { limits::CALLS_PENDING },
             spec: Arc::new(spec),
         }
     }

@@ -97,6 +97,13 @@ impl Process {
         Some(run)
     }
 
+    /// Begins no further call. Returns those that it was given.
+    pub(super) fn leave_undone(&mut self) -> Vec<RunNo> {
+        self.exiting = true;
+        let undone = std::mem::take(&mut self.waiting);
+        undone.into_values().flatten().map(|run| run.run).collect()
+    }
+
     /// Takes a call back that has not begun.
     pub(super) fn unqueue(&mut self, run: RunNo) -> bool {
         let before: usize = self.waiting.values().map(VecDeque::len).sum();

@@ -1,7 +1,7 @@
 //! Calls in the actor's process: they begin, do what their method says, and end.
 
 use bireme_core::Value;
-use bireme_core::actor::call::ReplyKind;
+use bireme_core::actor::call::{CallId, ReplyKind};
 use bireme_core::actor::host::{Run, RunEnd, RunNo};
 use bireme_core::error::{ErrorClass, TaskError};
 
@@ -35,8 +35,10 @@ impl World {
     fn begin(&mut self, worker: usize, number: u64, run: Run) -> Result<(), String> {
         let (id, method) = (run.id, run.call.method.clone());
         let poison_after = self.plan.spec.restart.poison_after.max(1);
-        self.ledger.begun(&run)?;
-        let lies = run.replay && self.plan.lies && self.rng.chance(30);
+        let hosting = self.daemons.get(worker).and_then(|it| it.hosting.as_ref());
+        let life = hosting.map(|hosting| hosting.incarnation).filter(|_| !self.plan.stops());
+        self.ledger.begun(&run, life)?;
+        let lies = run.replay && self.lies(id);
         let chance = if method == "odd" || lies { self.rng.bits() } else { 0 };
         let took =
             if method == "slow" { self.rng.span(5_000, 90_000) } else { self.rng.span(20, 2_500) };
@@ -74,6 +76,17 @@ impl World {
         };
         self.agenda.after(took, Item::Daemon { worker, life, what });
         Ok(())
+    }
+
+    /// Whether a call that is played again does otherwise than it did. It is found out more often where somebody waits to hear
+    /// of it.
+    fn lies(&mut self, id: CallId) -> bool {
+        let percent = match self.plan.lies {
+            None => 0,
+            Some(_) if self.ledger.is_awaited(id) => 50,
+            Some(often) => often,
+        };
+        self.rng.chance(percent)
     }
 
     /// A call that waited for one of its own goes on.

@@ -124,8 +124,10 @@ impl World {
         now >= self.scheduler.down && now >= daemon.cut
     }
 
-    pub(super) fn on_look(&mut self) -> Result<(), String> {
-        self.agenda.after(LOOK, Item::Look);
+    pub(super) fn on_look(&mut self, again: bool) -> Result<(), String> {
+        if again {
+            self.agenda.after(LOOK, Item::Look { again });
+        }
         for worker in 0..self.daemons.len() {
             self.renew(worker)?;
         }

@@ -27,8 +27,9 @@ struct Told {
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     calls: BTreeMap<CallId, Told>,
-    /// The last call of a caller that began in a lane for the first time.
-    newest: BTreeMap<(CallerId, u32), u64>,
+    /// The last call of a caller that began in a lane for the first time: in each incarnation where two may live at once, each
+    /// of which has calls of its own, else in any.
+    newest: BTreeMap<(CallerId, u32, Option<u32>), u64>,
     /// What an actor left that ended for good.
     pub(super) last_files: Option<Files>,
     /// A call was set aside. Where others ran beside it, they may have seen what it did.
@@ -64,7 +65,12 @@ impl Ledger {
         self.calls.get(&id).is_none_or(|told| told.delivery == Delivery::AtLeastOnce)
     }
 
-    pub(super) fn begun(&mut self, run: &Run) -> Result<(), String> {
+    /// Whether somebody waits for the end of a call.
+    pub(super) fn is_awaited(&self, id: CallId) -> bool {
+        self.calls.get(&id).is_some_and(|told| told.ending.is_none())
+    }
+
+    pub(super) fn begun(&mut self, run: &Run, life: Option<u32>) -> Result<(), String> {
         let name = World::name(run.id);
         let Some(told) = self.calls.get_mut(&run.id) else { return Ok(()) };
         told.begun += u32::from(!run.replay);
@@ -73,7 +79,7 @@ impl Ledger {
         }
         let is_first = told.begun == 1 && !run.replay && told.delivery != Delivery::AtLeastOnce;
         if is_first && told.is_ordered {
-            let newest = self.newest.entry((run.id.caller, run.lane)).or_default();
+            let newest = self.newest.entry((run.id.caller, run.lane, life)).or_default();
             if *newest >= run.id.seq {
                 return Err(format!("{name} begins after {newest} of the same caller and lane"));
             }
@@ -107,6 +113,9 @@ impl Ledger {
         let told = self.calls.get_mut(&id).ok_or("the end of no call")?;
         if told.ending.is_some() {
             return Err(format!("{name} ends twice"));
+        }
+        if ending.outcome.code() == Some(CallCode::Fenced) {
+            return Err(format!("{name} ends as FENCED: it is for the next incarnation"));
         }
         if let Outcome::Done { items } = ending.outcome
             && items != told.items
@@ -220,7 +229,7 @@ impl World {
             }
         }
         let once = self.plan.spec.delivery == Delivery::EffectivelyOnce;
-        if !once || self.plan.lies || self.ledger.diverged || self.ledger.was_killed {
+        if !once || self.plan.lies.is_some() || self.ledger.diverged || self.ledger.was_killed {
             return Ok(());
         }
         let home = self.scheduler.home.and_then(|home| self.daemons.get(home));

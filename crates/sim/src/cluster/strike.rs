@@ -6,6 +6,7 @@ use bireme_core::id::{WorkerId, WorkerLife, WorkerUid};
 use bireme_core::protocol::Join;
 
 use super::{Cluster, Stage};
+use crate::client::Client;
 use crate::faults::Fault;
 use crate::worker::Worker;
 use crate::world::{Item, LifeId, Side, Up, World};
@@ -26,27 +27,21 @@ impl Cluster {
                 worker.away = now + away;
                 worker.conn.into_iter().for_each(|conn| world.sever(conn));
             }),
-            Fault::CutSession { session, away } => {
-                if let Some(client) = self.clients.get_mut(session) {
-                    client.away = now + away;
-                    client.conn.into_iter().for_each(|conn| self.world.sever(conn));
-                }
-            }
-            Fault::CrashSession { session, away } => {
-                if let Some(client) = self.clients.get_mut(session) {
-                    client.away = now + away;
-                    client.conn.into_iter().for_each(|conn| self.world.sever(conn));
-                    client.forget_what_was_heard();
-                }
-            }
-            Fault::TakeOver { session, away } => {
-                if let Some(client) = self.clients.get_mut(session) {
-                    client.away = now + away;
-                    client.conn.into_iter().for_each(|conn| self.world.hang(conn));
-                    client.forget_what_was_heard();
-                    client.come_by_name();
-                }
-            }
+            Fault::CutSession { session, away } => self.with_client(session, |client, world| {
+                client.away = now + away;
+                client.conn.into_iter().for_each(|conn| world.sever(conn));
+            }),
+            Fault::CrashSession { session, away } => self.with_client(session, |client, world| {
+                client.away = now + away;
+                client.conn.into_iter().for_each(|conn| world.sever(conn));
+                client.forget_what_was_heard();
+            }),
+            Fault::TakeOver { session, away } => self.with_client(session, |client, world| {
+                client.away = now + away;
+                client.conn.into_iter().for_each(|conn| world.hang(conn));
+                client.forget_what_was_heard();
+                client.come_by_name();
+            }),
             Fault::Drain { worker, .. } => self.with_place(worker, Worker::drain),
             Fault::Dismiss { worker, deadline } => {
                 if let Some(id) = self.id_at(worker) {
@@ -75,18 +70,21 @@ impl Cluster {
             Fault::StallWorker { worker, span } => self.with_place(worker, |worker, world| {
                 worker.conn.into_iter().for_each(|conn| world.network.stall(conn, now + span));
             }),
-            Fault::StallSession { session, span } => {
-                let conn = self.clients.get(session).and_then(|client| client.conn);
-                if let Some(conn) = conn {
-                    self.world.network.stall(conn, now + span);
-                }
-            }
+            Fault::StallSession { session, span } => self.with_client(session, |client, world| {
+                client.conn.into_iter().for_each(|conn| world.network.stall(conn, now + span));
+            }),
         }
     }
 
     fn with_place(&mut self, place: usize, act: impl FnOnce(&mut Worker, &mut World)) {
         if let Some(me) = self.workers.get(place).and_then(Option::as_ref).map(|worker| worker.me) {
             self.with(me, act);
+        }
+    }
+
+    fn with_client(&mut self, place: usize, act: impl FnOnce(&mut Client, &mut World)) {
+        if let Some(client) = self.clients.get_mut(place) {
+            act(client, &mut self.world);
         }
     }
 

@@ -15,7 +15,7 @@ use bireme_proto::pb::executor_report::actor_reply::Outcome;
 use super::carry::give_up;
 use super::door::read_error;
 use super::entry::{Entry, Running};
-use super::{Turn, fault};
+use super::{Turn, fault, results};
 use crate::executor::process::lay_out::lay;
 use crate::failure::failure;
 use crate::machine;
@@ -50,9 +50,15 @@ impl Turn<'_> {
         outcome: Option<Outcome>,
         took: Span,
     ) {
-        fault::point("after-run-before-reply");
         let Some(entry) = self.table.entries.get_mut(&actor) else { return };
-        let Some(running) = entry.runs.remove(&call) else { return };
+        if let Some(Outcome::NotBegun(_)) = outcome {
+            return self.feed(actor, Event::NotBegun(RunNo(call)));
+        }
+        fault::point("after-run-before-reply");
+        // What becomes of a call that the process still had at its actor's end is settled with the process.
+        let Some(running) = entry.runs.remove(&call).filter(|_| entry.over.is_none()) else {
+            return;
+        };
         entry.tickets.remove(&running.ticket);
         let end = match outcome {
             Some(Outcome::Value(value)) => match Value::try_from(value) {
@@ -63,7 +69,7 @@ impl Turn<'_> {
             },
             Some(Outcome::Error(error)) => failed(read_error(Some(error))),
             Some(Outcome::NoSuchMethod(told)) => RunEnd::NoSuchMethod { methods: told.methods },
-            None => RunEnd::UnserializableResult(read_error(None)),
+            Some(Outcome::NotBegun(_)) | None => RunEnd::UnserializableResult(read_error(None)),
         };
         self.feed(actor, Event::Ended { run: RunNo(call), end, took });
     }
@@ -100,7 +106,11 @@ impl Turn<'_> {
         let stored = store(&setup.store, &mut entry.drafts, object, value);
         match stored {
             Ok(size) => {
-                setup.inbox.tell(machine::Event::Stored { object, size });
+                if results::is_own(object) {
+                    self.keep_result(object, size);
+                } else {
+                    setup.inbox.tell(machine::Event::Stored { object, size });
+                }
                 RunEnd::Stored { object, size }
             }
             Err(error) => RunEnd::UnserializableResult(error.failure()),

@@ -4,7 +4,7 @@ use bireme_core::actor::call::{Call, CallCode, CallFailure};
 use bireme_core::actor::host::{Effect, Event, Record, Run, RunNo};
 use bireme_core::actor::place::{ActorReport, Checkpoint, EndKind};
 use bireme_core::id::ActorId;
-use bireme_core::{ObjectId, Span, TaskError, Value, limits};
+use bireme_core::{ErrorClass, ObjectId, Reason, Span, TaskError, Value, limits};
 use bireme_proto::pb;
 use bireme_proto::pb::executor_order::{self as wire, Order};
 use rustix::process::Signal;
@@ -13,13 +13,15 @@ use tokio::time::sleep;
 
 use super::Turn;
 use super::entry::{Ended, Keeping, Running};
+use super::keep::OWN_WISH;
 use crate::executor::process::lay_out::lay;
+use crate::failure::failure;
 use crate::machine;
 use crate::store::{Draft, Stored};
 
 impl Turn<'_> {
     /// Does what the host of an actor asks for, in order.
-    pub(super) fn carry_out(&mut self, actor: ActorId, effects: Vec<Effect>) {
+    pub(super) fn carry_out(&mut self, actor: ActorId, effects: impl Iterator<Item = Effect>) {
         for effect in effects {
             match effect {
                 Effect::Append { lsn, record } => self.append(actor, lsn, &record),
@@ -77,7 +79,12 @@ impl Turn<'_> {
     }
 
     /// The driver has found the values of a call's arguments, or not.
-    pub(crate) fn gathered(&mut self, asked: u64, missing: Option<ObjectId>, values: Vec<Stored>) {
+    pub(crate) fn gathered(
+        &mut self,
+        asked: u64,
+        missing: Option<(ObjectId, Option<Box<TaskError>>)>,
+        values: Vec<Stored>,
+    ) {
         let Some((actor, ticket)) = self.table.gathering.remove(&asked) else { return };
         let Some(entry) = self.table.entries.get_mut(&actor) else { return };
         let inputs = match missing {
@@ -85,9 +92,13 @@ impl Turn<'_> {
                 entry.tickets.insert(ticket, values);
                 Ok(())
             }
-            Some(object) => {
-                let message = format!("argument {object} is nowhere to be had");
-                Err(Box::new(CallFailure::new(CallCode::ArgumentFailed, message)))
+            Some((object, cause)) => {
+                let message = match &cause {
+                    Some(error) => format!("argument {object} is not to be had: {}", error.message),
+                    None => format!("argument {object} is nowhere to be had"),
+                };
+                let failure = CallFailure::new(CallCode::ArgumentFailed, message);
+                Err(Box::new(failure.caused_by(cause)))
             }
         };
         self.feed_later(actor, Event::Gathered { ticket, inputs });
@@ -169,6 +180,10 @@ impl Turn<'_> {
         made: Result<Checkpoint, Box<TaskError>>,
     ) {
         let Some(entry) = self.table.entries.get_mut(&actor) else { return };
+        if request == OWN_WISH {
+            entry.wishes = false;
+            return;
+        }
         let incarnation = entry.hosting.incarnation;
         if made.is_err() && entry.moves == Some(request) {
             entry.moves = None;
@@ -186,11 +201,15 @@ impl Turn<'_> {
         let expires = self.now + entry.spec.ttl;
         entry.over = Some(Ended { report: Some(report), forget, expires });
         (entry.alive, entry.keeping) = (false, None);
-        entry.runs.clear();
-        entry.tickets.clear();
         entry.inputs.clear();
+        // What still runs was given its time.
+        let by_force = match end {
+            EndKind::Crashed | EndKind::Diverged => true,
+            EndKind::Killed => !entry.runs.is_empty(),
+            EndKind::Exited | EndKind::Failed | EndKind::Moved => false,
+        };
         match entry.process {
-            Some(number) => self.leave_process(actor, number, end),
+            Some(number) => self.leave_process(actor, number, by_force),
             None => self.buried(actor),
         }
     }
@@ -200,6 +219,8 @@ impl Turn<'_> {
         let Some(entry) = self.table.entries.get_mut(&actor) else { return };
         let Some(over) = &mut entry.over else { return };
         (entry.process, entry.drafts) = (None, Vec::new());
+        entry.runs.clear();
+        entry.tickets.clear();
         let report = over.report.take();
         let forget = over.forget;
         // Written whole, and unlocked, before the next incarnation is thought of.
@@ -217,6 +238,8 @@ impl Turn<'_> {
             self.tell(report);
             self.give_checkpoint(actor, end);
         }
+        let error = failure(ErrorClass::ProcessDied, Reason::ProcessDied, "the actor was ended");
+        self.feed_later(actor, Event::ProcessLost { reached: None, error });
         self.set_timer(actor);
     }
 

@@ -1,107 +1,62 @@
-//! By which processes of actors come back to their worker, and what they say.
+//! Processes of actors come back to their worker; what they say.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use bireme_core::id::ActorId;
 use bireme_core::reason::{Reason, Refusal};
-use bireme_core::{TaskError, Value, limits};
-use bireme_executor::batches::Batches;
+use bireme_core::{TaskError, Value};
+use bireme_executor::batches::{Batches, Taken};
 use bireme_proto::pb;
 use bireme_proto::pb::executor_order::{Answer, answer};
 use bireme_proto::pb::executor_report::{self as wire, Report};
-use bireme_proto::pb::executor_server::{Executor, ExecutorServer};
-use bireme_proto::status::status;
-use tokio::net::UnixListener;
-use tokio::time::timeout;
-use tokio_stream::wrappers::UnixListenerStream;
-use tokio_stream::{Stream, StreamExt as _, iter};
-use tonic::transport::server::Server;
-use tonic::{Request, Response, Status, Streaming};
 
 use super::{Shared, Turn};
+use crate::executor::process::Manners;
 use crate::failure::failure;
-use crate::rpc::executor::{check_peer, judge, refuse, senseless, timing, welcome};
+use crate::rpc::executor::{Reception, each, senseless, timing, unserved, welcome};
 
-/// Serves processes of actors until it is aborted.
-pub(super) async fn serve(listener: UnixListener, shared: Arc<Shared>) {
-    let service =
-        ExecutorServer::new(Door { shared }).max_decoding_message_size(limits::MESSAGE_BYTES);
-    let served = Server::builder()
-        .initial_stream_window_size(limits::STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(limits::CONNECTION_WINDOW_BYTES)
-        .add_service(service)
-        .serve_with_incoming(UnixListenerStream::new(listener))
-        .await;
-    if let Err(error) = served {
-        tracing::error!(%error, "processes of actors are served no more");
+impl Reception for Shared {
+    fn welcome(&self, number: u64) -> pb::ExecutorDown {
+        let setup = &self.setup;
+        welcome(number, &setup.worker, &setup.store, &setup.scheduler)
     }
-}
 
-struct Door {
-    shared: Arc<Shared>,
-}
-
-#[tonic::async_trait]
-impl Executor for Door {
-    type AttachStream = Pin<Box<dyn Stream<Item = Result<pb::ExecutorDown, Status>> + Send>>;
-
-    async fn attach(
-        &self,
-        request: Request<Streaming<pb::ExecutorUp>>,
-    ) -> Result<Response<Self::AttachStream>, Status> {
-        check_peer(request.extensions().get())?;
-        let mut incoming = request.into_inner();
-        let first = timeout(limits::HELLO_WAIT.to_std(), incoming.message()).await;
-        let silent = |_| refuse(Reason::HelloExpected, "hello", "no message has come");
-        let first = first.map_err(silent)??.unwrap_or_default();
-        let (attach, _, token) = judge(first).map_err(status)?;
-
+    fn attach(
+        self: &Arc<Self>,
+        number: u64,
+        token: &str,
+        _: Manners,
+    ) -> Result<Taken<pb::ExecutorOrder>, &'static str> {
         let orders = Batches::default();
-        let batches =
-            orders.taken().map(|orders| pb::ExecutorDown { orders, ..Default::default() });
-        let (number, setup) = (attach.started_as, &self.shared.setup);
-        let welcome = iter([welcome(number, &setup.worker, &setup.store, &setup.scheduler)]);
-        let attached = self.shared.turn().attach(number, &token, orders);
-        attached.map_err(|why| {
-            refuse(Reason::Unauthenticated, "attach", format!("executor process {number}: {why}"))
-        })?;
-        tokio::spawn(listen(incoming, Arc::clone(&self.shared), number));
-        Ok(Response::new(Box::pin(welcome.chain(batches).map(Ok))))
+        let taken = orders.taken();
+        self.turn().attach(number, token, orders)?;
+        Ok(taken)
     }
-}
 
-/// Hears what a process says, until it has nothing more to say.
-async fn listen(mut incoming: Streaming<pb::ExecutorUp>, shared: Arc<Shared>, number: u64) {
-    loop {
-        match incoming.message().await {
-            Ok(Some(up)) => {
-                // One turn for all of it: replies travel together, and so do records of logs.
-                let mut turn = shared.turn();
-                for report in up.reports.into_iter().filter_map(|report| report.report) {
-                    if let Err(Refusal { field, message, .. }) = turn.hear_process(number, report) {
-                        tracing::warn!(executor = number, field, message, "report makes no sense");
-                    }
-                }
-            }
-            Ok(None) => break,
-            Err(status) => {
-                tracing::debug!(executor = number, %status, "stream of an actor's process is lost");
-                break;
-            }
-        }
+    fn hear(self: &Arc<Self>, number: u64, reports: Vec<pb::ExecutorReport>) {
+        // One turn for all of it: replies travel together, and so do records of logs.
+        let mut turn = self.turn();
+        each(number, reports, |report| turn.hear_process(number, report));
     }
-    shared.turn().detached(number);
+
+    fn detached(self: &Arc<Self>, number: u64) {
+        self.turn().detached(number);
+    }
 }
 
 impl Turn<'_> {
     /// Takes one report. What this version does not know is passed over.
     fn hear_process(&mut self, number: u64, report: Report) -> Result<(), Refusal> {
         match report {
-            Report::ActorReply(wire::ActorReply { actor, call, outcome, timing: taken }) => {
+            Report::ActorReply(reply) => {
+                let wire::ActorReply { actor, call, outcome, timing: taken, wants_checkpoint } =
+                    reply;
                 let actor = actor_id(actor)?;
                 let took = timing(taken).run;
                 self.replied(actor, call, outcome, took);
+                if wants_checkpoint {
+                    self.wish_checkpoint(actor);
+                }
             }
             Report::ActorItem(wire::ActorItem { actor, call, n, value }) => {
                 let missing = || Refusal::at(Reason::Malformed, "value", "value is missing");
@@ -136,7 +91,11 @@ impl Turn<'_> {
                 self.refused(actor, senseless(&refusal));
             }
             other => {
-                if let Some(request) = unserved(&other) {
+                let request = match &other {
+                    Report::Rejoin(asked) => Some(asked.request),
+                    other => unserved(other),
+                };
+                if let Some(request) = request {
                     let message = "code of actors cannot ask its worker for this";
                     let error =
                         failure(bireme_core::ErrorClass::User, Reason::Unsupported, message);
@@ -175,21 +134,6 @@ impl Turn<'_> {
         let answer = Some(answer::Answer::Refused(refused));
         let answer = Answer { request, answer };
         self.say_to(number, pb::executor_order::Order::Answer(answer));
-    }
-}
-
-/// The number of something that is asked for and cannot be had here.
-fn unserved(report: &Report) -> Option<u64> {
-    match report {
-        Report::CancelSpawned(asked) => Some(asked.request),
-        Report::Forget(asked) => Some(asked.request),
-        Report::Get(asked) => Some(asked.request),
-        Report::OpenObject(asked) => Some(asked.request),
-        Report::Put(asked) => Some(asked.request),
-        Report::Rejoin(asked) => Some(asked.request),
-        Report::Spawn(asked) => Some(asked.request),
-        Report::Wait(asked) => Some(asked.request),
-        _ => None,
     }
 }
 

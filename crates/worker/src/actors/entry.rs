@@ -16,6 +16,7 @@ use crate::store::{Draft, Stored};
 
 /// An incarnation with everything that belongs to it; or what is remembered of the last one.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact that the others do not decide")]
 pub(super) struct Entry {
     /// Absent while the log is being opened.
     pub(super) host: Option<Host>,
@@ -32,6 +33,8 @@ pub(super) struct Entry {
     pub(super) syncing: bool,
     /// The checkpoint that is being made.
     pub(super) keeping: Option<Keeping>,
+    /// Its own code wants one.
+    pub(super) wishes: bool,
     /// The process that has it, or is to have it.
     pub(super) process: Option<u64>,
     /// Calls that the process was given and that have not ended.
@@ -98,6 +101,7 @@ impl Entry {
             log: None,
             syncing: false,
             keeping: None,
+            wishes: false,
             process: None,
             runs: BTreeMap::new(),
             tickets: BTreeMap::new(),

@@ -8,7 +8,7 @@ use bireme_core::actor::place::{Checkpoint, EndKind};
 use bireme_core::id::{ActorId, HolderId};
 use bireme_core::{ErrorClass, ObjectId, Reason, TaskError, Value};
 use bireme_proto::pb;
-use bireme_proto::pb::executor_order::{ActorCheckpoint, Callee, Order};
+use bireme_proto::pb::executor_order::{ActorCheckpoint, ActorKept, Callee, Order};
 use prost::Message as _;
 
 use super::entry::{Entry, Keeping};
@@ -17,6 +17,9 @@ use super::{Turn, fault};
 use crate::failure::failure;
 use crate::machine;
 use crate::store::Stored;
+
+/// The request of a checkpoint that the actor's own code wants. The scheduler's count from 1.
+pub(super) const OWN_WISH: u64 = u64::MAX;
 
 impl Turn<'_> {
     /// Writes what was appended to an actor's log. Where that has to survive a power cut, another thread waits for the disk:
@@ -70,6 +73,14 @@ impl Turn<'_> {
                 },
             );
         });
+    }
+
+    /// The actor's own code wants a checkpoint: one wish at a time.
+    pub(super) fn wish_checkpoint(&mut self, actor: ActorId) {
+        let Some(entry) = self.table.entries.get_mut(&actor) else { return };
+        if !std::mem::replace(&mut entry.wishes, true) {
+            self.feed(actor, Event::CheckpointAsked { request: OWN_WISH });
+        }
     }
 
     /// Asks the process for its state.
@@ -132,6 +143,7 @@ impl Turn<'_> {
         kept: std::io::Result<Kept>,
     ) {
         let Some(entry) = self.table.entries.get_mut(&actor) else { return };
+        let mut callees = Vec::new();
         let made = kept.map(|kept| {
             let bytes = kept.state.as_ref().map_or(0, |state| state.size);
             if let Some(log) = &mut entry.log
@@ -139,6 +151,7 @@ impl Turn<'_> {
             {
                 tracing::warn!(?actor, %error, "records that a checkpoint holds are left behind");
             }
+            callees.clone_from(&kept.callees);
             entry.kept = Some(kept);
             Checkpoint { lsn, bytes, took: self.now.since(since) }
         });
@@ -146,6 +159,10 @@ impl Turn<'_> {
             let message = format!("the checkpoint cannot be written: {error}");
             failure(ErrorClass::Store, Reason::StoreFull, message)
         });
+        if !callees.is_empty() {
+            let kept = ActorKept { actor: Some(actor.into()), callees };
+            self.say_to_process(actor, Order::ActorKept(kept));
+        }
         let made = made.and_then(|made| self.store_for_move(actor).map(|()| made));
         self.feed_later(actor, Event::StateKept(made));
     }

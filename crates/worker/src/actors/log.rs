@@ -6,6 +6,7 @@
 
 mod frames;
 mod record;
+mod sweep;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -21,6 +22,7 @@ use rustix::fs::{FlockOperation, flock};
 
 pub(crate) use self::record::Kept;
 use self::record::Written;
+pub(crate) use self::sweep::{PREFIX, sweep};
 
 /// Why a log cannot be opened or read.
 #[derive(Debug, thiserror::Error)]

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use bireme_core::actor::Selector;
 use bireme_core::actor::host::Status;
 use bireme_core::actor::place::Beat;
+use bireme_core::actor::{Isolation, Selector};
 use bireme_core::id::ActorId;
 use bireme_proto::pb;
 
@@ -23,6 +23,15 @@ impl Shared {
         let turn = self.turn();
         let actor = turn.find(selector)?;
         turn.describe(actor)
+    }
+}
+
+impl Shared {
+    /// The process that an actor lives in with others, if it does.
+    pub(crate) fn shared_process_of(self: &Arc<Self>, actor: ActorId) -> Option<u64> {
+        let turn = self.turn();
+        let entry = turn.table.entries.get(&actor)?;
+        entry.process.filter(|_| entry.spec.isolation == Isolation::Shared)
     }
 }
 

@@ -53,7 +53,7 @@ impl Actors {
     pub(crate) fn gathered(
         &self,
         ticket: u64,
-        missing: Option<bireme_core::ObjectId>,
+        missing: Option<(bireme_core::ObjectId, Option<Box<TaskError>>)>,
         values: Vec<Stored>,
     ) {
         self.shared.turn().gathered(ticket, missing, values);
@@ -178,7 +178,7 @@ impl Turn<'_> {
         };
         entry.host = Some(host);
         self.table.entries.insert(actor, entry);
-        self.carry_out(actor, effects);
+        self.carry_out(actor, effects.into_iter());
         self.set_timer(actor);
         match self.find_blobs(actor) {
             _ if !self.has_program(actor) => self.find_process(actor),

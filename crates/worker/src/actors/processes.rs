@@ -1,7 +1,10 @@
 //! The processes that actors live in.
 //!
 //! An actor has one of its own, unless it shares one with the others of its runtime that are content with that. One more of
-//! each runtime that has hosted an actor is kept ready, so that the next need not wait for its start.
+//! each runtime that has hosted an actor is kept ready, so that the next need not wait for its start. Where the worker allows
+//! it, native ones live `inside` the daemon, on threads that are dealt with as a process is.
+
+mod inside;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -9,7 +12,6 @@ use std::sync::Arc;
 
 use bireme_core::actor::Isolation;
 use bireme_core::actor::host::{Event, Reached, RunNo};
-use bireme_core::actor::place::EndKind;
 use bireme_core::graph::Runtime;
 use bireme_core::id::ActorId;
 use bireme_core::{AttemptId, ErrorClass, Reason, TaskError, limits};
@@ -21,7 +23,8 @@ use rustix::process::Signal;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep;
 
-use super::{Setup, Shared, Turn};
+use super::environments::name_in;
+use super::{Setup, Shared, Table, Turn};
 use crate::executor::process::Program;
 use crate::executor::process::ends::{Death, how};
 use crate::executor::process::keeper::{self, Owner, Post};
@@ -30,24 +33,28 @@ use crate::executor::process::setbacks::Setbacks;
 use crate::executor::scales::Bloat;
 use crate::failure::failure;
 use crate::host::private_bytes;
-use crate::logs::Writer;
+use crate::logs::{Author, Writer};
 use crate::sync::lock;
 
 /// All processes of actors.
 #[derive(Debug, Default)]
 pub(super) struct Crew {
-    processes: BTreeMap<u64, Process>,
+    pub(super) processes: BTreeMap<u64, Process>,
     /// The number given last.
     last: u64,
     /// By the name of their runtime.
     setbacks: BTreeMap<String, Setbacks>,
+    /// Programs of languages in environments, by the names of these.
+    pub(super) variants: BTreeMap<String, Program>,
+    /// Actors inside the daemon that were given up and whose code has not returned.
+    given_up: usize,
 }
 
 /// A process, from its start to its end.
 #[derive(Debug)]
 pub(super) struct Process {
-    /// The name of its runtime; empty is native.
-    runtime: String,
+    /// The name of its program; empty is native.
+    pub(super) runtime: String,
     token: Token,
     /// The way to it, once it has come back.
     orders: Option<Batches<pb::ExecutorOrder>>,
@@ -59,6 +66,8 @@ pub(super) struct Process {
     /// It is about to end: nobody else comes to live in it.
     doomed: bool,
     pid: Option<u32>,
+    /// Where is kept what it prints, once somebody lives in it.
+    writer: Option<Arc<Writer>>,
     /// It took more memory than its actor may.
     bloat: Option<Bloat>,
     signals: mpsc::Sender<Signal>,
@@ -69,6 +78,8 @@ pub(super) struct Process {
 /// Whom a process is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Use {
+    /// One actor, and no process: threads of the daemon.
+    Inside,
     /// One actor.
     Own,
     /// Several.
@@ -113,27 +124,49 @@ impl Crew {
     }
 }
 
+impl Process {
+    /// Whether it is for one actor alone.
+    fn is_of_one(&self) -> bool {
+        matches!(self.use_, Use::Inside | Use::Own)
+    }
+}
+
 /// The name under which the program of a runtime is found.
 fn name_of(runtime: &Runtime) -> Option<String> {
     match runtime {
         Runtime::Native => Some(String::new()),
+        Runtime::External { name, environment: Some(digest), .. } => Some(name_in(name, *digest)),
         Runtime::External { name, .. } => Some(name.clone()),
         Runtime::Command | Runtime::Wasm => None,
     }
 }
 
 impl Setup {
-    /// The name under which the program of a runtime is found, if there is one.
-    fn program_of(&self, runtime: &Runtime) -> Option<String> {
-        name_of(runtime).filter(|name| self.programs.contains_key(name))
+    /// Whether there is a program of a runtime, or of its language as that is installed.
+    fn has_program(&self, runtime: &Runtime) -> bool {
+        let name = match runtime {
+            Runtime::External { name, .. } => Some(name.clone()),
+            other => name_of(other),
+        };
+        name.is_some_and(|name| self.programs.contains_key(&name))
     }
 }
 
 impl Turn<'_> {
     /// Whether there is a program that can host an actor.
     pub(super) fn has_program(&self, actor: ActorId) -> bool {
-        let runtime = self.table.entries.get(&actor).map(|entry| &entry.spec.runtime);
-        runtime.is_some_and(|runtime| self.shared.setup.program_of(runtime).is_some())
+        let spec = self.table.entries.get(&actor).map(|entry| &entry.spec);
+        spec.is_some_and(|spec| {
+            let is_inside = spec.isolation == Isolation::InProcess;
+            is_inside || self.shared.setup.has_program(&spec.runtime)
+        })
+    }
+
+    /// The name under which the program of a runtime is found, if there is one.
+    fn program_of(&self, runtime: &Runtime) -> Option<String> {
+        let (setup, crew) = (&self.shared.setup, &self.table.crew);
+        name_of(runtime)
+            .filter(|name| setup.programs.contains_key(name) || crew.variants.contains_key(name))
     }
 
     /// Finds a process for an actor: one that is there, or a new one.
@@ -141,11 +174,12 @@ impl Turn<'_> {
         let Some(entry) = self.table.entries.get(&actor) else { return };
         let spec = Arc::clone(&entry.spec);
         if spec.isolation == Isolation::InProcess {
-            let message = "no actor lives inside the daemon yet: leave `in-process` out";
-            let error = failure(ErrorClass::NotFound, Reason::Unsupported, message);
-            return self.feed_later(actor, Event::Refused(error));
+            return self.take_inside(actor, &spec);
         }
-        let Some(runtime) = self.shared.setup.program_of(&spec.runtime) else {
+        let Some(runtime) = self.program_of(&spec.runtime) else {
+            if self.prepare(actor, &spec.runtime) {
+                return;
+            }
             let error =
                 failure(ErrorClass::NotFound, Reason::RuntimeUnknown, no_program(&spec.runtime));
             return self.feed_later(actor, Event::Refused(error));
@@ -172,7 +206,10 @@ impl Turn<'_> {
         }
         let now = self.now;
         let setbacks = self.table.crew.setbacks.get(&runtime);
-        if let Some(error) = setbacks.and_then(|setbacks| setbacks.error(now)) {
+        if let Some((error, until)) = setbacks.and_then(|setbacks| setbacks.recent(now)) {
+            if self.may_wait(actor) {
+                return self.find_process_later(actor, until);
+            }
             return self.feed_later(actor, Event::ProcessLost { reached: None, error });
         }
         match self.hire(runtime, use_, environment) {
@@ -182,12 +219,18 @@ impl Turn<'_> {
     }
 
     fn move_in(&mut self, actor: ActorId, number: u64, use_: Use) {
-        let Some(process) = self.table.crew.processes.get_mut(&number) else { return };
+        let Table { crew, entries, .. } = &mut *self.table;
+        let Some(process) = crew.processes.get_mut(&number) else { return };
         process.use_ = use_;
         process.actors.insert(actor);
         let is_there = process.orders.is_some();
-        if let Some(entry) = self.table.entries.get_mut(&actor) {
+        if let Some(entry) = entries.get_mut(&actor) {
             entry.process = Some(number);
+            process.writer.get_or_insert_with(|| {
+                let life = Author::incarnation(actor, entry.hosting.incarnation);
+                let author = if use_ == Use::Shared { Author::process(number) } else { life };
+                Arc::new(self.shared.setup.logs.open(author))
+            });
             let limit = entry.spec.resources.memory_bytes;
             if limit > 0 && use_ == Use::Own {
                 self.shared.setup.bulk.spawn(weigh(Arc::downgrade(self.shared), number, limit));
@@ -205,7 +248,21 @@ impl Turn<'_> {
         use_: Use,
         environment: Vec<(String, String)>,
     ) -> Result<u64, Box<TaskError>> {
-        if self.table.crew.processes.len() >= limits::ACTOR_PROCESSES {
+        let post = self.enlist(runtime, use_, environment)?;
+        let number = post.number;
+        self.shared.setup.bulk.spawn(keeper::keep(Arc::clone(self.shared), post));
+        Ok(number)
+    }
+
+    /// Makes room for a process, and says what whoever looks after it has to know.
+    fn enlist(
+        &mut self,
+        runtime: String,
+        use_: Use,
+        environment: Vec<(String, String)>,
+    ) -> Result<Post, Box<TaskError>> {
+        let crew = &mut self.table.crew;
+        if crew.processes.len() + crew.given_up >= limits::ACTOR_PROCESSES {
             let message = format!(
                 "this worker has {} processes of actors already: share them, or add workers",
                 limits::ACTOR_PROCESSES
@@ -216,7 +273,6 @@ impl Turn<'_> {
             let message = format!("no executor process can be started: {error}");
             failure(ErrorClass::Reschedule, Reason::Busy, message)
         })?;
-        let crew = &mut self.table.crew;
         crew.last += 1;
         let number = crew.last;
         let (signals, wanted) = mpsc::channel(limits::OUTBOX_MESSAGES);
@@ -232,19 +288,23 @@ impl Turn<'_> {
             environment,
             doomed: false,
             pid: None,
+            writer: None,
             bloat: None,
             signals,
             over,
         };
         crew.processes.insert(number, process);
-        self.shared.setup.bulk.spawn(keeper::keep(Arc::clone(self.shared), post));
-        Ok(number)
+        Ok(post)
     }
 
     /// Sees to it that a process is ready for the next actor of the same runtime.
     pub(super) fn have_spare(&mut self, actor: ActorId) {
         let process = self.table.entries.get(&actor).and_then(|entry| entry.process);
         let process = process.and_then(|number| self.table.crew.processes.get(&number));
+        // One in an environment would keep that from being removed.
+        let is_plain =
+            |process: &&Process| !self.table.crew.variants.contains_key(&process.runtime);
+        let process = process.filter(|process| process.use_ != Use::Inside).filter(is_plain);
         let Some(runtime) = process.map(|process| process.runtime.clone()) else { return };
         if !self.table.closed && self.table.crew.find(Use::Spare, &runtime).is_none() {
             // Whoever needs one tries again and is told why there is none.
@@ -305,22 +365,22 @@ impl Turn<'_> {
     }
 
     /// An incarnation is over: takes it out of its process, which ends if it was its own.
-    pub(super) fn leave_process(&mut self, actor: ActorId, number: u64, end: EndKind) {
+    pub(super) fn leave_process(&mut self, actor: ActorId, number: u64, by_force: bool) {
         let Some(process) = self.table.crew.processes.get_mut(&number) else {
             return self.buried(actor);
         };
-        let kill = matches!(end, EndKind::Crashed | EndKind::Diverged) && process.use_ == Use::Own;
-        if kill || process.orders.is_none() {
+        if (by_force && process.is_of_one()) || process.orders.is_none() {
             return self.table.crew.signal(number, Signal::KILL);
         }
-        process.doomed |= process.use_ == Use::Own;
+        process.doomed |= process.is_of_one();
         let incarnation = self.table.entries.get(&actor).map(|entry| entry.hosting.incarnation.0);
         self.say_to(
             number,
             Order::ActorDrop(ActorDrop {
                 actor: Some(actor.into()),
                 incarnation: incarnation.unwrap_or_default(),
-                grace_us: limits::ACTOR_DROP.0,
+                // 0 asks calls that run to return.
+                grace_us: if by_force { 0 } else { limits::ACTOR_DROP.0 },
                 reason: String::new(),
             }),
         );
@@ -350,7 +410,7 @@ impl Turn<'_> {
         if !process.actors.remove(&actor) {
             return;
         }
-        if process.use_ == Use::Own {
+        if process.is_of_one() {
             process.doomed = true;
             self.say_to(number, Order::Shutdown(ShutdownExecutor::default()));
         }
@@ -364,12 +424,14 @@ impl Turn<'_> {
         let Some(process) = self.table.crew.processes.remove(&number) else { return };
         self.shared.place.dismiss(number);
         let unborn = process.orders.is_none();
-        let mut error = process
-            .bloat
-            .map_or_else(|| lost(&death, unborn), |bloat| bloat.error("the process of the actor"));
+        let mut error = process.bloat.map_or_else(
+            || lost(&death, &process),
+            |bloat| bloat.error("the process of the actor"),
+        );
         error.exit = death.exit.as_ref().ok().copied();
         error.last_lines.clone_from(&death.last_lines);
-        if unborn && !self.table.closed {
+        // One that was ended because nobody wants it any more says nothing about those to come.
+        if unborn && !process.doomed && !self.table.closed {
             tracing::warn!(executor = number, %error, "process of an actor could not be started");
             let setbacks = self.table.crew.setbacks.entry(process.runtime.clone()).or_default();
             setbacks.add(error.clone(), self.now);
@@ -385,10 +447,12 @@ impl Turn<'_> {
             if let Some(entry) = self.table.entries.get_mut(&actor) {
                 entry.process = None;
                 entry.runs.clear();
-                if entry.over.is_some() {
-                    self.buried(actor);
-                } else if !self.table.closed {
+                let is_over = entry.over.is_some();
+                if is_over || !self.table.closed {
                     self.feed(actor, Event::ProcessLost { reached, error: error.clone() });
+                }
+                if is_over {
+                    self.buried(actor);
                 }
             }
         }
@@ -409,10 +473,11 @@ fn entry_is_in(turn: &Turn<'_>, actor: ActorId, number: u64) -> bool {
     turn.table.entries.get(&actor).is_some_and(|entry| entry.process == Some(number))
 }
 
-fn lost(death: &Death, unborn: bool) -> Box<TaskError> {
+fn lost(death: &Death, process: &Process) -> Box<TaskError> {
     let how = death.exit.as_ref().map_or_else(String::clone, |exit| how(*exit));
-    let when = if unborn { " before it was ready" } else { "" };
-    let message = format!("the process of the actor {how}{when}");
+    let what = if process.use_ == Use::Inside { "" } else { "the process of the actor " };
+    let when = if process.orders.is_none() { " before it was ready" } else { "" };
+    let message = format!("{what}{how}{when}");
     failure(ErrorClass::ProcessDied, Reason::ProcessDied, message)
 }
 
@@ -424,7 +489,10 @@ impl Owner for Shared {
     fn command(&self, number: u64) -> Command {
         let table = lock(&self.table);
         let process = table.crew.processes.get(&number);
-        let program = process.and_then(|process| self.setup.programs.get(&process.runtime));
+        let program = process.and_then(|process| {
+            let installed = self.setup.programs.get(&process.runtime);
+            installed.or_else(|| table.crew.variants.get(&process.runtime))
+        });
         let mut command = program.map_or_else(|| Command::new(""), Program::command);
         command.env("BIREME_WORKER", &self.setup.worker);
         let environment = process.into_iter().flat_map(|process| &process.environment);
@@ -445,11 +513,11 @@ impl Owner for Shared {
 
     fn writer(
         &self,
-        _: u64,
+        number: u64,
         _: Option<AttemptId>,
         _: Option<bireme_executor::Reached>,
     ) -> Option<Arc<Writer>> {
-        None
+        lock(&self.table).crew.processes.get(&number)?.writer.clone()
     }
 
     fn bury(self: &Arc<Self>, number: u64, death: Death) {

@@ -12,7 +12,7 @@ use bireme_core::limits;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::{Shared, Turn};
+use super::{Shared, Turn, results};
 use crate::sync::lock;
 
 /// Who waits for a call.
@@ -68,6 +68,7 @@ impl Shared {
         max_wait: Span,
     ) -> Option<Ending> {
         let single = Arc::new(Single::default());
+        let call = results::with_place(call, submission);
         // The line is cut whichever way this ends, also when nobody waits for the answer any more.
         let _line = {
             let mut turn = self.turn();

@@ -16,14 +16,18 @@
 //! | `fail` | text | fails with that message |
 //! | `panic` | text | fails with a panic of that message |
 //! | `exit` | | the count; the actor ends itself |
+//! | `pass_on` | an actor, the name of a method, its arguments as a list | what that method of that actor gives, after adding 1 |
+//! | `ping` | an actor, a number | nanoseconds that the median of so many calls of its `increment` took, one by one |
 //! | `die` | as `builtin/exit` | ends the process that the actor lives in |
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use bireme_core::Value;
+use bireme_client::Args;
+use bireme_core::{ActorId, Value};
 
 use super::{bytes, exit, spin};
-use crate::registry::{Actor, Arg, Arguments, CallContext, Failure, Methods};
+use crate::registry::{Actor, Arg, Arguments, BadArg, CallContext, Failure, Methods};
 
 /// Counts.
 #[derive(Debug)]
@@ -57,6 +61,10 @@ impl Actor for Counter {
             call.exit();
             this.count
         });
+        methods.method("pass_on", Self::pass_on);
+        methods.shared("ping", |_: &Self, call: &CallContext<'_>, to: ActorId, times: u64| {
+            ping(call, to, times)
+        });
         methods.shared("die", |_: &Self, how: Arg| exit(how));
         methods.checkpoint(|this| this.count, |count| Ok(Self { count }));
     }
@@ -68,9 +76,55 @@ impl Counter {
         self.count
     }
 
+    fn pass_on(
+        &mut self,
+        call: &CallContext<'_>,
+        to: ActorId,
+        method: String,
+        args: Vec<Arg>,
+    ) -> Result<Value, Failure> {
+        self.count = self.count.wrapping_add(1);
+        let mut handed = Args::new();
+        for arg in args {
+            handed = handed.arg(handed_on(arg)?);
+        }
+        let passed = call.actor(to)?.call(method, handed);
+        call.wait(passed)?.map_err(Failure::from)
+    }
+
     #[expect(clippy::panic, reason = "it is asked to")]
     fn panic(&self, message: String) {
         panic!("{message}, at {}", self.count)
+    }
+}
+
+fn ping(call: &CallContext<'_>, to: ActorId, times: u64) -> Result<u64, Failure> {
+    let to = call.actor(to)?;
+    let mut took = Vec::new();
+    for _ in 0..times {
+        let called = now();
+        call.wait(to.call("increment", Args::new()))??;
+        took.push(called.elapsed());
+    }
+    took.sort_unstable();
+    let half = took.get(took.len() / 2).copied().unwrap_or_default();
+    Ok(u64::try_from(half.as_nanos()).unwrap_or(u64::MAX))
+}
+
+#[expect(clippy::disallowed_methods, reason = "time enters here")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// An argument as it came, for somebody else.
+fn handed_on(arg: Arg) -> Result<bireme_client::Arg, BadArg> {
+    match arg {
+        Arg::List(items) => {
+            let items: Vec<_> = items.into_iter().map(handed_on).collect::<Result<_, _>>()?;
+            Ok(bireme_client::Arg::list(items))
+        }
+        Arg::Map(_) => Err(BadArg::Kind { given: arg.kind(), wanted: "a value or a list" }),
+        Arg::Value(value) => Ok(Arc::unwrap_or_clone(value).into()),
     }
 }
 

@@ -1,10 +1,11 @@
-//! Attempts that wait for blobs which their payloads name.
+//! Attempts that wait for what they need before they start: blobs that their payloads name, environments.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Mutex;
 
 use bireme_core::AttemptId;
+use bireme_core::graph::Runtime;
 use bireme_core::id::Digest;
 use smallvec::SmallVec;
 
@@ -12,66 +13,81 @@ use super::Job;
 use crate::store::{Store, Stored};
 use crate::sync::lock;
 
-/// Attempts by the blob that they wait for next. The machine bounds how many there are.
+/// Something that an attempt needs before it starts.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Need {
+    /// A blob that its payload names.
+    Blob(Digest),
+    /// Processes in the environment of this runtime.
+    Environment(Box<Runtime>),
+}
+
+/// What attempts need. Most need one thing.
+pub(super) type Needs = SmallVec<[Need; 1]>;
+
+/// Attempts by what they wait for next. The machine bounds how many there are.
 #[derive(Debug, Default)]
-pub(crate) struct Awaiting(Mutex<BTreeMap<Digest, Vec<Waiting>>>);
+pub(crate) struct Awaiting(Mutex<BTreeMap<Need, Vec<Waiting>>>);
 
 /// An attempt that waits.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) job: Job,
-    /// The blobs that its payload names and that have not been looked for.
-    left: SmallVec<[Digest; 1]>,
+    /// What it needs and has not been looked for.
+    left: Needs,
     /// It has its resources.
     pub(super) granted: bool,
 }
 
-/// Whether an attempt has its blobs.
+/// Whether an attempt has what it needs.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// All of them.
+    /// All of it.
     All(Box<Waiting>),
-    /// It waits; its blob has to be fetched.
-    Fetch(Digest),
-    /// It waits for a blob that is being fetched.
+    /// It waits; this has to be got.
+    Get(Need),
+    /// It waits for something that is on its way.
     Coming,
 }
 
 impl Waiting {
-    pub(super) fn new(job: Job, needs: SmallVec<[Digest; 1]>, granted: bool) -> Self {
+    pub(super) fn new(job: Job, needs: Needs, granted: bool) -> Self {
         Self { job, left: needs, granted }
     }
 }
 
 impl Awaiting {
-    /// Gives an attempt those of its blobs that are here, and has it wait for the first that is not.
+    /// Gives an attempt those of its blobs that are here, and has it wait for the first thing that is not.
     pub(super) fn find(&self, mut waiting: Waiting, store: &Store) -> Found {
-        while let Some(digest) = waiting.left.pop() {
-            let Some(blob) = store.blob(digest) else {
-                waiting.left.push(digest);
-                return match lock(&self.0).entry(digest) {
-                    Entry::Vacant(place) => {
-                        place.insert(vec![waiting]);
-                        Found::Fetch(digest)
-                    }
-                    Entry::Occupied(mut others) => {
-                        others.get_mut().push(waiting);
-                        Found::Coming
-                    }
-                };
+        while let Some(need) = waiting.left.pop() {
+            if let Need::Blob(digest) = need
+                && let Some(blob) = store.blob(digest)
+            {
+                waiting.job.blobs.push((digest, blob));
+                continue;
+            }
+            waiting.left.push(need.clone());
+            return match lock(&self.0).entry(need.clone()) {
+                Entry::Vacant(place) => {
+                    place.insert(vec![waiting]);
+                    Found::Get(need)
+                }
+                Entry::Occupied(mut others) => {
+                    others.get_mut().push(waiting);
+                    Found::Coming
+                }
             };
-            waiting.job.blobs.push((digest, blob));
         }
         Found::All(Box::new(waiting))
     }
 
-    /// Those that wait for a blob. Where it is here, they have it.
-    pub(super) fn take(&self, digest: Digest, came: Option<&Stored>) -> Vec<Waiting> {
-        let mut all = lock(&self.0).remove(&digest).unwrap_or_default();
-        if let Some(blob) = came {
-            for waiting in &mut all {
-                waiting.left.retain(|left| *left != digest);
-                waiting.job.blobs.push((digest, blob.clone()));
+    /// Those that wait for something, which is here, or will not come. Where it is a blob, they have it.
+    pub(super) fn take(&self, need: &Need, blob: Option<&Stored>) -> Vec<Waiting> {
+        let mut all = lock(&self.0).remove(need).unwrap_or_default();
+        for waiting in &mut all {
+            waiting.left.retain(|left| left != need);
+            if let (Need::Blob(digest), Some(blob)) = (need, blob) {
+                waiting.job.blobs.push((*digest, blob.clone()));
             }
         }
         all
@@ -138,7 +154,7 @@ mod tests {
             runtime: Runtime::Native,
         };
         let job = Job::new(Box::new(execution), SmallVec::new(), Time(1));
-        Waiting::new(job, needs.into(), granted)
+        Waiting::new(job, needs.iter().copied().map(Need::Blob).collect(), granted)
     }
 
     fn blob() -> Stored {
@@ -152,28 +168,31 @@ mod tests {
     #[test]
     fn a_blob_is_fetched_once_for_all_that_name_it() {
         let (awaiting, store) = (Awaiting::default(), Store::scratch());
-        assert!(matches!(awaiting.find(waiting(1, &[FIRST], true), &store), Found::Fetch(FIRST)));
+        assert!(matches!(
+            awaiting.find(waiting(1, &[FIRST], true), &store),
+            Found::Get(Need::Blob(FIRST))
+        ));
         assert!(matches!(awaiting.find(waiting(2, &[FIRST], true), &store), Found::Coming));
         store.put_blob(FIRST, blob());
-        let there = awaiting.take(FIRST, Some(&blob()));
+        let there = awaiting.take(&Need::Blob(FIRST), Some(&blob()));
         assert_eq!(indexes(&there), [1, 2]);
         for one in there {
             let Found::All(one) = awaiting.find(one, &store) else { panic!("it lacks nothing") };
             assert!(matches!(&one.job.blobs[..], [(FIRST, _)]));
         }
-        assert!(awaiting.take(FIRST, None).is_empty());
+        assert!(awaiting.take(&Need::Blob(FIRST), None).is_empty());
     }
 
     #[test]
     fn one_blob_after_the_other_is_waited_for() {
         let (awaiting, store) = (Awaiting::default(), Store::scratch());
         let both = waiting(1, &[SECOND, FIRST], true);
-        assert!(matches!(awaiting.find(both, &store), Found::Fetch(FIRST)));
-        let mut there = awaiting.take(FIRST, Some(&blob()));
+        assert!(matches!(awaiting.find(both, &store), Found::Get(Need::Blob(FIRST))));
+        let mut there = awaiting.take(&Need::Blob(FIRST), Some(&blob()));
         let one = there.pop().expect("it waited");
-        assert!(matches!(awaiting.find(one, &store), Found::Fetch(SECOND)));
+        assert!(matches!(awaiting.find(one, &store), Found::Get(Need::Blob(SECOND))));
         store.put_blob(SECOND, blob());
-        let one = awaiting.take(SECOND, Some(&blob())).pop().expect("it waited");
+        let one = awaiting.take(&Need::Blob(SECOND), Some(&blob())).pop().expect("it waited");
         let Found::All(one) = awaiting.find(one, &store) else { panic!("it has both") };
         assert_eq!(one.job.blobs.len(), 2);
     }
@@ -185,7 +204,7 @@ mod tests {
         awaiting.find(waiting(2, &[FIRST], false), &store);
         awaiting.promote(attempt(2));
         awaiting.promote(attempt(3));
-        let there = awaiting.take(FIRST, Some(&blob()));
+        let there = awaiting.take(&Need::Blob(FIRST), Some(&blob()));
         let granted: Vec<_> = there.iter().map(|waiting| waiting.granted).collect();
         assert_eq!((indexes(&there), granted), (vec![1, 2], vec![false, true]));
     }
@@ -214,6 +233,6 @@ mod tests {
         assert!(awaiting.remove(attempt(1)).is_none());
         let late = waiting(2, &[FIRST], true);
         assert!(matches!(awaiting.find(late, &store), Found::Coming), "it is not fetched twice");
-        assert_eq!(indexes(&awaiting.take(FIRST, Some(&blob()))), [2]);
+        assert_eq!(indexes(&awaiting.take(&Need::Blob(FIRST), Some(&blob()))), [2]);
     }
 }

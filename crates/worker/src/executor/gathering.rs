@@ -1,11 +1,11 @@
-//! Has attempts wait for the blobs that their payloads name, and fetches those.
+//! Has attempts wait for what they need before they start, and fetches those things that are blobs.
 
 use std::sync::Arc;
 
 use bireme_core::AttemptId;
-use bireme_core::id::Digest;
+use bireme_core::graph::Runtime;
 
-use super::awaiting::{Awaiting, Found, Waiting};
+use super::awaiting::{Awaiting, Found, Need, Waiting};
 use crate::store::{Store, Stored};
 use crate::transfer::courier::Courier;
 
@@ -17,24 +17,36 @@ pub(crate) struct Gathering {
     awaiting: Awaiting,
 }
 
+/// What became of an attempt that was to get what it needs.
+pub(super) enum Gathered {
+    /// It has all of it.
+    All(Box<Waiting>),
+    /// It waits, the first one to need the environment of this runtime.
+    Lacks(Runtime),
+    /// It waits.
+    Waits,
+}
+
 impl Gathering {
     pub(crate) fn new(store: Arc<Store>, courier: Courier) -> Self {
         Self { store, courier, awaiting: Awaiting::default() }
     }
 
-    /// The attempt with its blobs, if all of them are here; it waits for the others otherwise.
-    pub(super) fn gather(&self, waiting: Waiting) -> Option<Box<Waiting>> {
+    /// The attempt with all that it needs, if that is here; it waits otherwise. An environment that nobody has waited for is
+    /// to be built by whoever calls.
+    pub(super) fn gather(&self, waiting: Waiting) -> Gathered {
         match self.awaiting.find(waiting, &self.store) {
-            Found::All(waiting) => return Some(waiting),
-            Found::Fetch(digest) => self.courier.fetch(digest),
+            Found::All(waiting) => return Gathered::All(waiting),
+            Found::Get(Need::Blob(digest)) => self.courier.fetch(digest),
+            Found::Get(Need::Environment(runtime)) => return Gathered::Lacks(*runtime),
             Found::Coming => {}
         }
-        None
+        Gathered::Waits
     }
 
-    /// Those that waited for a blob. Where it is here, they have it.
-    pub(super) fn take(&self, digest: Digest, came: Option<&Stored>) -> Vec<Waiting> {
-        self.awaiting.take(digest, came)
+    /// Those that waited for something, which is here, or will not come. Where it is a blob, they have it.
+    pub(super) fn take(&self, need: &Need, blob: Option<&Stored>) -> Vec<Waiting> {
+        self.awaiting.take(need, blob)
     }
 
     /// An attempt, if it waits here, has its resources now.

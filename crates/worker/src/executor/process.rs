@@ -12,6 +12,7 @@
 pub(crate) mod child;
 mod ear;
 pub(crate) mod ends;
+mod growth;
 pub(crate) mod keeper;
 mod kill;
 pub(crate) mod lay_out;
@@ -23,6 +24,7 @@ mod program;
 mod seat;
 pub(crate) mod setbacks;
 pub(crate) mod shown;
+mod starter;
 mod waiting;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -41,7 +43,7 @@ use tokio::task::JoinHandle;
 use self::keeper::Post;
 use self::lay_out::Laid;
 use self::place::Place;
-pub(crate) use self::program::Program;
+pub(crate) use self::program::{Program, Variant};
 pub(crate) use self::seat::Manners;
 use self::seat::{Lease, Running, Seat, Sent};
 use self::setbacks::Setbacks;
@@ -57,7 +59,7 @@ use crate::sync::lock;
 use crate::target::Scheduler;
 
 /// What executor processes are started with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) relay: Arc<Relay>,
     pub(crate) store: Arc<Store>,
@@ -70,6 +72,8 @@ pub(crate) struct Setup {
     pub(crate) warm: usize,
     /// After so many attempts a process ends; 0 is never.
     pub(crate) tasks: u64,
+    /// A process ends after an attempt when its memory has grown by more bytes; 0 is never.
+    pub(crate) growth: u64,
     /// So many processes may have attempts that wait for others, beyond [`limits::EXECUTORS`].
     pub(crate) waiting: usize,
     /// Where code of attempts finds the cluster.
@@ -127,6 +131,19 @@ impl Processes {
         Ok(Self { shared, served })
     }
 
+    /// Processes of a variant of the same language: in an environment, or with one for each attempt. For the driver's thread.
+    pub(crate) fn variant(&self, variant: Variant) -> io::Result<Self> {
+        let setup = &self.shared.setup;
+        let tasks = if variant.fresh_process { 1 } else { setup.tasks };
+        Self::open(Setup { program: setup.program.variant(variant), tasks, ..setup.clone() })
+    }
+
+    /// Whether no attempt is here.
+    pub(crate) fn is_idle(&self) -> bool {
+        let crew = lock(&self.shared.crew);
+        crew.waiting.is_empty() && crew.seats.values().all(|seat| seat.jobs.is_empty())
+    }
+
     /// Has an attempt wait for the end of one with the same resources: in a process, or for any.
     pub(crate) fn follow(&self, job: Job) {
         let mut crew = lock(&self.shared.crew);
@@ -165,7 +182,9 @@ impl Processes {
         let mut crew = lock(&self.shared.crew);
         crew.idle.clear();
         // One that has not come back yet is told when it does.
-        crew.seats.values_mut().filter(|seat| seat.orders.is_some()).for_each(Seat::leave);
+        crew.seats.values_mut().filter(|seat| seat.orders.is_some()).for_each(|seat| {
+            seat.leave("the scheduler is another");
+        });
     }
 
     /// Kills every process and waits for its end.
@@ -195,8 +214,24 @@ impl Executor for Processes {
 }
 
 impl Shared {
-    /// Runs an attempt that has its resources.
+    /// Runs an attempt that has its resources: if need be in a process that is soon done with others, before another is started.
     fn start(self: &Arc<Self>, crew: &mut Crew, job: Job) {
+        let none_rests = !crew.closed && crew.idle.is_empty();
+        let mut seats = crew.seats.iter_mut().filter(|(_, seat)| none_rests && seat.lets_lodge());
+        match seats.next() {
+            Some((&number, seat)) => {
+                if self.give(number, seat, job, true)
+                    && let Some(last) = seat.jobs.back_mut()
+                {
+                    last.lodges = true;
+                }
+            }
+            None => self.start_alone(crew, job),
+        }
+    }
+
+    /// The same, in a process that has nothing else to do.
+    fn start_alone(self: &Arc<Self>, crew: &mut Crew, job: Job) {
         if crew.closed {
             return;
         }
@@ -265,6 +300,7 @@ impl Shared {
         // Of several that were given to a process which marks nothing, nobody could tell which one it died of.
         let runs_ahead = manners.runs_ahead && self.place.is_marked(number);
         seat.manners = Manners { runs_ahead, ..manners };
+        self.weigh_newborn(seat);
         crew.setbacks.forget();
         let Some(seat) = crew.seats.get_mut(&number) else { return Ok(()) };
         self.place.dismiss(number);
@@ -302,7 +338,7 @@ impl Shared {
         seat.jobs.push_back(Sent { drafts: blob_drafts, ..sent });
         seat.count_blobs();
         if seat.given == self.setup.tasks {
-            seat.leave();
+            seat.leave("it has run as many tasks as a process may");
         }
         self.begin(number, seat);
         true

@@ -1,31 +1,32 @@
-//! Reading what attempts of a task printed, and waiting for more.
+//! Reading what was printed, and waiting for more.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use bireme_core::id::{AttemptNo, TaskId};
-use bireme_core::{AttemptId, Span};
+use bireme_core::Span;
+use bireme_core::id::AttemptNo;
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
 
 use super::Logs;
+use super::author::{Author, Subject};
 use super::segment::{Found, Record, Stream};
 use crate::sync::lock;
 
 /// What is to be read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Query {
-    /// Of which task.
-    pub(crate) task: TaskId,
-    /// Only of this attempt.
-    pub(crate) attempt: Option<AttemptNo>,
+    /// Whose.
+    pub(crate) subject: Subject,
+    /// Only of this attempt, or of this incarnation.
+    pub(crate) no: Option<AttemptNo>,
     /// Only what was printed there.
     pub(crate) stream: Option<Stream>,
     /// Only the last so many lines; 0 is all.
     pub(crate) tail_lines: u32,
-    /// Wait for more until no attempt of the task runs here.
+    /// Wait for more until nobody is left who could print.
     pub(crate) follow: bool,
     /// From this position on.
     pub(crate) cursor: u64,
@@ -33,21 +34,21 @@ pub(crate) struct Query {
 
 impl Query {
     fn wants(&self, record: &Record) -> bool {
-        self.attempt.is_none_or(|no| no == record.no)
+        self.no.is_none_or(|no| no == record.no)
             && self.stream.is_none_or(|stream| stream == record.stream)
     }
 }
 
-/// A piece of what an attempt printed, at most [`limits::LOG_CHUNK_BYTES`].
+/// A piece of what was printed, at most [`limits::LOG_CHUNK_BYTES`].
 #[derive(Clone, Debug)]
 pub(crate) struct Piece {
-    /// Which attempt.
-    pub(crate) attempt: AttemptId,
+    /// By whom.
+    pub(crate) author: Author,
     /// Where it was printed.
     pub(crate) stream: Stream,
     /// The bytes as printed.
     pub(crate) text: Bytes,
-    /// How long after the attempt's start.
+    /// How long after its start.
     pub(crate) since: Span,
     /// Position after it.
     pub(crate) cursor: u64,
@@ -92,12 +93,12 @@ impl Logs {
         };
         let mut pieces = VecDeque::new();
         loop {
-            let found: Vec<_> = self.found(query.task, at);
+            let found: Vec<_> = self.found(query.subject, at);
             for found in &found {
                 place.lagged |= found.record.before > at;
                 if query.wants(&found.record) {
                     let lagged = std::mem::take(&mut place.lagged);
-                    pieces.push_back(piece(query.task, found, at, lagged)?);
+                    pieces.push_back(piece(query.subject, found, at, lagged)?);
                 }
                 at = found.record.end;
             }
@@ -108,11 +109,11 @@ impl Logs {
         }
     }
 
-    /// The first pieces of a task after a position.
-    fn found(&self, task: TaskId, at: u64) -> Vec<Found> {
+    /// The first pieces of a subject after a position.
+    fn found(&self, subject: Subject, at: u64) -> Vec<Found> {
         /// Together at most a megabyte.
         const PIECES: usize = 16;
-        lock(&self.segments).of(task, at).take(PIECES).collect()
+        lock(&self.segments).of(subject, at).take(PIECES).collect()
     }
 
     /// Where to begin.
@@ -121,7 +122,7 @@ impl Logs {
         if lines == 0 {
             return Ok(query.cursor);
         }
-        let all: Vec<_> = lock(&self.segments).of(query.task, query.cursor).collect();
+        let all: Vec<_> = lock(&self.segments).of(query.subject, query.cursor).collect();
         let mut is_last = true;
         for found in all.iter().rev().filter(|found| query.wants(&found.record)) {
             let from = found.record.start.max(query.cursor);
@@ -153,7 +154,7 @@ impl Reader {
             tokio::pin!(news);
             // From here on nothing is missed.
             news.as_mut().enable();
-            let may_come = self.query.follow && logs.is_running(self.query.task);
+            let may_come = self.query.follow && logs.is_running(self.query.subject);
             self.fill().await?;
             if self.ready.is_empty() {
                 if !may_come {
@@ -176,8 +177,8 @@ impl Reader {
     }
 }
 
-fn piece(task: TaskId, found: &Found, at: u64, lagged: bool) -> io::Result<Piece> {
+fn piece(subject: Subject, found: &Found, at: u64, lagged: bool) -> io::Result<Piece> {
     let Record { no, stream, since, start, end, .. } = found.record;
     let text = found.read(start.max(at))?.into();
-    Ok(Piece { attempt: AttemptId { task, no }, stream, text, since, cursor: end, lagged })
+    Ok(Piece { author: Author { subject, no }, stream, text, since, cursor: end, lagged })
 }

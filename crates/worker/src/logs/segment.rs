@@ -7,9 +7,11 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bireme_core::id::{AttemptNo, TaskId};
-use bireme_core::{AttemptId, Span, limits};
+use bireme_core::id::AttemptNo;
+use bireme_core::{Span, limits};
 use smallvec::SmallVec;
+
+use super::author::{Author, Subject};
 
 /// Where something was printed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -46,21 +48,21 @@ impl Default for Bounds {
 /// What is said of a piece.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Printed {
-    pub(super) attempt: AttemptId,
+    pub(super) author: Author,
     pub(super) stream: Stream,
-    /// How long after the attempt's start.
+    /// How long after the author's start.
     pub(super) since: Span,
-    /// Position after what the attempt printed before.
+    /// Position after what the author printed before.
     pub(super) before: u64,
 }
 
-/// A piece of what an attempt printed.
+/// A piece of what somebody printed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record {
     pub(super) no: AttemptNo,
     pub(super) stream: Stream,
     pub(super) since: Span,
-    /// Position after what the task printed before. A reader that has not come so far has missed something.
+    /// Position after what the subject printed before. A reader that has not come so far has missed something.
     pub(super) before: u64,
     /// Position of its first byte.
     pub(super) start: u64,
@@ -105,7 +107,7 @@ struct Segment {
     start: u64,
     /// How many records there are.
     records: usize,
-    by_task: BTreeMap<TaskId, SmallVec<[Record; 1]>>,
+    by_subject: BTreeMap<Subject, SmallVec<[Record; 1]>>,
 }
 
 impl Segments {
@@ -119,21 +121,21 @@ impl Segments {
         let start = self.end;
         self.end += bytes.len() as u64;
         let end = self.end;
-        let before = self.last(printed.attempt.task).max(printed.before);
-        let Printed { attempt, stream, since, .. } = printed;
-        let record = Record { no: attempt.no, stream, since, before, start, end };
+        let before = self.last(printed.author.subject).max(printed.before);
+        let Printed { author, stream, since, .. } = printed;
+        let record = Record { no: author.no, stream, since, before, start, end };
         let written = self.room(start, end).and_then(|segment| {
             segment.file.write_all_at(bytes, start - segment.start)?;
-            segment.note(attempt.task, record);
+            segment.note(author.subject, record);
             Ok(())
         });
         (end, written)
     }
 
-    /// The pieces of a task that end after a position, in order.
-    pub(super) fn of(&self, task: TaskId, from: u64) -> impl DoubleEndedIterator<Item = Found> {
+    /// The pieces of a subject that end after a position, in order.
+    pub(super) fn of(&self, subject: Subject, from: u64) -> impl DoubleEndedIterator<Item = Found> {
         self.kept.iter().flat_map(move |segment| {
-            let records = segment.by_task.get(&task).map_or(&[][..], SmallVec::as_slice);
+            let records = segment.by_subject.get(&subject).map_or(&[][..], SmallVec::as_slice);
             let first = records.partition_point(|record| record.end <= from);
             let found = |record: &Record| Found {
                 record: *record,
@@ -150,9 +152,10 @@ impl Segments {
         self.kept.len()
     }
 
-    /// Position after what is kept of a task; 0 if nothing is.
-    fn last(&self, task: TaskId) -> u64 {
-        let mut lists = self.kept.iter().rev().filter_map(|segment| segment.by_task.get(&task));
+    /// Position after what is kept of a subject; 0 if nothing is.
+    fn last(&self, subject: Subject) -> u64 {
+        let mut lists =
+            self.kept.iter().rev().filter_map(|segment| segment.by_subject.get(&subject));
         lists.next().and_then(|records| records.last()).map_or(0, |record| record.end)
     }
 
@@ -166,7 +169,7 @@ impl Segments {
             if self.kept.len() >= segments {
                 self.kept.pop_front();
             }
-            self.kept.push_back(Segment { file, start, records: 0, by_task: BTreeMap::new() });
+            self.kept.push_back(Segment { file, start, records: 0, by_subject: BTreeMap::new() });
         }
         Ok(self.kept.back_mut().expect("there is one, or it was just made"))
     }
@@ -174,8 +177,8 @@ impl Segments {
 
 impl Segment {
     /// Notes a piece; what follows another one at once becomes a part of it.
-    fn note(&mut self, task: TaskId, record: Record) {
-        let records = self.by_task.entry(task).or_default();
+    fn note(&mut self, subject: Subject, record: Record) {
+        let records = self.by_subject.entry(subject).or_default();
         if let Some(last) = records.last_mut()
             && (last.no, last.stream, last.end) == (record.no, record.stream, record.start)
             && record.end - last.start <= limits::LOG_CHUNK_BYTES as u64

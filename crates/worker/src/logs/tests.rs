@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use bireme_core::id::{AttemptNo, Epoch, GraphId};
+use bireme_core::AttemptId;
+use bireme_core::id::{ActorId, AttemptNo, Epoch, GraphId, Incarnation, TaskId};
 use tempfile::TempDir;
 
 use super::*;
@@ -57,8 +58,8 @@ fn attempt(index: u32, n: u32) -> AttemptId {
 }
 
 fn all(index: u32) -> Query {
-    let task = attempt(index, 1).task;
-    Query { task, attempt: None, stream: None, tail_lines: 0, follow: false, cursor: 0 }
+    let subject = Subject::Task(attempt(index, 1).task);
+    Query { subject, no: None, stream: None, tail_lines: 0, follow: false, cursor: 0 }
 }
 
 fn small() -> Bounds {
@@ -77,13 +78,28 @@ async fn what_was_printed_is_read_in_order_and_by_what_is_asked_for() {
     assert_eq!(bench.text(all(0)).await, "out\nerr\nagain\n");
     let stderr = Query { stream: Some(Stream::Stderr), ..all(0) };
     assert_eq!(bench.text(stderr).await, "err\n");
-    let second = Query { attempt: Some(attempt(0, 2).no), ..all(0) };
+    let second = Query { no: Some(attempt(0, 2).no), ..all(0) };
     assert_eq!(bench.text(second).await, "again\n");
     let pieces = bench.read(all(0)).await;
-    assert_eq!(pieces[2].attempt, attempt(0, 2));
+    assert_eq!(pieces[2].author.attempt(), Some(attempt(0, 2)));
     assert!(pieces.iter().all(|piece| !piece.lagged));
     let rest = Query { cursor: pieces[0].cursor, ..all(0) };
     assert_eq!(bench.text(rest).await, "err\nagain\n");
+}
+
+#[tokio::test]
+async fn incarnations_of_an_actor_are_read_together_and_apart() {
+    let bench = Bench::new(Bounds::default());
+    let lives = [1, 2].map(|n| Author::incarnation(ActorId(7), Incarnation(n)));
+    for (author, text) in lives.into_iter().zip(["first ", "second "]) {
+        bench.logs.open(author).write(Stream::Stdout, text.as_bytes());
+    }
+    bench.logs.open(attempt(0, 1)).write(Stream::Stdout, b"a task's");
+    let both = Query { subject: Subject::Actor(ActorId(7)), ..all(0) };
+    assert_eq!(bench.text(both).await, "first second ");
+    assert_eq!(bench.text(Query { no: Some(lives[1].no), ..both }).await, "second ");
+    let shared = Query { subject: Subject::Process(1), ..both };
+    assert_eq!(bench.text(shared).await, "");
 }
 
 #[tokio::test]

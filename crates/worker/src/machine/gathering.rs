@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bireme_core::actor::place::ActorOrder;
 use bireme_core::id::ActorId;
 use bireme_core::protocol::Input;
-use bireme_core::{ObjectId, Time, limits};
+use bireme_core::{ObjectId, TaskError, Time, limits};
 use smallvec::SmallVec;
 
 use super::attempts::Slot;
@@ -136,12 +136,38 @@ impl Machine {
             self.miss(object, effects);
         }
         for (ticket, missing) in given_up {
-            self.hand_over(ticket, missing, effects);
+            self.hand_over(ticket, missing.map(|object| (object, None)), effects);
             self.ungather(Gatherer::Call(ticket), effects);
         }
     }
 
-    fn hand_over(&self, ticket: u64, missing: Option<ObjectId>, effects: &mut Vec<Effect>) {
+    /// The scheduler says that an object will not be had: calls that wait for it end. All else that does is its own affair.
+    pub(super) fn on_gone(
+        &mut self,
+        object: ObjectId,
+        error: &TaskError,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.objects.is_stored(object) {
+            return; // It has come since.
+        }
+        let waits = |(gatherer, gathering): (&Gatherer, &Gathering)| match gatherer {
+            Gatherer::Call(ticket) if gathering.objects.contains(&object) => Some(*ticket),
+            Gatherer::Actor(_) | Gatherer::Call(_) => None,
+        };
+        let tickets: Vec<u64> = self.gatherings.iter().filter_map(waits).collect();
+        for ticket in tickets {
+            self.hand_over(ticket, Some((object, Some(Box::new(error.clone())))), effects);
+            self.ungather(Gatherer::Call(ticket), effects);
+        }
+    }
+
+    fn hand_over(
+        &self,
+        ticket: u64,
+        missing: Option<(ObjectId, Option<Box<TaskError>>)>,
+        effects: &mut Vec<Effect>,
+    ) {
         let gathering = self.gatherings.get(&Gatherer::Call(ticket));
         let objects = gathering.map(|gathering| gathering.objects.clone()).unwrap_or_default();
         effects.push(Effect::Gathered { ticket, objects, missing });

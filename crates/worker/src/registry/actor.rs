@@ -3,6 +3,7 @@
 mod context;
 mod hosted;
 mod method;
+mod outward;
 #[cfg(test)]
 pub(crate) mod tests;
 

@@ -3,7 +3,7 @@
 use std::io::Cursor;
 use std::sync::Arc;
 
-use bireme_core::{Codec, Reason, Value};
+use bireme_core::{ActorId, Codec, Reason, Value};
 use bytes::Bytes;
 use serde::Deserialize as _;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -108,6 +108,14 @@ impl FromArg for Value {
 impl FromArg for Arc<Value> {
     fn from_arg(arg: &Arg) -> Result<Self, BadArg> {
         arg.value().cloned()
+    }
+}
+
+impl FromArg for ActorId {
+    /// A handle of an actor.
+    fn from_arg(arg: &Arg) -> Result<Self, BadArg> {
+        let not = || BadArg::Kind { given: arg.kind(), wanted: "a handle of an actor" };
+        arg.value()?.as_actor().ok_or_else(not)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use bireme_core::{Codec, ErrorClass, Reason, TaskError, Value};
+use bireme_core::{ActorId, Codec, ErrorClass, Reason, TaskError, Value};
 use bytes::Bytes;
 use serde::Serialize;
 use smallvec::smallvec;
@@ -119,4 +119,11 @@ fn encode<T: Serialize>(item: &T) -> Result<Value, Box<TaskError>> {
         type_hint: std::any::type_name::<T>().to_owned(),
         ..Value::inline(Codec::Msgpack, bytes)
     })
+}
+
+impl IntoValue for ActorId {
+    /// A handle of the actor.
+    fn into_value(self) -> Result<Value, Box<TaskError>> {
+        Ok(Value::actor(self))
+    }
 }

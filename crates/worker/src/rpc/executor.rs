@@ -1,180 +1,49 @@
-//! The service `Executor`, by which executor processes come back to their worker.
+//! The service `Executor`, by which executor processes come back to their worker, and what those of attempts say.
 
+mod door;
 mod orders;
 
-use std::pin::Pin;
 use std::sync::Arc;
 
-use bireme_core::id::Epoch;
-use bireme_core::link::{Hello, greet};
 use bireme_core::protocol::Timing;
 use bireme_core::reason::{Reason, Refusal};
-use bireme_core::{AttemptId, Span, TaskError, Value, limits};
-use bireme_executor::features;
-use bireme_proto::convert::common::Greeting;
+use bireme_core::{AttemptId, Span, TaskError, Value};
+use bireme_executor::batches::Taken;
 use bireme_proto::pb;
 use bireme_proto::pb::executor_report::{
     AllocatePool, Failed, Finished, Leaving, Rejoin, Report, Secede,
 };
-use bireme_proto::pb::executor_server::{Executor, ExecutorServer};
-use bireme_proto::status::status;
-use rustix::process::getuid;
-use tokio::net::UnixListener;
-use tokio::time::timeout;
-use tokio_stream::wrappers::UnixListenerStream;
-use tokio_stream::{Stream, StreamExt as _, iter};
-use tonic::codegen::http::Uri;
-use tonic::transport::server::{Server, UdsConnectInfo};
-use tonic::{Request, Response, Status, Streaming};
 
+pub(crate) use self::door::{Reception, each, serve, unserved, welcome};
 pub(crate) use self::orders::Orders;
 use crate::executor::process::{Manners, Shared};
 use crate::registry::Outputs;
-use crate::store::Store;
-use crate::target::{Scheduler, Target};
 
-/// Serves executor processes until it is aborted.
-pub(crate) async fn serve(listener: UnixListener, shared: Arc<Shared>) {
-    let service =
-        ExecutorServer::new(Door { shared }).max_decoding_message_size(limits::MESSAGE_BYTES);
-    let served = Server::builder()
-        .initial_stream_window_size(limits::STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(limits::CONNECTION_WINDOW_BYTES)
-        .add_service(service)
-        .serve_with_incoming(UnixListenerStream::new(listener))
-        .await;
-    if let Err(error) = served {
-        tracing::error!(%error, "executor processes are served no more");
+impl Reception for Shared {
+    fn welcome(&self, number: u64) -> pb::ExecutorDown {
+        let setup = &self.setup;
+        welcome(number, &setup.worker, &setup.store, &setup.scheduler)
     }
-}
 
-struct Door {
-    shared: Arc<Shared>,
-}
-
-#[tonic::async_trait]
-impl Executor for Door {
-    type AttachStream = Pin<Box<dyn Stream<Item = Result<pb::ExecutorDown, Status>> + Send>>;
-
-    async fn attach(
-        &self,
-        request: Request<Streaming<pb::ExecutorUp>>,
-    ) -> Result<Response<Self::AttachStream>, Status> {
-        check_peer(request.extensions().get())?;
-        let mut incoming = request.into_inner();
-        let first = timeout(limits::HELLO_WAIT.to_std(), incoming.message()).await;
-        let silent = |_| refuse(Reason::HelloExpected, "hello", "no message has come");
-        let first = first.map_err(silent)??.unwrap_or_default();
-        let (attach, manners, token) = judge(first).map_err(status)?;
-
+    fn attach(
+        self: &Arc<Self>,
+        number: u64,
+        token: &str,
+        manners: Manners,
+    ) -> Result<Taken<pb::ExecutorOrder>, &'static str> {
         let orders = Orders::default();
-        let batches =
-            orders.taken().map(|orders| pb::ExecutorDown { orders, ..Default::default() });
-        let number = attach.started_as;
-        let setup = &self.shared.setup;
-        let welcome = iter([welcome(number, &setup.worker, &setup.store, &setup.scheduler)]);
-        let attached = self.shared.attach(number, &token, manners, orders);
-        attached.map_err(|why| {
-            refuse(Reason::Unauthenticated, "attach", format!("executor process {number}: {why}"))
-        })?;
-        tokio::spawn(listen(incoming, Arc::clone(&self.shared), number));
-        Ok(Response::new(Box::pin(welcome.chain(batches).map(Ok))))
+        let taken = orders.taken();
+        Self::attach(self, number, token, manners, orders)?;
+        Ok(taken)
     }
-}
 
-/// What a process is told first.
-pub(crate) fn welcome(
-    executor: u64,
-    worker: &str,
-    store: &Store,
-    scheduler: &Scheduler,
-) -> pb::ExecutorDown {
-    let (services, token) = services(scheduler).unwrap_or_default();
-    let welcome = pb::Welcome {
-        worker_name: worker.to_owned(),
-        executor,
-        pool_directory: store.directory().display().to_string(),
-        inline_bytes: limits::POOL_FILE_BYTES - 1,
-        heartbeat_us: limits::HEARTBEAT.0,
-        log_chunk_bytes: limits::LOG_CHUNK_BYTES as u64,
-        services: services.into_iter().collect(),
-        token,
-        ..pb::Welcome::default()
-    };
-    let hello = Some(Greeting::new(ours()).into());
-    pb::ExecutorDown { hello, welcome: Some(welcome), orders: Vec::new() }
-}
-
-/// Where code of attempts and actors finds the cluster, and the token to show there: what this worker goes by itself.
-fn services(scheduler: &Scheduler) -> Option<(Option<pb::Address>, String)> {
-    let Target { address, token, .. } = scheduler.find().ok()?;
-    let token = token.map(|token| token.reveal().to_owned()).unwrap_or_default();
-    Some((place(&address), token))
-}
-
-/// An address by its parts.
-fn place(address: &str) -> Option<pb::Address> {
-    let uri: Uri = address.parse().ok()?;
-    let host = uri.host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let (scheme, port) = (uri.scheme_str()?.to_owned(), uri.port_u16()?.into());
-    Some(pb::Address { scheme, host, port, ..pb::Address::default() })
-}
-
-/// Only processes of this user are let in, whatever the permissions of the directory have become.
-pub(crate) fn check_peer(peer: Option<&UdsConnectInfo>) -> Result<(), Status> {
-    let uid = peer.and_then(|peer| peer.peer_cred).map(|credentials| credentials.uid());
-    if uid == Some(getuid().as_raw()) {
-        return Ok(());
+    fn hear(self: &Arc<Self>, number: u64, reports: Vec<pb::ExecutorReport>) {
+        each(number, reports, |report| hear(self, number, report));
     }
-    Err(refuse(Reason::Unauthenticated, "attach", "the process is not this worker's user's"))
-}
 
-fn ours() -> Hello {
-    let features = [features::KEEPS_INPUTS, features::RUNS_AHEAD].map(str::to_owned).to_vec();
-    Hello { features, ..Hello::new(None, Epoch(0)) }
-}
-
-/// Judges a first message: what it says of the process, what the process does beyond what it must, and its token.
-pub(crate) fn judge(
-    first: pb::ExecutorUp,
-) -> Result<(pb::AttachExecutor, Manners, String), Refusal> {
-    let missing =
-        |field| Refusal::at(Reason::HelloExpected, field, "it is not in the first message");
-    let greeting = Greeting::try_from(first.hello.ok_or_else(|| missing("hello"))?)?;
-    greet(&ours(), &greeting.hello)?;
-    let attach = first.attach.ok_or_else(|| missing("attach"))?;
-    if attach.slots > 1 {
-        let message = format!("slots is {}, this worker gives one attempt at a time", attach.slots);
-        return Err(Refusal::at(Reason::Unsupported, "attach.slots", message));
+    fn detached(self: &Arc<Self>, number: u64) {
+        Self::detached(self, number);
     }
-    let has = |name: &str| greeting.hello.features.iter().any(|feature| feature == name);
-    let (runs_ahead, keeps_inputs) = (has(features::RUNS_AHEAD), has(features::KEEPS_INPUTS));
-    Ok((attach, Manners { runs_ahead, keeps_inputs }, greeting.token))
-}
-
-pub(crate) fn refuse(reason: Reason, field: &str, message: impl Into<String>) -> Status {
-    status(Refusal::at(reason, field, message.into()))
-}
-
-/// Hears what a process says, until it has nothing more to say.
-async fn listen(mut incoming: Streaming<pb::ExecutorUp>, shared: Arc<Shared>, number: u64) {
-    loop {
-        match incoming.message().await {
-            Ok(Some(up)) => {
-                for report in up.reports.into_iter().filter_map(|report| report.report) {
-                    if let Err(Refusal { field, message, .. }) = hear(&shared, number, report) {
-                        tracing::warn!(executor = number, field, message, "report makes no sense");
-                    }
-                }
-            }
-            Ok(None) => break,
-            Err(status) => {
-                tracing::debug!(executor = number, %status, "stream of an executor process is lost");
-                break;
-            }
-        }
-    }
-    shared.detached(number);
 }
 
 /// Takes one report. What this version does not know is passed over.
@@ -221,20 +90,6 @@ fn hear(shared: &Arc<Shared>, number: u64, report: Report) -> Result<(), Refusal
         }
     }
     Ok(())
-}
-
-/// The number of something that is asked for and cannot be had from this version of the worker.
-fn unserved(report: &Report) -> Option<u64> {
-    match report {
-        Report::CancelSpawned(asked) => Some(asked.request),
-        Report::Forget(asked) => Some(asked.request),
-        Report::Get(asked) => Some(asked.request),
-        Report::OpenObject(asked) => Some(asked.request),
-        Report::Put(asked) => Some(asked.request),
-        Report::Spawn(asked) => Some(asked.request),
-        Report::Wait(asked) => Some(asked.request),
-        _ => None,
-    }
 }
 
 fn attempt_id(attempt: Option<pb::AttemptId>) -> Result<AttemptId, Refusal> {

@@ -2,7 +2,8 @@
 //!
 //! Memory that has been used once costs nothing to have again, while new memory has to be cleared page by page. So a file
 //! whose value is gone waits for the next value of its size class. Its name changes with its generation: who comes late
-//! finds no file, rather than another value's bytes.
+//! finds no file, rather than another value's bytes. Clients of this machine read values in place for as long as they like:
+//! each has a lock of the system on the file, and one that is locked is removed instead of used again.
 
 mod sweep;
 
@@ -137,9 +138,11 @@ impl Pool {
             let mut idle = lock(&self.free).pop(room)?;
             idle.generation += 1;
             let name = name_of(idle.number, idle.generation);
-            let renamed = idle
-                .check(&self.directory)
-                .and_then(|()| fs::rename(self.path(&idle.name), self.path(&name)));
+            let renamed = idle.check(&self.directory).and_then(|()| {
+                let claimed = idle.claim(&self.directory)?;
+                fs::rename(self.path(&idle.name), self.path(&name))?;
+                claimed.unlock()
+            });
             if renamed.is_ok() {
                 idle.name = name;
                 return Some(idle);
@@ -288,6 +291,16 @@ impl Idle {
             return Ok(());
         }
         Err(io::Error::other("the file is not as it was made"))
+    }
+
+    /// Locks it for a change of name. Whoever reads its last value in place has a lock on it, and this fails.
+    fn claim(&self, directory: &Path) -> io::Result<Arc<fs::File>> {
+        let open = match &self.open {
+            Some(open) => Arc::clone(open),
+            None => Arc::new(fs::File::open(directory.join(&self.name))?),
+        };
+        open.try_lock()?;
+        Ok(open)
     }
 }
 

@@ -172,6 +172,22 @@ fn a_file_that_another_has_linked_or_cut_is_not_used_again() {
 }
 
 #[test]
+fn a_file_that_somebody_reads_in_place_is_not_used_again() {
+    let site = Site::new(20, 0);
+    site.put(1, BIG);
+    let (path, reader) = (site.path(1), fs::File::open(site.path(1)).unwrap());
+    reader.try_lock_shared().unwrap();
+    site.store.remove(object(1));
+    site.put(2, BIG);
+    site.loads(2, BIG);
+    site.store.pool.sweep_now();
+    assert!(!path.exists());
+    let mut read = vec![0; BIG];
+    std::os::unix::fs::FileExt::read_exact_at(&reader, &mut read, 0).unwrap();
+    assert_eq!(read, bytes(1, BIG).bytes().unwrap());
+}
+
+#[test]
 fn few_files_wait_to_be_used_again() {
     let site = Site::new(21, 0);
     for n in 0..5 {

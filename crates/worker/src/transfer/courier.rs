@@ -70,6 +70,14 @@ impl Courier {
         Self { runtime, shared: Arc::new(Shared { store, inbox, scheduler, line, room }) }
     }
 
+    /// A blob, from here or from the scheduler.
+    pub(crate) async fn bring(&self, digest: Digest) -> Result<Stored, Box<TaskError>> {
+        match self.shared.store.blob(digest) {
+            Some(blob) => Ok(blob),
+            None => self.shared.fetch(digest).await,
+        }
+    }
+
     /// Fetches a blob, and tells the inbox how that went.
     pub(crate) fn fetch(&self, digest: Digest) {
         let shared = Arc::clone(&self.shared);

@@ -2,6 +2,10 @@
 
 #[path = "actors/caller.rs"]
 mod caller;
+#[path = "actors/inside.rs"]
+mod inside;
+#[path = "actors/kinds.rs"]
+mod kinds;
 #[path = "actors/life.rs"]
 mod life;
 #[path = "actors/logged.rs"]
@@ -22,6 +26,12 @@ use self::caller::Caller;
 use crate::played::Stream;
 
 pub(crate) const COUNTER: ActorId = ActorId(7);
+
+/// An encoded payload that makes an actor of a class without arguments.
+pub(crate) fn native(class: &str) -> Vec<u8> {
+    let work = pb::payload::Work::Native(pb::Native { name: class.to_owned() });
+    pb::Payload { work: Some(work), ..pb::Payload::default() }.encode_to_vec()
+}
 
 /// An encoded payload that makes a counter, from this number on.
 pub(crate) fn counter_from(json: &'static str) -> Vec<u8> {

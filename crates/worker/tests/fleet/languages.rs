@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::process;
 
+use bireme_core::graph::Runtime;
 use bireme_core::id::Digest;
 use bireme_core::value::Buffer;
 use bireme_core::{Codec, ErrorClass, Resources, TaskError, Value};
-use bireme_executor::{Attempt, Description, Launch, Outcome, Runtime, serve};
+use bireme_executor::{Attempt, Description, Launch, Outcome, serve};
 use bireme_proto::pb;
 use bireme_proto::pb::fleet_order::Order;
 use bireme_worker::{Config, LanguageRuntime};
@@ -16,10 +17,13 @@ use prost::Message as _;
 use crate::played::attempt;
 use crate::scene::{Ended, Scene};
 
+/// What a call of `swell` takes for good, in bytes.
+const SWELL: usize = 4 << 20;
+
 /// A language in which the names of functions say what they do.
 struct Words;
 
-impl Runtime for Words {
+impl bireme_executor::Runtime for Words {
     fn describe(&self) -> Description {
         Description {
             runtime: "words".to_owned(),
@@ -53,6 +57,15 @@ impl Runtime for Words {
                     )])
                 }
                 "pid" => Ok(vec![Value::raw(process::id().to_string())]),
+                "swell" => {
+                    // Of its own for as long as it lives.
+                    std::mem::forget(std::hint::black_box(vec![1_u8; SWELL]));
+                    Ok(vec![Value::raw(process::id().to_string())])
+                }
+                "root" => {
+                    let root = env::var("VIRTUAL_ENV").unwrap_or_default();
+                    Ok(vec![Value::raw(root)])
+                }
                 other => Err(Box::new(TaskError::new(ErrorClass::User, "USER_ERROR", other))),
             },
         }
@@ -67,9 +80,16 @@ fn executor() {
     }
 }
 
-fn language(name: &str, command: &[&str]) -> LanguageRuntime {
+pub(crate) fn language(name: &str, command: &[&str]) -> LanguageRuntime {
     let command = command.iter().map(|word| (*word).to_owned()).collect();
     LanguageRuntime { name: name.to_owned(), command }
+}
+
+/// The language, where a program starts its executor.
+pub(crate) fn words(starter: &[&str]) -> LanguageRuntime {
+    let program = env::current_exe().unwrap();
+    let program = [program.to_str().unwrap(), "--exact", "languages::executor", "--nocapture"];
+    language("words", &[starter, &program].concat())
 }
 
 /// A worker that has the language, and two in which nothing can be said.
@@ -79,9 +99,7 @@ fn speaking(config: Config) -> Config {
 
 /// The same, where a program starts the executor.
 fn speaking_by(starter: &[&str], config: Config) -> Config {
-    let program = env::current_exe().unwrap();
-    let program = [program.to_str().unwrap(), "--exact", "languages::executor", "--nocapture"];
-    let words = language("words", &[starter, &program].concat());
+    let words = words(starter);
     let mute = language("mute", &["sh", "-c", "echo no such module >&2; exit 3"]);
     let missing = language("missing", &["/nonexistent/program", "-m"]);
     Config { runtimes: vec![words, mute, missing], ..config }
@@ -95,24 +113,45 @@ fn task(n: u32, runtime: &str, function: pb::external::Function) -> Order {
         attempt: Some(attempt(n)),
         payload: payload.encode_to_vec().into(),
         key: n.to_string(),
-        runtime: Some(pb::Runtime {
-            kind: pb::RuntimeKind::External.into(),
-            name: runtime.to_owned(),
-            environment: None,
-        }),
+        runtime: Some(Runtime::external(runtime).into()),
         ..pb::StartAttempt::default()
     })
 }
 
-fn call(n: u32, runtime: &str, name: &str) -> Order {
+pub(crate) fn call(n: u32, runtime: &str, name: &str) -> Order {
     task(n, runtime, pb::external::Function::Name(name.to_owned()))
+}
+
+/// Orders that ask for another runtime than a language as it is installed.
+pub(crate) trait Asking: Sized {
+    /// In an environment.
+    fn within(self, environment: Digest) -> Self;
+
+    /// In a process of its own.
+    fn alone(self) -> Self;
+}
+
+impl Asking for Order {
+    fn within(mut self, environment: Digest) -> Self {
+        if let Self::Start(start) = &mut self {
+            start.runtime.as_mut().unwrap().environment = Some(environment.into());
+        }
+        self
+    }
+
+    fn alone(mut self) -> Self {
+        if let Self::Start(start) = &mut self {
+            start.runtime.as_mut().unwrap().fresh_process = true;
+        }
+        self
+    }
 }
 
 fn code(n: u32, digest: Digest) -> Order {
     task(n, "words", pb::external::Function::Blob(digest.into()))
 }
 
-fn made(end: &Ended) -> String {
+pub(crate) fn made(end: &Ended) -> String {
     let output = end.as_ref().unwrap().outputs.first().expect("it has an output");
     let value = Value::try_from(output.value.clone().expect("it is small")).unwrap();
     let Some(Buffer::Inline(bytes)) = value.buffers.first() else { panic!("{value:?}") };
@@ -199,12 +238,11 @@ async fn an_executor_that_cannot_be_started_fails_its_tasks_and_says_why() {
 #[tokio::test]
 async fn what_a_worker_does_not_have_is_refused_by_name() {
     let mut scene = Scene::new(speaking).await;
-    let Order::Start(mut start) = call(0, "words", "pid") else { unreachable!("it starts") };
-    start.runtime.as_mut().unwrap().environment = Some(Digest([3; 32]).into());
-    scene.order([Order::Start(start), call(1, "cobol", "pid")]).await;
+    let environment = call(0, "words", "pid").within(scene.scheduler.blobs.put("numpy\n"));
+    scene.order([environment, call(1, "cobol", "pid")]).await;
     let ends: BTreeMap<_, _> = scene.ends(2).await.into_iter().collect();
     let errors = [0, 1].map(|n| ends[&n].as_ref().unwrap_err());
-    assert_eq!(errors[0].reason, "UNSUPPORTED");
+    assert_eq!(errors[0].reason, "UNSUPPORTED", "it has no interpreter of Python");
     assert_eq!(errors[1].reason, "RUNTIME_UNKNOWN");
     assert!(errors[1].message.contains("it has missing, mute, words"), "{}", errors[1].message);
     scene.close().await;
@@ -238,5 +276,34 @@ async fn a_process_ends_after_so_many_tasks() {
         *by_process.entry(made(&end)).or_default() += 1;
     }
     assert!(by_process.values().all(|tasks| *tasks <= 10), "{by_process:?}");
+    scene.close().await;
+}
+
+#[tokio::test]
+async fn a_process_that_has_grown_too_large_ends_after_its_task() {
+    let grows = |config| Config { runtime_memory_growth: 5 * SWELL as u64 / 2, ..speaking(config) };
+    let mut scene = Scene::new(grows).await;
+    let mut pids = Vec::new();
+    for n in 0..9 {
+        scene.order([call(n, "words", "swell")]).await;
+        pids.push(made(&scene.ends(1).await[0].1));
+    }
+    pids.dedup();
+    assert_eq!(pids.len(), 3, "the third task of each is one too many: {pids:?}");
+    scene.close().await;
+}
+
+#[tokio::test]
+async fn tasks_have_a_process_each_where_they_ask_for_it() {
+    let mut scene = Scene::new(speaking).await;
+    let order =
+        |n| if n % 2 == 0 { call(n, "words", "pid").alone() } else { call(n, "words", "pid") };
+    scene.order((0..40).map(order)).await;
+    let (mut alone, mut together) = (Vec::new(), BTreeSet::new());
+    for (n, end) in scene.ends(40).await {
+        if n % 2 == 0 { alone.push(made(&end)) } else { together.extend([made(&end)]) }
+    }
+    assert_eq!(alone.iter().collect::<BTreeSet<_>>().len(), 20, "{alone:?}");
+    assert!(alone.iter().all(|pid| !together.contains(pid)) && together.len() <= 2);
     scene.close().await;
 }

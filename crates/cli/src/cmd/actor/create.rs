@@ -50,6 +50,7 @@ fn builder(client: &Client, args: ActorCreate) -> ActorBuilder<Actor> {
         .args(arguments(&args.args, &args.named))
         .detached()
         .delivery(args.delivery)
+        .isolation(args.isolation)
         .max_restarts(args.max_restarts)
         .checkpoint(checkpoint);
     if let Some(name) = args.name {

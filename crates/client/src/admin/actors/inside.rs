@@ -79,6 +79,13 @@ impl Admin {
         &self,
         place: &ActorPlace,
     ) -> Result<ActorHostClient<Channel>, Refused> {
+        Ok(ActorHostClient::new(self.host_channel(place).await?)
+            .max_decoding_message_size(bireme_core::limits::CALL_BYTES)
+            .max_encoding_message_size(bireme_core::limits::CALL_BYTES))
+    }
+
+    /// A connection to the worker that hosts an actor.
+    pub(super) async fn host_channel(&self, place: &ActorPlace) -> Result<Channel, Refused> {
         let address = place.addresses.iter().find(|address| fetch::is_plain(address));
         let Some(address) = address else {
             let (actor, state) = (place.actor, place.state.name());
@@ -92,10 +99,7 @@ impl Admin {
             message: format!("cannot reach the worker of the actor at {address}: {problem}"),
         };
         let endpoint = endpoint(&address.to_string()).map_err(unreachable)?;
-        let channel = endpoint.connect().await.map_err(|error| unreachable(error.to_string()))?;
-        Ok(ActorHostClient::new(channel)
-            .max_decoding_message_size(bireme_core::limits::CALL_BYTES)
-            .max_encoding_message_size(bireme_core::limits::CALL_BYTES))
+        endpoint.connect().await.map_err(|error| unreachable(error.to_string()))
     }
 }
 

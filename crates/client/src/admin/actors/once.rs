@@ -1,15 +1,16 @@
 //! Single calls, for scripts.
 
 use bireme_core::actor::Selector;
-use bireme_core::actor::call::{CallCode, Ending};
+use bireme_core::actor::call::{CallCode, Ending, Outcome};
 use bireme_core::actor::place::ActorPlace;
 use bireme_core::id::Incarnation;
+use bireme_core::protocol::Peer;
 use bireme_core::{Span, limits};
 use bireme_proto::convert::actor;
 use bireme_proto::pb;
 
 use crate::actors::Args;
-use crate::admin::{Admin, submission};
+use crate::admin::{Admin, Location, submission};
 use crate::error::Refused;
 
 /// A call on its own, without any order to others.
@@ -28,7 +29,7 @@ pub struct OneCall {
 }
 
 impl Admin {
-    /// Makes a call, and waits until it has ended.
+    /// Makes a call, waits until it has ended, and fetches what it returned where that is large.
     pub async fn call_actor(&self, call: OneCall) -> Result<Ending, Refused> {
         let request = pb::CallRequest {
             submission_id: submission(),
@@ -51,10 +52,21 @@ impl Admin {
                 ending = actor::ending(answer.into_inner())?;
             }
             match ending {
-                Some(ending) if !is_elsewhere(&ending) => return Ok(ending),
+                Some(ending) if !is_elsewhere(&ending) => {
+                    return self.complete(&place, ending).await;
+                }
                 _ => after = place.incarnation,
             }
         }
+    }
+
+    /// An ending with its value in it. Where the host stored that, it keeps it for a short while.
+    async fn complete(&self, place: &ActorPlace, ending: Ending) -> Result<Ending, Refused> {
+        let Outcome::Stored { object, size, worker } = ending.outcome else { return Ok(ending) };
+        let (addresses, machine) = (place.addresses.clone(), place.machine.clone());
+        let holders = vec![Peer { worker, addresses, machine }];
+        let value = self.fetch(&Location { object, size, holders }).await?;
+        Ok(Ending { outcome: Outcome::Value(Box::new(value)), ..ending })
     }
 
     /// Where an actor is that takes calls, in an incarnation after the one that was tried, or else there again.

@@ -95,7 +95,7 @@ impl Caller {
         with: impl Fn(&CallFailure, &'static str) -> CallFailure,
     ) {
         if matches!(self.link, Link::Opening { .. } | Link::Open { .. }) {
-            effects.push(Effect::Say(ToHost::Close { forget: true }));
+            effects.push(Effect::Say(ToHost::Close { forget: !self.config.keeps }));
         }
         for seq in self.queue.numbers() {
             if !matches!(self.queue.stage(seq), Some(Stage::Ended { .. }) | None) {

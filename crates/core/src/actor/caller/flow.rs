@@ -59,6 +59,7 @@ impl Caller {
         }
         while let Some(seq) = self.queue.next_unsaid() {
             match self.queue.stage(seq) {
+                Some(Stage::Ready) if self.doubted => self.end_doubted(seq, effects),
                 Some(Stage::Ready) if self.has_window() => self.say_call(now, seq, effects),
                 Some(Stage::Ready) if self.terms.on_full == OnFull::Refuse => {
                     let why = format!("{} calls wait for replies already", self.queue.held());
@@ -157,7 +158,7 @@ impl Caller {
 
     /// Tells the host which replies it need not keep: many at a time, or after a while.
     pub(super) fn acknowledge(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        let processed_up_to = self.queue.done_up_to();
+        let processed_up_to = self.needless_up_to();
         if !self.link.is_open() || processed_up_to == self.acked {
             self.ack_at = None;
             return;
@@ -168,6 +169,24 @@ impl Caller {
             self.ack_at = None;
             effects.push(Effect::Say(ToHost::Ack { processed_up_to }));
         }
+    }
+
+    /// The last call, none before it missing, whose reply is needed no more.
+    pub(super) fn needless_up_to(&self) -> u64 {
+        let done = self.queue.done_up_to();
+        if self.config.keeps { done.min(self.unkept - 1) } else { done }
+    }
+
+    /// What was made of the replies before this call is kept.
+    pub(super) fn on_kept(&mut self, next_seq: u64) {
+        self.unkept = self.unkept.max(next_seq);
+        self.doubted = false;
+    }
+
+    /// A call that may have been made before, of which the host has forgotten whether it was.
+    fn end_doubted(&mut self, seq: u64, effects: &mut Vec<Effect>) {
+        let why = "the actor has forgotten this caller, which was away for too long";
+        self.end_failed(seq, CallFailure::new(CallCode::Unknown, why), effects);
     }
 
     /// After a call whose fate is unknown: ends those that were made later and are not the host's to decide.

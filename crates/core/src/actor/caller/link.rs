@@ -146,7 +146,7 @@ impl Caller {
             return;
         }
         self.link = Link::Opening { worker };
-        self.acked = self.queue.done_up_to();
+        self.acked = self.needless_up_to();
         effects.push(Effect::Say(ToHost::Open(Open {
             caller: self.config.caller,
             actor: self.config.actor,
@@ -185,6 +185,7 @@ impl Caller {
             place.incarnation = opened.incarnation;
         }
         self.terms = Terms::of(&opened);
+        self.doubted |= self.config.keeps && opened.forgotten;
         self.link = Link::Open { worker };
         self.compare(&opened, effects);
     }
@@ -199,6 +200,11 @@ impl Caller {
                 Some(Stage::Ended { .. }) => {
                     self.queue.set_stage(seq, Stage::Ended { known: false });
                 }
+                // An earlier life of this process may have said that the number is skipped: only who says the call is told.
+                Some(Stage::Held | Stage::Ready) if seen && self.config.keeps => {
+                    self.queue.set_stage(seq, Stage::Ready);
+                }
+                Some(Stage::Preparing) if self.config.keeps => {}
                 Some(Stage::Held | Stage::Preparing | Stage::Ready) if seen => {
                     self.queue.set_stage(seq, Stage::Held);
                     self.repeat_items(seq, effects);

@@ -113,9 +113,8 @@ impl Queue {
     }
 
     /// There is so much room that it is worth waking those who wait for it.
-    pub(super) fn has_ample_room(&self) -> bool {
-        self.len() <= limits::CALLS_PENDING / 4 * 3
-            && self.bytes <= limits::CALLS_PENDING_BYTES / 4 * 3
+    pub(super) fn has_ample_room(&self, most: usize) -> bool {
+        self.len() <= most / 4 * 3 && self.bytes <= limits::CALLS_PENDING_BYTES / 4 * 3
     }
 
     pub(super) fn get(&self, seq: u64) -> Option<&Entry> {

@@ -2,6 +2,7 @@
 
 mod ends;
 mod failures;
+mod kept;
 mod random;
 mod talk;
 
@@ -28,19 +29,38 @@ fn check(script: &str, expect: &Expect) {
 }
 
 fn check_with(on_unknown: OnUnknown, script: &str, expect: &Expect) {
-    let mut config = Config::new(me(), ACTOR);
-    config.on_unknown = on_unknown;
+    check_of(Config { on_unknown, ..Config::new(me(), ACTOR) }, script, expect);
+}
+
+fn check_of(config: Config, script: &str, expect: &Expect) {
     let mut run = Script { caller: Caller::new(config), now: Time(1_000_000) };
     let mut transcript = String::new();
     let steps: Vec<&str> = script.split('|').map(str::trim).collect();
     let width = steps.iter().map(|step| step.len()).max().unwrap_or_default();
     for step in steps {
-        let effects: Vec<String> = run.step(step).iter().map(told).collect();
+        let effects: Vec<Effect> = parts(step).iter().flat_map(|part| run.step(part)).collect();
+        let effects: Vec<String> = effects.iter().map(told).collect();
         writeln!(transcript, "{step:width$} -> {}", effects.join(", ")).unwrap();
     }
     expect.assert_eq(
         &transcript.lines().map(|line| line.trim_end().to_owned() + "\n").collect::<String>(),
     );
+}
+
+/// What a step stands for: `begin OPTIONS` for a conversation with the first incarnation, `elsewhere NEXT OPTIONS` for one with
+/// the next on another worker; else itself.
+fn parts(step: &str) -> Vec<String> {
+    let (word, rest) = step.split_once(' ').unwrap_or((step, ""));
+    match word {
+        "begin" => {
+            ["lives w1 i1", "up 1", &format!("opened i1 1 {rest}")].map(str::to_owned).into()
+        }
+        "elsewhere" => {
+            let rest = if rest.is_empty() { "1" } else { rest };
+            ["lives w2 i2", "up 2", &format!("opened i2 {rest}")].map(str::to_owned).into()
+        }
+        _ => vec![step.to_owned()],
+    }
 }
 
 fn me() -> CallerId {
@@ -81,6 +101,7 @@ impl Script {
                 let failure = CallFailure::new(CallCode::UnserializableArgs, "no codec for it");
                 Event::Prepared { seq: number(seq), call: Err(Box::new(failure)) }
             }
+            ["kept", next] => Event::Kept { next_seq: number(next) },
             ["cancel", seq] => Event::Cancelled { seq: number(seq), grace: None },
             ["take", seq, up_to] => Event::ItemsTaken { seq: number(seq), up_to: number(up_to) },
             ["up", worker] => Event::StreamUp(WorkerId(u32::try_from(number(worker)).unwrap())),

@@ -46,6 +46,13 @@ impl Fate {
 }
 
 impl Host {
+    /// What becomes of the call is settled with the process, which would drop it if it were given again.
+    pub(super) fn on_not_begun(&mut self, run: RunNo) {
+        if self.given.contains_key(&run) {
+            self.not_begun.insert(run);
+        }
+    }
+
     pub(super) fn on_process_lost(
         &mut self,
         now: Time,
@@ -56,7 +63,7 @@ impl Host {
         let blames = !self.is_over();
         self.settle_given(now, Lost { reached, blames, error: &error }, effects);
         if !blames {
-            return;
+            return self.conclude(now, effects);
         }
         match self.ending.take() {
             Some(ending) => self.end_as_asked(now, ending, effects),
@@ -91,24 +98,30 @@ impl Host {
     pub(super) fn settle_given(&mut self, now: Time, lost: Lost<'_>, effects: &mut Vec<Effect>) {
         let Lost { reached, blames, error } = lost;
         let reached = reached.filter(|_| self.mailbox.gives_ahead() && !self.spec.reentrant);
+        let not_begun = std::mem::take(&mut self.not_begun);
+        let for_good = self.ends_for_good();
         let (mut crashed, mut stopped) = (Vec::new(), BTreeSet::new());
         for (run, ticket) in std::mem::take(&mut self.given) {
             let Some(live) = self.mailbox.get_mut(ticket) else { continue };
             self.counted.given_no_more(&live.call.method);
-            let (fate, lsn) = (Fate::of(run, reached), live.lsn());
+            let is_begun = !not_begun.contains(&run);
+            let fate = if is_begun { Fate::of(run, reached) } else { Fate::Unbegun };
+            // Its record goes with the actor.
+            let goes = for_good && fate == Fate::Unbegun && live.replay.is_none();
+            live.logged &= !goes;
+            let (lsn, caller) = (live.lsn(), live.id.caller);
             let is_blamed = blames && fate == Fate::Running;
-            live.crashes += u32::from(is_blamed);
-            if lsn > 0 {
+            if is_blamed {
+                self.mailbox.blame(ticket);
+            }
+            if lsn > 0 && !goes {
                 // It is in the log, from which the next incarnation takes it.
                 self.mailbox.set_aside(ticket);
                 if is_blamed {
                     crashed.push(lsn);
                 }
-            } else {
-                let caller = live.id.caller;
-                if self.settle(now, ticket, fate, error, effects) {
-                    stopped.insert(caller);
-                }
+            } else if self.settle(now, ticket, fate, error, effects) {
+                stopped.insert(caller);
             }
         }
         for caller in stopped {

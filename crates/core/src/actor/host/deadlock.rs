@@ -47,8 +47,9 @@ impl Host {
         let cycle = self.cycle(ticket);
         self.urgent.remove(&ticket);
         let why = format!(
-            "{} calls wait in a circle, each for the next and the last for the first: make the actor reentrant, or give `{}` a lane of its own",
+            "{} calls wait in a circle, each for the next and the last for the first ({}): make the actor reentrant, or give `{}` a lane of its own",
             cycle.len(),
+            circle(&cycle),
             call.method
         );
         let failure = CallFailure { cycle, ..CallFailure::new(CallCode::Deadlock, why) };
@@ -131,4 +132,11 @@ impl Host {
             is_waited_for.then(|| self.mailbox.next(live.lane)).flatten()
         })
     }
+}
+
+/// The actors that are called one by the other, from the first to the first again.
+fn circle(cycle: &[CallId]) -> String {
+    let mut actors: Vec<String> = cycle.iter().map(|call| call.actor.to_string()).collect();
+    actors.dedup();
+    format!("actor {}", actors.join(" -> "))
 }

@@ -58,7 +58,7 @@ pub enum Effect {
         ticket: u64,
     },
     /// The incarnation is over; nothing that is asked of the host means anything from here on, but callers are still told.
-    /// The process is to be ended.
+    /// The process is to be ended; calls that it has are settled with [`Event::ProcessLost`](super::Event::ProcessLost).
     Over {
         /// How it ended.
         end: EndKind,

@@ -88,7 +88,9 @@ pub enum Event {
         /// Leave without its state if it cannot be checkpointed.
         lose_state: bool,
     },
-    /// The process has gone, before or after the actor was made.
+    /// The process, in which the actor ends, has not begun a call that it was given, and will not.
+    NotBegun(RunNo),
+    /// The process has gone, before or after the actor was made; or nothing of the actor is left in it.
     ProcessLost {
         /// How far it had come with what it was given, where it left a mark.
         reached: Option<Reached>,

@@ -84,7 +84,8 @@ struct Lane {
 /// All calls that have not ended.
 #[derive(Debug)]
 pub(super) struct Mailbox {
-    calls: BTreeMap<u64, Live>,
+    /// Apart from the tree, which moves what it holds about.
+    calls: BTreeMap<u64, Box<Live>>,
     lanes: Vec<Lane>,
     /// Of calls that wait.
     deadlines: BTreeSet<(Time, u64)>,
@@ -92,6 +93,8 @@ pub(super) struct Mailbox {
     waiting: usize,
     /// Calls of the log that are still to run again, and what is taken up by replies, are not in here.
     bytes: u64,
+    /// How many calls were running when a process died.
+    suspects: usize,
     /// The process is given calls before those given earlier have ended.
     ahead: bool,
 }
@@ -110,6 +113,7 @@ impl Mailbox {
             last: 0,
             waiting: 0,
             bytes: 0,
+            suspects: 0,
             ahead: matches!(lanes, [only] if only.concurrency <= 1),
         }
     }
@@ -123,7 +127,7 @@ impl Mailbox {
     pub(super) fn push(&mut self, ticket: u64, live: Live) -> usize {
         self.bytes += live.bytes();
         let before = self.lanes.get(live.lane).map_or(0, |lane| lane.waiting.len() + lane.running);
-        self.calls.insert(ticket, live);
+        self.calls.insert(ticket, Box::new(live));
         self.wait(ticket);
         before
     }
@@ -131,7 +135,8 @@ impl Mailbox {
     /// Takes a call of the log in, which waits in no lane.
     pub(super) fn push_replay(&mut self, ticket: u64, live: Live) {
         self.bytes += live.bytes();
-        self.calls.insert(ticket, live);
+        self.suspects += usize::from(live.crashes > 0);
+        self.calls.insert(ticket, Box::new(live));
     }
 
     fn wait(&mut self, ticket: u64) {
@@ -166,7 +171,7 @@ impl Mailbox {
     }
 
     fn leave_lane(&mut self, ticket: u64) -> Option<&mut Live> {
-        let live = self.calls.get_mut(&ticket)?;
+        let live = &mut **self.calls.get_mut(&ticket)?;
         if let Some(given) = live.given.take()
             && let Some(lane) = self.lanes.get_mut(live.lane)
         {
@@ -194,15 +199,28 @@ impl Mailbox {
         self.leave_lane(ticket);
         let live = self.calls.remove(&ticket)?;
         self.bytes -= live.bytes();
-        Some(Live { given, ..live })
+        self.suspects -= usize::from(live.crashes > 0);
+        Some(Live { given, ..*live })
+    }
+
+    /// A call was running when the process died.
+    pub(super) fn blame(&mut self, ticket: u64) {
+        let Some(live) = self.calls.get_mut(&ticket) else { return };
+        self.suspects += usize::from(live.crashes == 0);
+        live.crashes += 1;
+    }
+
+    /// Whether any call was running when a process died.
+    pub(super) fn has_suspects(&self) -> bool {
+        self.suspects > 0
     }
 
     pub(super) fn get(&self, ticket: u64) -> Option<&Live> {
-        self.calls.get(&ticket)
+        self.calls.get(&ticket).map(Box::as_ref)
     }
 
     pub(super) fn get_mut(&mut self, ticket: u64) -> Option<&mut Live> {
-        self.calls.get_mut(&ticket)
+        self.calls.get_mut(&ticket).map(Box::as_mut)
     }
 
     /// The next call of a lane that may begin, by the order of the lane alone.
@@ -246,7 +264,7 @@ impl Mailbox {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Live)> {
-        self.calls.iter().map(|(ticket, live)| (*ticket, live))
+        self.calls.iter().map(|(ticket, live)| (*ticket, live.as_ref()))
     }
 
     pub(super) fn waiting_len(&self) -> usize {
@@ -274,15 +292,16 @@ impl Mailbox {
 
     /// Recounts what is kept as a count.
     pub(super) fn check(&self) -> Result<(), String> {
-        let bytes: u64 = self.calls.values().map(Live::bytes).sum();
+        let bytes: u64 = self.calls.values().map(|live| live.bytes()).sum();
         let waiting: usize = self.lanes.iter().map(|lane| lane.waiting.len()).sum();
-        if bytes != self.bytes || waiting != self.waiting {
+        let suspects = self.calls.values().filter(|live| live.crashes > 0).count();
+        if (bytes, waiting, suspects) != (self.bytes, self.waiting, self.suspects) {
             return Err(format!("mailbox: {bytes} bytes and {waiting} calls, kept as {self:?}"));
         }
         for (n, lane) in self.lanes.iter().enumerate() {
             let runs =
                 |live: &&Live| live.lane == n && live.given.is_some_and(|given| !given.beside);
-            let running = self.calls.values().filter(runs).count();
+            let running = self.calls.values().map(Box::as_ref).filter(runs).count();
             let room = if self.ahead { limits::CALLS_AHEAD } else { lane.concurrency };
             if running != lane.running || running > room.max(1) {
                 return Err(format!("lane {n}: {running} run, {} counted", lane.running));

@@ -104,7 +104,7 @@ impl Host {
             delivery: self.spec.delivery,
             methods: weaker.cloned().collect(),
             lanes: self.spec.lanes.iter().map(|lane| lane.name.clone()).collect(),
-            window: self.spec.mailbox.calls.max(1),
+            window: self.window_now(),
             on_full: self.spec.mailbox.on_full,
             lease: self.stops().then_some(self.spec.lease),
             forgotten: known.forgotten,
@@ -190,11 +190,14 @@ impl Host {
 
     /// Who holds up the log, and until when it is waited for.
     pub(super) fn held_up(&self) -> Option<(Time, CallerId)> {
-        let runs = self.given.values().filter(|_| matches!(self.phase, Phase::Replaying));
-        let streams = runs.filter_map(|ticket| self.mailbox.get(*ticket)).filter(|live| {
-            // What has ended before runs without credit.
-            live.items.is_some() && live.replay.is_some_and(|replay| replay.expected.is_none())
-        });
+        if !matches!(self.phase, Phase::Replaying) {
+            return None;
+        }
+        let streams =
+            self.given.values().filter_map(|ticket| self.mailbox.get(*ticket)).filter(|live| {
+                // What has ended before runs without credit.
+                live.items.is_some() && live.replay.is_some_and(|replay| replay.expected.is_none())
+            });
         let away = streams.filter_map(|live| {
             let absent = self.callers.get(live.id.caller)?.absent()?;
             Some((absent + limits::REPLAY_CALLER_WAIT, live.id.caller))

@@ -115,11 +115,13 @@ impl Host {
         }
         let reason = "it ended itself".to_owned();
         let ahead = self.mailbox.gives_ahead();
-        for ticket in std::mem::take(&mut self.given).into_values() {
+        let not_begun = std::mem::take(&mut self.not_begun);
+        for (run, ticket) in std::mem::take(&mut self.given) {
             let Some(live) = self.mailbox.take(ticket) else { continue };
             self.counted.given_no_more(&live.call.method);
             ungather(ticket, &live, effects);
-            let code = if ahead { CallCode::Gone } else { CallCode::Unknown };
+            let has_not_run = ahead || not_begun.contains(&run);
+            let code = if has_not_run { CallCode::Gone } else { CallCode::Unknown };
             let outcome = Outcome::failure(code, "the actor ended itself");
             self.finish(now, ticket, live, outcome, Span::ZERO, Rests::Nothing, effects);
         }
@@ -206,18 +208,35 @@ impl Host {
         self.conclude(now, effects);
     }
 
-    /// Tells callers what follows, once that is known.
-    fn conclude(&mut self, now: Time, effects: &mut Vec<Effect>) {
+    /// Whether no other incarnation follows this one, as far as is known.
+    pub(super) fn ends_for_good(&self) -> bool {
+        let next = match &self.phase {
+            Phase::Over(over) => Some(over.next),
+            Phase::Starting | Phase::Replaying | Phase::Serving => {
+                self.ending.as_ref().map(|ending| ending.next)
+            }
+        };
+        next == Some(Next::Gone)
+    }
+
+    /// Tells callers what follows, once that is known. Calls that the process has are settled when that is gone: which of them
+    /// it had begun is known then.
+    pub(super) fn conclude(&mut self, now: Time, effects: &mut Vec<Effect>) {
         let Phase::Over(over) = &self.phase else { return };
         let (next, error, gone) = (over.next, over.error(), over.gone());
         if next == Next::Unknown {
             return;
         }
         self.fenced = false;
-        self.settle_given(now, Lost { reached: None, blames: false, error: &error }, effects);
+        if next == Next::Elsewhere {
+            self.settle_given(now, Lost { reached: None, blames: false, error: &error }, effects);
+        }
         let tickets: Vec<u64> = self.mailbox.iter().map(|(ticket, _)| ticket).collect();
         for ticket in tickets {
             let Some(live) = self.mailbox.get(ticket) else { continue };
+            if live.given.is_some() {
+                continue;
+            }
             let (id, has_begun) = (live.id, live.lsn() > 0 || live.logged || live.begun);
             if next == Next::Gone && has_begun {
                 self.end_unknown(now, ticket, &error, effects);

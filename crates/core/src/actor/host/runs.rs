@@ -31,6 +31,9 @@ impl Host {
 
     /// A call that may have been to blame for a crash runs alone, so that no other is blamed for the next.
     fn waits_alone(&self, ticket: u64) -> bool {
+        if !self.mailbox.has_suspects() {
+            return false;
+        }
         let is_suspect =
             |ticket: u64| self.mailbox.get(ticket).is_some_and(|live| live.crashes > 0);
         let suspect_runs = || self.given.values().any(|given| is_suspect(*given));

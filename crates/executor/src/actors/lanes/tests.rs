@@ -148,7 +148,8 @@ fn an_actor_ends_when_its_running_calls_have() {
     assert_eq!(next(&mut lanes, 0, true, &home), Some(1));
     give(&mut lanes, 2, 0);
     lanes.pause(Pause::Checkpoint(9));
-    let idle = lanes.end(false);
+    let (idle, undone) = lanes.end(false);
+    assert_eq!(undone, [2]);
     assert!(matches!(idle.as_slice(), [seat] if Arc::ptr_eq(seat, &other)));
     assert!(matches!(lanes.next(1, false, &other), Some(Next::Leave)));
     assert!(lanes.next(0, true, &home).is_none());

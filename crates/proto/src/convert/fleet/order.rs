@@ -42,6 +42,10 @@ impl From<Order> for pb::FleetOrder {
                 Wire::Cancel(pb::CancelAttempt { attempt: Some(attempt.into()), grace_us: grace.0 })
             }
             Order::Drain { deadline } => Wire::Drain(pb::Drain { deadline_us: us(deadline) }),
+            Order::Gone { object, error } => Wire::InputGone(pb::InputGone {
+                object: Some(object.into()),
+                error: Some((*error).into()),
+            }),
             Order::Peers(peers) => Wire::Peers(pb::WorkerAddresses { workers: sent(peers) }),
             Order::Places(inputs) => Wire::Places(pb::InputPlaces { inputs: sent(inputs) }),
             Order::Release(object) => {
@@ -108,6 +112,10 @@ fn read(message: pb::FleetOrder, orders: &mut Vec<Order>) -> Result<(), Refusal>
             Order::Actor(actor::read_checkpoint(checkpoint).within("checkpoint_actor")?)
         }
         Wire::MoveActor(move_) => Order::Actor(actor::read_move(move_).within("move_actor")?),
+        Wire::InputGone(pb::InputGone { object, error }) => Order::Gone {
+            object: required(object, "object").within("input_gone")?,
+            error: Box::new(required(error, "error").within("input_gone")?),
+        },
         Wire::SettleActor(settle) => {
             Order::Actor(actor::read_settle(settle).within("settle_actor")?)
         }

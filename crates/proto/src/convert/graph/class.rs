@@ -113,7 +113,7 @@ impl TryFrom<pb::Runtime> for Runtime {
     type Error = Refusal;
 
     fn try_from(message: pb::Runtime) -> Result<Self, Refusal> {
-        let pb::Runtime { kind, name: text, environment } = message;
+        let pb::Runtime { kind, name: text, environment, fresh_process } = message;
         let kind = pb::RuntimeKind::try_from(kind).map_err(|_| {
             unsupported("kind", format!("kind {kind} is not known to this version"))
         })?;
@@ -122,11 +122,15 @@ impl TryFrom<pb::Runtime> for Runtime {
                 return Err(missing("name"));
             }
             let environment = optional(environment, "environment")?;
-            return Ok(Self::External { name: name(text, "name")?, environment });
+            return Ok(Self::External { name: name(text, "name")?, environment, fresh_process });
         }
-        if !text.is_empty() || environment.is_some() {
-            let message = "only RUNTIME_KIND_EXTERNAL has a name and an environment";
-            return Err(malformed(if text.is_empty() { "environment" } else { "name" }, message));
+        let given = [
+            ("name", !text.is_empty()),
+            ("environment", environment.is_some()),
+            ("fresh_process", fresh_process),
+        ];
+        if let Some((field, _)) = given.iter().find(|(_, is_given)| *is_given) {
+            return Err(malformed(field, "only RUNTIME_KIND_EXTERNAL has that"));
         }
         Ok(match kind {
             pb::RuntimeKind::Command => Self::Command,
@@ -140,15 +144,18 @@ impl TryFrom<pb::Runtime> for Runtime {
 
 impl From<Runtime> for pb::Runtime {
     fn from(runtime: Runtime) -> Self {
-        let (kind, name, environment) = match runtime {
-            Runtime::Command => (pb::RuntimeKind::Command, String::new(), None),
-            Runtime::External { name, environment } => {
-                (pb::RuntimeKind::External, name, environment.map(Into::into))
-            }
-            Runtime::Native => (pb::RuntimeKind::Native, String::new(), None),
-            Runtime::Wasm => (pb::RuntimeKind::Wasm, String::new(), None),
-        };
-        Self { kind: kind.into(), name, environment }
+        let plain = |kind: pb::RuntimeKind| Self { kind: kind.into(), ..Self::default() };
+        match runtime {
+            Runtime::Command => plain(pb::RuntimeKind::Command),
+            Runtime::External { name, environment, fresh_process } => Self {
+                kind: pb::RuntimeKind::External.into(),
+                name,
+                environment: environment.map(Into::into),
+                fresh_process,
+            },
+            Runtime::Native => plain(pb::RuntimeKind::Native),
+            Runtime::Wasm => plain(pb::RuntimeKind::Wasm),
+        }
     }
 }
 

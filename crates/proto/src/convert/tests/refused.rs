@@ -125,14 +125,17 @@ fn tasks_and_arrays_that_cannot_be() {
 #[test]
 fn classes_that_cannot_be() {
     let long = || "x".repeat(limits::NAME_BYTES + 1);
-    let runtime =
-        |kind, name: &str| Some(pb::Runtime { kind, name: name.to_owned(), environment: None });
+    let runtime = |kind, name: &str| {
+        Some(pb::Runtime { kind, name: name.to_owned(), ..pb::Runtime::default() })
+    };
+    let fresh = |kind| Some(pb::Runtime { kind, fresh_process: true, ..pb::Runtime::default() });
     class(|it| it.outputs = 257, Reason::GraphTooLarge, "outputs");
     class(|it| it.outputs = 1 << 16, Reason::GraphTooLarge, "outputs");
     class(|it| it.on_worker_lost = 99, UNSUPPORTED, "on_worker_lost");
     class(|it| it.runtime = runtime(99, ""), UNSUPPORTED, "runtime.kind");
     class(|it| it.runtime = runtime(4, ""), MALFORMED, "runtime.name");
     class(|it| it.runtime = runtime(1, "python"), MALFORMED, "runtime.name");
+    class(|it| it.runtime = fresh(1), MALFORMED, "runtime.fresh_process");
     class(|it| it.workers = vec![String::new(), long()], MALFORMED, "workers[1]");
     class(|it| it.labels[0].key = String::new(), MALFORMED, "labels[0].key");
     class(|it| it.labels[0].value = long(), MALFORMED, "labels[0].value");

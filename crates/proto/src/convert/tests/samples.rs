@@ -132,9 +132,11 @@ fn classes() -> Vec<TaskClass> {
     fn next(runtime: Option<&Runtime>) -> Option<Runtime> {
         Some(match runtime {
             None => Runtime::Command,
-            Some(Runtime::Command) => {
-                Runtime::External { name: "python".into(), environment: Some(digest()) }
-            }
+            Some(Runtime::Command) => Runtime::External {
+                name: "python".into(),
+                environment: Some(digest()),
+                fresh_process: true,
+            },
             Some(Runtime::External { .. }) => Runtime::Native,
             Some(Runtime::Native) => Runtime::Wasm,
             Some(Runtime::Wasm) => return None,
@@ -360,7 +362,8 @@ pub(super) fn orders() -> Vec<Order> {
             None => Order::Actor(hosting::orders().remove(0)),
             Some(Order::Actor(_)) => Order::Cancel { attempt: attempt(1), grace: Span::secs(1) },
             Some(Order::Cancel { .. }) => Order::Drain { deadline: Some(Span::secs(2)) },
-            Some(Order::Drain { .. }) => Order::Peers(vec![peer()]),
+            Some(Order::Drain { .. }) => Order::Gone { object: output(), error: Box::new(error()) },
+            Some(Order::Gone { .. }) => Order::Peers(vec![peer()]),
             Some(Order::Peers(_)) => Order::Places(vec![input()]),
             Some(Order::Places(_)) => Order::Release(output()),
             Some(Order::Release(_)) => Order::Replicate(vec![input(), input()]),

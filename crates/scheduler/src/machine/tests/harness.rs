@@ -185,8 +185,7 @@ impl Run {
                 self.class = TaskClass { function, ..TaskClass::default() };
             }
             ["class", "speaks", runtime] => {
-                let name = (*runtime).to_owned();
-                let runtime = Runtime::External { name, environment: None };
+                let runtime = Runtime::external(*runtime);
                 self.class = TaskClass { runtime, ..TaskClass::default() };
             }
             ["take", keys @ ..] => {

@@ -87,6 +87,21 @@ fn a_late_word_of_a_missing_value_does_not_drop_a_fresh_one() {
 }
 
 #[test]
+fn who_misses_what_will_not_be_made_is_told_so() {
+    check(
+        "join 1 1 | join 2 1 | submit a | missing 2 a at 1 of 1 | fail 1 a | missing 2 a at 1 of 1",
+        &expect![[r#"
+            join 1 1              ->
+            join 2 1              ->
+            submit a              -> 1: start a.1
+            missing 2 a at 1 of 1 ->
+            fail 1 a              -> 1: settle a.1 | client: failed a | client: done
+            missing 2 a at 1 of 1 -> 2: Gone { object: Output { task: TaskId { graph: GraphId(4294967297), index: 0 }, output: 0 }, error: TaskError { class: Dependency, reason: "DEPENDENCY_FAILED", message: "task \"a\", which makes 1.1/0:0, did not finish", traceback: "", language: "", attempt: None, worker: "", exit: None, last_lines: [], cause: Some(TaskError { class: User, reason: "USER_ERROR", message: "it failed", traceback: "", language: "", attempt: Some(AttemptId { task: TaskId { graph: GraphId(4294967297), index: 0 }, no: AttemptNo { epoch: Epoch(1), n: 1 } }), worker: "w1", exit: None, last_lines: [], cause: None, opaque: None }), opaque: None } }
+        "#]],
+    );
+}
+
+#[test]
 fn a_retry_whose_input_may_not_be_made_again_fails_alone() {
     check(
         "class once | join 1 1 | submit a b:a | finish 1 a | fail 1 b | retry b | error a | error b",

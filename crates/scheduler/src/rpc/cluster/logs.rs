@@ -177,12 +177,14 @@ impl Reading {
             tail_lines: if cursor == 0 { self.request.tail_lines } else { 0 },
             follow,
             cursor,
+            ..pb::ReadLogsRequest::default()
         };
         let mut client = LogsClient::with_interceptor(channel, self.bearer.clone());
         let mut pieces = client.read_logs(request).await?.into_inner();
         while let Some(piece) = pieces.message().await? {
-            let pb::ReadLogsResponse { attempt, stream, text, since_start_us, cursor, lagged } =
-                piece;
+            let pb::ReadLogsResponse {
+                attempt, stream, text, since_start_us, cursor, lagged, ..
+            } = piece;
             let cursor = self.cursors().set(id, cursor);
             let worker = at.name.clone();
             let message = pb::TaskLogsResponse {

@@ -14,7 +14,7 @@ use tokio::net::unix::pipe;
 
 use super::*;
 use crate::inbox::{Inbox, Told};
-use crate::logs::{Query, Reader};
+use crate::logs::{Query, Reader, Subject};
 use crate::machine::{Event, Execution};
 use crate::rpc::payload::make;
 use crate::store::Store;
@@ -295,7 +295,8 @@ async fn a_command_knows_who_it_is_and_has_the_last_word() {
 
 fn follow(bench: &Bench) -> Reader {
     let (attempt, stream, cursor) = (None, None, 0);
-    let query = Query { task: nth(0).task, attempt, stream, tail_lines: 0, follow: true, cursor };
+    let subject = Subject::Task(nth(0).task);
+    let query = Query { subject, no: attempt, stream, tail_lines: 0, follow: true, cursor };
     bench.logs.read(query).expect("there is room for a reader")
 }
 

@@ -54,16 +54,18 @@ impl Shared {
             self.never_ran(&mut crew, sent, outcome, given_back);
         } else {
             seat.pace.note(timing.run);
+            self.send_away_if_grown(seat);
             self.note_end(sent.running.take());
             let outcome = sent.killed.map_or(outcome, |kill| Err(kill.error()));
             let explain = |error| sent.job.explain(error, &self.setup.store);
             let outcome = outcome.map_err(explain);
             let end = end(&sent.job, outcome, timing);
-            if let Some(next) = seat.jobs.front_mut() {
+            let heir = seat.jobs.front_mut().filter(|_| sent.granted);
+            if let Some(next) = heir {
                 next.granted = true;
                 self.setup.relay.end_before(end, &sent.drafts, Some(next.attempt()));
-            } else if sent.seceded {
-                // It has no cpus that another could take over.
+            } else if sent.seceded || !sent.granted {
+                // It has no cpus that another could take over: it gave them back, or had begun when it was asked not to.
                 self.setup.relay.end_before(end, &sent.drafts, None);
             } else {
                 let takes = !seat.doomed && !crew.closed;
@@ -93,6 +95,7 @@ impl Shared {
         match (sent.killed, outcome) {
             (Some(kill), _) => self.fail(&sent, kill.error()),
             (None, Err(error)) if !given_back => self.fail(&sent, error),
+            (None, _) if sent.granted && sent.lodges => self.start_alone(crew, sent.job),
             (None, _) if sent.granted => self.start(crew, sent.job),
             (None, _) => self.put_back(sent),
         }
@@ -307,7 +310,7 @@ fn unborn(program: &Program, death: &Death) -> Box<TaskError> {
     };
     let mut error = match program {
         Program::Native(_) => no_process(&how),
-        Program::Language(language) => {
+        Program::Language(language, _) => {
             let message = format!(
                 "the executor of runtime {} (`{program}`) cannot be started: {how}",
                 language.name

@@ -67,16 +67,17 @@ struct Kept {
 
 /// All of a process's life.
 pub(crate) async fn keep<O: Owner>(shared: Arc<O>, mut post: Post) {
-    let death = match start(&shared, &post) {
+    let (owner, number, token) = (Arc::clone(&shared), post.number, post.token.clone());
+    let started = shared.place().starter().run(move || start(&owner, number, &token)).await;
+    let death = match started.flatten() {
         Ok(kept) => kept.look_after(&shared, &mut post).await,
         Err(error) => Death { exit: Err(error.to_string()), last_lines: Vec::new(), reached: None },
     };
     shared.bury(post.number, death);
 }
 
-fn start<O: Owner>(shared: &Arc<O>, post: &Post) -> io::Result<Kept> {
-    let number = post.number;
-    let (mark, seal) = shared.place().admit(number, &post.token)?;
+fn start<O: Owner>(shared: &Arc<O>, number: u64, token: &str) -> io::Result<Kept> {
+    let (mark, seal) = shared.place().admit(number, token)?;
     let child = Command::from(shared.command(number))
         .env(variables::SOCKET, shared.place().socket())
         .env(variables::TOKEN_FILE, shared.place().token(number))

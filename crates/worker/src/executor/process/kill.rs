@@ -55,18 +55,19 @@ impl Shared {
         }
     }
 
-    /// Looks at those that wait in a process. `before` is what ran when it was last looked at. Returns what runs, if it is
-    /// to be looked at again.
-    fn look(&self, number: u64, before: Option<u64>) -> Option<u64> {
+    /// Looks at those that wait in a process. `before` is what was seen when it was last looked at. Returns what is seen now,
+    /// if it is to be looked at again.
+    fn look(&self, number: u64, before: Seen) -> Option<Seen> {
         let mut crew = lock(&self.crew);
         let seat = crew.seats.get_mut(&number)?;
         let head = seat.jobs.front().map(|head| head.number);
-        let waited = seat.jobs.len() > 1;
-        if waited && head != before {
-            return head;
+        let waits = seat.jobs.len() > 1;
+        let looks = if head == before.head { before.looks + 1 } else { 0 };
+        if waits && looks < Seen::ENOUGH {
+            return Some(Seen { head, looks });
         }
         seat.watched = false;
-        if waited {
+        if waits {
             take_back(seat);
         }
         None
@@ -96,13 +97,25 @@ pub(super) fn take_back(seat: &mut Seat) {
     }
 }
 
+/// What runs in a process, and how often it was seen since.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    head: Option<u64>,
+    looks: u32,
+}
+
+impl Seen {
+    /// More than one: where this thread was held up, its end may be on the way, and is heard by the next look.
+    const ENOUGH: u32 = 2;
+}
+
 /// Takes those back that wait behind an attempt which takes long.
 async fn watch(shared: Weak<Shared>, number: u64) {
-    let mut head = Some(0);
-    while head.is_some() {
-        sleep(limits::EXECUTOR_PATIENCE.to_std()).await;
+    let mut seen = Some(Seen::default());
+    while let Some(before) = seen {
+        sleep(limits::EXECUTOR_PATIENCE.to_std() / Seen::ENOUGH).await;
         let Some(shared) = shared.upgrade() else { return };
-        head = shared.look(number, head);
+        seen = shared.look(number, before);
     }
 }
 

@@ -8,26 +8,37 @@ use std::path::{Path, PathBuf};
 use bireme_executor::{Mark, Seal};
 use tempfile::TempDir;
 
+use super::starter::Starter;
+
 /// A directory that only this user can enter, with a socket and two files for each process.
 #[derive(Debug)]
-pub(crate) struct Place(TempDir);
+pub(crate) struct Place {
+    directory: TempDir,
+    starter: Starter,
+}
 
 impl Place {
     /// Makes a new one below `parent`. It is removed when it is dropped.
     pub(crate) fn create(parent: &Path) -> io::Result<Self> {
-        tempfile::Builder::new().prefix("executors-").tempdir_in(parent).map(Self)
+        let directory = tempfile::Builder::new().prefix("executors-").tempdir_in(parent)?;
+        Ok(Self { directory, starter: Starter::default() })
+    }
+
+    /// What starts the processes.
+    pub(super) fn starter(&self) -> &Starter {
+        &self.starter
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
-        self.0.path().join("socket")
+        self.directory.path().join("socket")
     }
 
     pub(crate) fn token(&self, number: u64) -> PathBuf {
-        self.0.path().join(format!("{number}.token"))
+        self.directory.path().join(format!("{number}.token"))
     }
 
     pub(crate) fn mark(&self, number: u64) -> PathBuf {
-        self.0.path().join(format!("{number}.mark"))
+        self.directory.path().join(format!("{number}.mark"))
     }
 
     /// Lays out the files of a process. Also returns what the ends of what its attempts print are known by.

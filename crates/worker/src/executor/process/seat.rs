@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use smallvec::SmallVec;
 use tokio::sync::{Notify, mpsc};
 
+use super::growth::Newborn;
 use super::pace::Pace;
 use super::shown::Shown;
 use crate::blackbox;
@@ -35,6 +36,8 @@ pub(super) struct Seat {
     pub(super) pid: Option<u32>,
     /// Somebody looks whether the first one takes more memory than it may.
     pub(super) weighed: bool,
+    /// How much memory it had when it was ready, and when that was last compared.
+    pub(super) newborn: Option<Newborn>,
     /// It is about to end: nothing more is given to it.
     pub(super) doomed: bool,
     /// The blobs that it has been sent.
@@ -70,6 +73,8 @@ pub(super) struct Sent {
     pub(super) granted: bool,
     /// The process was asked not to run it.
     pub(super) asked_back: bool,
+    /// It was given to a process that was busy with attempts which hold nothing.
+    pub(super) lodges: bool,
     /// The machine awaits whether it could be taken back.
     pub(super) recalled: bool,
     /// Its code waits for others, and it has no cpus.
@@ -107,6 +112,7 @@ impl Sent {
             number,
             granted,
             asked_back: false,
+            lodges: false,
             recalled: false,
             seceded: false,
             rejoins: None,
@@ -139,6 +145,7 @@ impl Seat {
             watched: false,
             pid: None,
             weighed: false,
+            newborn: None,
             doomed: false,
             shown: Shown::default(),
             manners: Manners::default(),
@@ -149,13 +156,19 @@ impl Seat {
         }
     }
 
-    /// Whether another attempt with these resources may wait behind the one that runs.
+    /// Whether another attempt with these resources may wait behind the one that runs, and take them over.
     pub(super) fn has_room_for(&self, resources: &Resources) -> bool {
         let same = self.jobs.front().is_some_and(|head| head.job.execution.resources == *resources);
-        same && !self.doomed
+        same && self.jobs.iter().any(|sent| sent.granted)
+            && !self.doomed
             && self.manners.runs_ahead
             && self.orders.is_some()
             && self.jobs.len() <= self.pace.room()
+    }
+
+    /// Whether nothing in it holds resources: what is there was asked back, or has begun in the place of another that was.
+    pub(super) fn lets_lodge(&self) -> bool {
+        self.orders.is_some() && !self.doomed && !self.jobs.iter().any(|sent| sent.granted)
     }
 
     /// How long one that comes last has to wait, roughly.
@@ -200,10 +213,10 @@ impl Seat {
     }
 
     /// Has the process end when it has nothing more to run. Nothing more is given to it.
-    pub(super) fn leave(&mut self) {
+    pub(super) fn leave(&mut self, reason: &str) {
         self.doomed = true;
         if let Some(orders) = &self.orders {
-            orders.drain();
+            orders.drain(reason);
         }
     }
 

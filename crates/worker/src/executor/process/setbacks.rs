@@ -36,7 +36,12 @@ impl Setbacks {
 
     /// Why no process is started at this time.
     pub(crate) fn error(&self, now: Time) -> Option<Box<TaskError>> {
-        self.0.as_ref().filter(|last| now < last.until).map(|last| last.error.clone())
+        self.recent(now).map(|(error, _)| error)
+    }
+
+    /// Why no process is started at this time, and when one may be.
+    pub(crate) fn recent(&self, now: Time) -> Option<(Box<TaskError>, Time)> {
+        self.0.as_ref().filter(|last| now < last.until).map(|last| (last.error.clone(), last.until))
     }
 }
 

@@ -178,6 +178,23 @@ fn a_worker_that_leaves_hosts_nothing_new_and_stays_for_those_it_has() {
 }
 
 #[test]
+fn calls_whose_arguments_will_not_be_had_end_at_once() {
+    check(
+        "up | gather 1 1 2 | gather 2 2 | told | gone 1 | places 2! | gone 2 | gone 9",
+        expect![[r"
+            up                       ->
+            gather 1 1 2             -> wake
+            gather 2 2               ->
+            told                     -> missing 1, missing 2
+            gone 1                   -> gave 1 up for 1
+            places 2!                -> keep 2, wake, gathered 2
+            gone 2                   ->
+            gone 9                   ->
+        "]],
+    );
+}
+
+#[test]
 fn arguments_of_calls_are_gathered_or_given_up() {
     check(
         "up | stored 1 | gather 1 1 | gather 2 1 2 3 | told | places 2@4 | fetched 2 | at 1000 | told | places 3! | gather 3 5 | ungather 3 | gather 4 5 | at 2000 | at 601000 | told",

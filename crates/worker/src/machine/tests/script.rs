@@ -164,6 +164,10 @@ fn event(command: &str, words: &[&str]) -> Event {
             let deadline = words.first().map(|text| millis(text));
             return Event::DrainAsked { deadline };
         }
+        "gone" => {
+            let error = TaskError::new(ErrorClass::InputLost, "INPUT_LOST", "it was lost");
+            Order::Gone { object: object(first), error: Box::new(error) }
+        }
         "lose" => return Event::Lost(object(first)),
         "pause" => return Event::Paused(true),
         "places" => Order::Places(words.iter().map(|text| input(text)).collect()),
@@ -266,7 +270,7 @@ fn effect(effect: &Effect) -> String {
             format!("host {}#{}{}", actor.0, incarnation.0, held(&hosting.held))
         }
         Effect::Gathered { ticket, missing: None, .. } => format!("gathered {ticket}"),
-        Effect::Gathered { ticket, missing: Some(object), .. } => {
+        Effect::Gathered { ticket, missing: Some((object, _)), .. } => {
             format!("gave {ticket} up for {}", name(*object))
         }
         Effect::Drop(object) => format!("drop {}", name(*object)),

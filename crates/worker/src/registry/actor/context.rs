@@ -3,10 +3,12 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use bireme_core::actor::ActorName;
 use bireme_core::actor::call::CallId;
-use bireme_core::{ErrorClass, Reason, TaskError};
+use bireme_core::{ActorId, ErrorClass, Reason, TaskError};
 use bireme_executor::Call;
 
+use super::outward::Outward;
 use crate::failure::failure;
 use crate::registry::IntoValue;
 
@@ -14,12 +16,53 @@ use crate::registry::IntoValue;
 #[derive(Debug)]
 pub struct CallContext<'a> {
     call: &'a Call,
+    outward: &'a Outward,
     exits: Cell<bool>,
 }
 
 impl<'a> CallContext<'a> {
-    pub(super) fn new(call: &'a Call) -> Self {
-        Self { call, exits: Cell::new(false) }
+    pub(super) fn new(call: &'a Call, outward: &'a Outward) -> Self {
+        Self { call, outward, exits: Cell::new(false) }
+    }
+
+    /// Another actor, to be called by this method. A call that leads back to this actor, so that it would wait for itself, ends
+    /// as `DEADLOCK` at once.
+    ///
+    /// Calls that an effectively-once actor makes in a lane that runs one call at a time are made once as well, whatever
+    /// crashes: its log, played again, makes the same calls, and an effectively-once actor that has run one does not run it
+    /// twice. Such a method is over when the calls have ended that it has made.
+    ///
+    /// ```
+    /// # use bireme_core::ActorId;
+    /// # use bireme_worker::{Actor, Arguments, CallContext, Failure, Methods};
+    /// use bireme_client::encode;
+    ///
+    /// # struct Relay;
+    /// # impl Actor for Relay {
+    /// #     fn create(_: &Arguments<'_>) -> Result<Self, Failure> { Ok(Self) }
+    /// #     fn methods(methods: &mut Methods<Self>) {
+    /// methods.method("pass_on", |_: &mut Self, call: &CallContext<'_>, to: ActorId, n: i64| {
+    ///     let counter = call.actor(to)?;
+    ///     call.wait(counter.call("add", encode(&n)?))?.map_err(Failure::from)
+    /// });
+    /// #     }
+    /// # }
+    /// ```
+    pub fn actor(&self, actor: ActorId) -> Result<bireme_client::Actor, Box<TaskError>> {
+        self.outward.actor(self.call, actor)
+    }
+
+    /// As [`CallContext::actor`], by the actor's name.
+    pub fn find_actor(
+        &self,
+        name: impl Into<ActorName>,
+    ) -> Result<bireme_client::Actor, Box<TaskError>> {
+        self.outward.find(self.call, name.into())
+    }
+
+    /// Waits for a call of another actor, or for several. Fails where the cluster cannot be reached.
+    pub fn wait<T>(&self, call: impl Future<Output = T>) -> Result<T, Box<TaskError>> {
+        self.outward.wait(call)
     }
 
     /// Who called, and with which of its calls; `None` where nobody is told.

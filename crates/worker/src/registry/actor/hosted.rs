@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::{fmt, io};
 
+use bireme_core::actor::call::Callee;
 use bireme_core::id::Digest;
 use bireme_core::{ErrorClass, Reason, TaskError, Value};
 use bireme_executor::{Actors, Call, CallEnd, Creation, State};
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use tokio::runtime::{Builder, Runtime};
 
 use super::method::{Code, Made};
+use super::outward::Outward;
 use super::{Actor, Arguments, CallContext, Methods};
 use crate::executor::payload::{Material, Payload, Work, malformed, no_blob};
 use crate::executor::pool::plan::panicked;
@@ -66,7 +68,9 @@ impl<T: Actor> Class for Type<T> {
             (Some(state), Some(keeper)) => (keeper.restore)(state.value.clone())?,
             (Some(_), None) => return Err(stateless()),
         };
-        Ok(Box::new(Native { actor: RwLock::new(actor), methods, runtime: OnceLock::new() }))
+        let outward = Outward::new(creation);
+        let (actor, runtime) = (RwLock::new(actor), OnceLock::new());
+        Ok(Box::new(Native { actor, methods, runtime, outward }))
     }
 }
 
@@ -87,6 +91,7 @@ struct Native<T> {
     methods: Arc<Methods<T>>,
     /// For async methods, once one is called.
     runtime: OnceLock<Runtime>,
+    outward: Outward,
 }
 
 impl<T: Actor> bireme_executor::Actor for Native<T> {
@@ -106,9 +111,10 @@ impl<T: Actor> bireme_executor::Actor for Native<T> {
             Ok(args) => args,
             Err(error) => return CallEnd::Failed(unreadable(error)),
         };
-        let context = CallContext::new(call);
+        let context = CallContext::new(call, &self.outward);
         // What a panic leaves behind is the actor's own.
         let made = catch_unwind(AssertUnwindSafe(|| self.run(code, &context, &args)));
+        self.outward.settle(call.lane);
         match made.unwrap_or_else(|panic| Err(panicked(&*panic))) {
             Ok(value) if context.exits() => CallEnd::Exit(value),
             Ok(value) => CallEnd::Returned(value),
@@ -121,7 +127,15 @@ impl<T: Actor> bireme_executor::Actor for Native<T> {
         let actor = self.actor.read().unwrap_or_else(PoisonError::into_inner);
         let saved = catch_unwind(AssertUnwindSafe(|| (keeper.save)(&actor)));
         let value = saved.unwrap_or_else(|panic| Err(panicked(&*panic)))?;
-        Ok(State { value, callees: Vec::new() })
+        Ok(State { value, callees: self.outward.callees() })
+    }
+
+    fn kept(&self, callees: &[Callee]) {
+        self.outward.kept(callees);
+    }
+
+    fn wants_checkpoint(&self) -> bool {
+        self.outward.wants_checkpoint()
     }
 }
 

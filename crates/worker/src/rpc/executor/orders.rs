@@ -90,9 +90,8 @@ impl Orders {
     }
 
     /// Has the process leave when it has nothing more to run.
-    pub(crate) fn drain(&self) {
-        let reason = "it has run as many tasks as a process may".to_owned();
-        self.push(Order::Drain(DrainExecutor { reason }));
+    pub(crate) fn drain(&self, reason: &str) {
+        self.push(Order::Drain(DrainExecutor { reason: reason.to_owned() }));
     }
 
     /// Says no more.

@@ -28,7 +28,7 @@ impl Site {
         let logs = Logs::new(directory.path().to_owned(), Clock::start());
         let listener = Listener::bind("127.0.0.1:0", 16).await.unwrap();
         let url = format!("http://{}", listener.address());
-        let service = LogsServer::new(Door { logs: logs.clone() });
+        let service = LogsServer::new(Door { logs: logs.clone(), actors: None });
         let served = Server::builder().add_service(service);
         tokio::spawn(served.serve_with_incoming(listener.incoming()));
         let client = LogsClient::connect(url).await.unwrap();

@@ -49,6 +49,12 @@ pub(crate) fn call(method: &str, argument: Option<&'static str>) -> Call {
     Call { method, arguments, ..Call::default() }
 }
 
+/// Encoded arguments: one, which is the call's input of this number.
+pub(crate) fn input(n: u32) -> bytes::Bytes {
+    let args = vec![pb::Arg { kind: Some(pb::arg::Kind::Input(n)) }];
+    pb::CallArguments { args, named_args: Vec::new() }.encode_to_vec().into()
+}
+
 /// A client of the service.
 pub(crate) async fn client(address: &str) -> ActorHostClient<Channel> {
     let channel = Channel::from_shared(address.to_owned()).unwrap().connect().await;
@@ -85,6 +91,28 @@ impl Caller {
         incarnation: u32,
         processed_up_to: u64,
     ) -> Opened {
+        self.say_open(life, incarnation, processed_up_to).await;
+        self.opened().await
+    }
+
+    /// The same where the host may refuse.
+    pub(crate) async fn try_open(
+        &mut self,
+        life: u64,
+        incarnation: u32,
+        processed_up_to: u64,
+    ) -> Option<Opened> {
+        self.say_open(life, incarnation, processed_up_to).await;
+        loop {
+            match self.next().await {
+                ToCaller::Opened(opened) => return Some(*opened),
+                ToCaller::OpenRefused(_) => return None,
+                _ => {}
+            }
+        }
+    }
+
+    async fn say_open(&mut self, life: u64, incarnation: u32, processed_up_to: u64) {
         self.incarnation = incarnation;
         let caller = CallerId { who: Who::Session(SessionId(3)), life };
         let open = Open {
@@ -96,7 +124,6 @@ impl Caller {
             credit: 2,
         };
         self.say([ToHost::Open(open)]).await;
-        self.opened().await
     }
 
     /// The next word that says that the actor is here.

@@ -186,24 +186,38 @@ async fn calls_that_wait_too_long_and_calls_too_many_do_not_run() {
 async fn a_call_that_does_not_return_when_it_is_cancelled_is_killed_with_its_process() {
     let mut scene = scene_with(spec()).await;
     let mut caller = opened(&scene.join, 1).await;
-    caller.call(1, call("spin", Some("600000000"))).await;
-    let running = async {
-        loop {
-            let actor = Some(selector());
-            let request = pb::DescribeActorRequest { actor, stacks: false };
-            let status = client(&address(&scene.join)).await.describe(authorized(request)).await;
-            if !status.unwrap().into_inner().running.is_empty() {
-                return;
+    let at = address(&scene.join);
+    // The host tells of calls that its process was given. One that had not begun there is taken back; but if the process is
+    // too late to say so, it dies for nothing.
+    for seq in 1.. {
+        caller.call(seq, call("spin", Some("600000000"))).await;
+        tokio::select! {
+            begun = tokio::time::timeout(crate::played::GUARD, runs(&at)) => begun.expect("it runs"),
+            (end, _) = scene.stream.ended(1) => {
+                assert_eq!(end, EndKind::Crashed);
+                return scene.close().await;
             }
         }
-    };
-    tokio::time::timeout(crate::played::GUARD, running).await.expect("it runs");
-    caller.say([ToHost::Cancel { seq: 1, grace: Some(Span::millis(10)) }]).await;
+        caller.say([ToHost::Cancel { seq, grace: Some(Span::millis(100)) }]).await;
+        let (_, ending) = caller.reply().await;
+        match ending.outcome.code() {
+            Some(CallCode::Unknown) => break,
+            code => assert_eq!(code, Some(CallCode::Cancelled)),
+        }
+    }
     assert_eq!(scene.stream.ended(1).await.0, EndKind::Crashed);
-    scene.stream.tell(end(1, Span::ZERO, true)).await;
-    let (_, ending) = caller.reply().await;
-    assert!(ending.outcome.code().is_some(), "{ending:?}");
     scene.close().await;
+}
+
+/// Waits until the host says that a call runs.
+async fn runs(address: &str) {
+    loop {
+        let request = pb::DescribeActorRequest { actor: Some(selector()), stacks: false };
+        let status = client(address).await.describe(authorized(request)).await;
+        if !status.unwrap().into_inner().running.is_empty() {
+            return;
+        }
+    }
 }
 
 #[tokio::test]
@@ -225,8 +239,7 @@ async fn a_constructor_that_fails_and_a_class_that_is_not_there_are_told() {
     let payload = super::counter_from("\"no number\"").into();
     scene.stream.tell(host(ActorSpec { payload, ..spec() }, 1)).await;
     assert_eq!(scene.stream.ended(1).await.0, EndKind::Failed);
-    let unknown =
-        bireme_core::graph::Runtime::External { name: "klingon".to_owned(), environment: None };
+    let unknown = bireme_core::graph::Runtime::external("klingon");
     let order = ActorSpec { runtime: unknown, ..spec() };
     let order = Order::Actor(ActorOrder::Host(Box::new(bireme_core::actor::place::HostOrder {
         actor: COUNTER,
@@ -264,6 +277,114 @@ async fn scripts_make_a_call_once_however_often_they_ask() {
     }
     let wrong = pb::CallRequest { actor: None, ..request(3) };
     assert!(client.call(authorized(wrong)).await.is_err());
+    over(scene, 1).await;
+}
+
+#[tokio::test]
+async fn what_an_actor_prints_is_kept_and_its_last_lines_are_told_when_it_crashes() {
+    let mut scene = scene_with(spec()).await;
+    let mut caller = opened(&scene.join, 1).await;
+    caller.call(1, call("panic", Some("\"on purpose\""))).await;
+    caller.reply().await;
+    let request = pb::ReadLogsRequest {
+        actor: Some(COUNTER.into()),
+        incarnation: 1,
+        follow: true,
+        ..pb::ReadLogsRequest::default()
+    };
+    let channel = tonic::transport::Channel::from_shared(address(&scene.join)).unwrap();
+    let mut logs = pb::logs_client::LogsClient::new(channel.connect().await.unwrap());
+    let mut pieces = logs.read_logs(authorized(request)).await.unwrap().into_inner();
+    let mut printed = Vec::new();
+    let heard = async {
+        while !String::from_utf8_lossy(&printed).contains("on purpose, at 0") {
+            let piece = pieces.message().await.unwrap().expect("it lives, and may print more");
+            assert_eq!((piece.attempt, piece.incarnation), (None, 1));
+            printed.extend_from_slice(&piece.text);
+        }
+    };
+    tokio::time::timeout(crate::played::GUARD, heard).await.expect("it is kept");
+    caller.call(2, call("die", Some("9"))).await;
+    let ActorReport::Ended { cause, .. } = scene.stream.actor_report().await else {
+        panic!("it lives")
+    };
+    let last_lines = cause.expect("it says why").last_lines;
+    assert!(last_lines.iter().any(|line| line.contains("on purpose")), "{last_lines:?}");
+    let end = tokio::time::timeout(crate::played::GUARD, pieces.message()).await;
+    assert!(end.expect("the stream ends with the incarnation").unwrap().is_none());
+    scene.close().await;
+}
+
+#[tokio::test]
+async fn a_killed_actor_leaves_only_the_call_that_ran_in_doubt() {
+    let mut scene = scene_with(spec()).await;
+    let mut caller = opened(&scene.join, 1).await;
+    // It waits for its caller to take more, so that it has begun and does not end.
+    let runs = Call { reply: ReplyKind::Stream, ..call("stream", Some("1000")) };
+    caller.call(1, runs).await;
+    while !matches!(caller.next().await, ToCaller::Item { .. }) {}
+    for seq in 2..=10 {
+        caller.call_accepted(seq, call("increment", None)).await;
+    }
+    scene.stream.tell(end(1, Span::ZERO, true)).await;
+    for seq in 1..=10 {
+        let (ended, ending) = caller.reply().await;
+        let expected = if seq == 1 { CallCode::Unknown } else { CallCode::Gone };
+        assert_eq!((ended, ending.outcome.code()), (seq, Some(expected)));
+    }
+    assert_eq!(scene.stream.ended(1).await.0, EndKind::Killed);
+    scene.close().await;
+}
+
+#[tokio::test]
+async fn a_call_whose_argument_is_gone_ends_with_its_name() {
+    let scene = scene_with(spec()).await;
+    let mut caller = opened(&scene.join, 1).await;
+    let object = ObjectId::Held { holder: HolderId(3), n: 99 };
+    let inputs = std::iter::once(object).collect();
+    caller.call_accepted(1, Call { inputs, ..call("increment", None) }).await;
+    let lost = bireme_core::TaskError::new(ErrorClass::InputLost, "INPUT_LOST", "its worker died");
+    scene.stream.tell(Order::Gone { object, error: Box::new(lost) }).await;
+    let (_, ending) = caller.reply().await;
+    let Outcome::Failure(failure) = ending.outcome else { panic!("{ending:?}") };
+    assert_eq!(failure.code, CallCode::ArgumentFailed);
+    assert!(failure.message.contains(&object.to_string()), "{failure:?}");
+    assert!(failure.message.ends_with("its worker died"), "{failure:?}");
+    over(scene, 1).await;
+}
+
+#[tokio::test]
+async fn scripts_fetch_what_is_too_large_for_an_answer() {
+    let scene = scene_with(spec()).await;
+    let length = 300_000;
+    let request = pb::CallRequest {
+        submission_id: vec![9; 16].into(),
+        actor: Some(selector()),
+        method: "bytes".to_owned(),
+        arguments: call("bytes", Some("300000")).arguments,
+        max_wait_us: 30_000_000,
+        ..pb::CallRequest::default()
+    };
+    let mut client = client(&address(&scene.join)).await;
+    let outcome = client.call(authorized(request.clone())).await.unwrap().into_inner().outcome;
+    let again = client.call(authorized(request)).await.unwrap().into_inner().outcome;
+    assert_eq!(again, outcome, "the same submission");
+    let Some(pb::call_outcome::Outcome::Stored(kept)) = outcome.and_then(|it| it.outcome) else {
+        panic!("it is not stored")
+    };
+    assert_eq!(kept.size, length);
+    let source = kept.object.map(pb::fetch_request::Source::Object);
+    let request = pb::FetchRequest { source, ..pb::FetchRequest::default() };
+    let channel = tonic::transport::Channel::from_shared(address(&scene.join)).unwrap();
+    let mut store = pb::store_client::StoreClient::new(channel.connect().await.unwrap());
+    let mut parts = store.fetch(authorized(request)).await.unwrap().into_inner();
+    let mut fetched = 0;
+    while let Some(part) = parts.message().await.unwrap() {
+        if let Some(pb::fetch_response::Part::Chunk(chunk)) = part.part {
+            fetched += chunk.data.len() as u64;
+        }
+    }
+    assert_eq!(fetched, length);
     over(scene, 1).await;
 }
 

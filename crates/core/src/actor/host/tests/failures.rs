@@ -208,6 +208,18 @@ fn a_full_mailbox_refuses() {
 }
 
 #[test]
+fn callers_send_one_call_at_a_time_while_the_mailbox_is_half_full() {
+    let mut small = spec(Delivery::AtMostOnce);
+    small.mailbox.bytes = 1_000;
+    small.mailbox.calls = 8;
+    let mut rig = Rig::new(small, 2);
+    let large = Call { arguments: vec![0; 600].into(), ..call("a") };
+    assert_eq!(rig.send(1, 1, large), ["run 1 s1#1", "1: window 1", "2: window 1"]);
+    assert_eq!(rig.call(2, 1, "a"), ["run 2 s2#1"], "what is under way fits in");
+    assert_eq!(rig.returns(1, "x"), ["1: 1 = x", "1: window 8", "2: window 8"]);
+}
+
+#[test]
 fn a_circle_of_calls_is_a_deadlock_at_once() {
     let mut rig = Rig::at_most_once(2);
     rig.call(1, 1, "a");

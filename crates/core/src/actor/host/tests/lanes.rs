@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::actor::LaneSpec;
+use crate::limits::CALLS_AHEAD;
 
 fn lanes(concurrency: [u32; 2]) -> ActorSpec {
     let lane = |name: &str, concurrency| LaneSpec { name: name.to_owned(), concurrency };
@@ -33,9 +34,10 @@ fn each_lane_has_its_own_turn() {
 #[test]
 fn with_one_lane_calls_are_given_ahead_up_to_a_limit() {
     let mut rig = Rig::at_most_once(1);
-    let given: usize = (1..=100).map(|seq| rig.call(1, seq, "a").len()).sum();
-    assert_eq!(given, crate::limits::CALLS_AHEAD);
-    assert_eq!(rig.returns(1, "x"), ["1: 1 = x", "run 65 s1#65"]);
+    let (most, next) = (CALLS_AHEAD, CALLS_AHEAD + 1);
+    let given: usize = (1..=2 * most as u64).map(|seq| rig.call(1, seq, "a").len()).sum();
+    assert_eq!(given, most);
+    assert_eq!(rig.returns(1, "x"), ["1: 1 = x".to_owned(), format!("run {next} s1#{next}")]);
 }
 
 #[test]

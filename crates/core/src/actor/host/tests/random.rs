@@ -112,6 +112,7 @@ fn any_event(dice: &mut Dice, run: RunNo) -> Event {
             Event::ProcessLost { reached: dice.is(2).then_some(reached), error: died("died") }
         }
         11 if dice.is(4) => Event::Refused(died("no")),
+        12 if dice.is(2) => Event::NotBegun(run),
         12 => Event::LineLost(Line(small % 4)),
         13..17 => {
             Event::StateKept(if dice.is(3) { Err(died("full")) } else { Ok(Checkpoint::default()) })
@@ -159,6 +160,7 @@ fn a_host_stays_whole_whatever_happens() {
         }
         rig.on(Event::EndAsked { grace: Span::ZERO, forget: true, reason: String::new() });
         rig.on(Event::EndAsked { grace: Span::ZERO, forget: true, reason: String::new() });
+        rig.dies(None);
         assert_eq!(rig.host().mailbox.iter().count(), 0, "seed {seed}: calls have not ended");
     }
 }

@@ -113,10 +113,45 @@ fn an_end_waits_for_what_runs_as_long_as_it_may() {
     assert!(rig.on(end(Span::secs(5), true)).is_empty());
     assert_eq!(rig.returns(1, "x"), ["1: 1 = x"]);
     assert!(rig.call(1, 3, "a").is_empty());
-    let told = ["over Killed for good", "1: 2 = UNKNOWN", "1: 3 = GONE"];
-    assert_eq!(rig.wait(Span::secs(6)), told);
+    assert_eq!(rig.wait(Span::secs(6)), ["over Killed for good", "1: 3 = GONE"]);
+    assert_eq!(rig.dies(Some((2, true))), ["1: 2 = UNKNOWN"]);
     let mut idle = Rig::at_most_once(1);
     assert_eq!(idle.on(end(Span::secs(5), true)), ["over Killed for good"]);
+}
+
+#[test]
+fn of_the_calls_that_a_killed_process_has_only_the_one_that_ran_is_in_doubt() {
+    let gone = ["1: 1 = UNKNOWN", "1: 2 = GONE", "1: 3 = GONE"];
+    for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce, Delivery::EffectivelyOnce] {
+        let mut rig = Rig::new(spec(delivery), 1);
+        (1..=3).for_each(|seq| drop(rig.call(1, seq, "a")));
+        assert_eq!(rig.on(end(Span::ZERO, true)), ["over Killed for good"], "{delivery:?}");
+        let mut told = rig.dies(Some((1, true)));
+        told.sort();
+        assert_eq!(told, gone, "{delivery:?}");
+        assert!(rig.dies(None).is_empty());
+    }
+    let mut rig = Rig::at_most_once(1);
+    (1..=3).for_each(|seq| drop(rig.call(1, seq, "a")));
+    rig.on(end(Span::ZERO, true));
+    (2..=3).for_each(|run| drop(rig.on(Event::NotBegun(RunNo(run)))));
+    assert_eq!(rig.dies(None), gone, "as the process says, where there is no mark");
+    let mut rig = Rig::at_most_once(1);
+    (1..=3).for_each(|seq| drop(rig.call(1, seq, "a")));
+    assert_eq!(rig.on(end(Span::ZERO, false)), ["over Killed"]);
+    assert_eq!(rig.dies(Some((1, true))), ["1: 1 = UNKNOWN"]);
+    let told = ["1: opened 2 next 4 since 1", "run 1 s1#2", "run 2 s1#3"];
+    assert_eq!(rig.succeeds(), told, "another incarnation follows");
+}
+
+#[test]
+fn a_process_says_which_calls_it_has_not_begun_in_any_lane() {
+    let mut spec = spec(Delivery::AtMostOnce);
+    spec.lanes[0].concurrency = 2;
+    let mut rig = Rig::new(spec, 1);
+    (1..=2).for_each(|seq| drop(rig.call(1, seq, "a")));
+    rig.on(Event::NotBegun(RunNo(2)));
+    assert_eq!(rig.on(Event::Exited)[..2], ["1: 1 = UNKNOWN", "1: 2 = GONE"]);
 }
 
 #[test]

@@ -57,7 +57,7 @@ pub(super) fn spec() -> ActorSpec {
         payload: "payload".into(),
         inputs: vec![held()],
         class_name: "Counter".into(),
-        runtime: Runtime::External { name: "python".into(), environment: None },
+        runtime: Runtime::external("python"),
         resources: Resources::one_cpu(),
         detached: true,
         delivery: Delivery::EffectivelyOnce,

@@ -1,0 +1,29 @@
+'use strict';
+// What the classes of actors may use: how their state is kept, and what they may ask about the call that runs.
+//
+// `docs/guides/node.md` shows how.
+
+const { AsyncLocalStorage } = require('node:async_hooks');
+
+const running = new AsyncLocalStorage();
+
+/** What a method throws to end its actor. */
+class Exit extends Error {}
+
+module.exports = {
+  /** Name of the method that gives the actor's state, as plain data, when no call runs. */
+  checkpoint: Symbol.for('bireme.checkpoint'),
+  /** Name of the static method that makes an actor of that state. */
+  restore: Symbol.for('bireme.restore'),
+
+  /** The call that runs: its `method`, a `signal` that it is unwanted, and whether it is a `replay` of one that ran before. */
+  call: () => running.getStore(),
+
+  /** Ends the actor whose method calls this, without an error. The call gives nothing; those that wait do not run. */
+  exit() {
+    throw new Exit('the actor ends');
+  },
+
+  Exit,
+  running,
+};
