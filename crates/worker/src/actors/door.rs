@@ -25,11 +25,11 @@ impl Reception for Shared {
         self: &Arc<Self>,
         number: u64,
         token: &str,
-        _: Manners,
+        manners: Manners,
     ) -> Result<Taken<pb::ExecutorOrder>, &'static str> {
         let orders = Batches::default();
         let taken = orders.taken();
-        self.turn().attach(number, token, orders)?;
+        self.turn().attach(number, token, manners.pid, orders)?;
         Ok(taken)
     }
 

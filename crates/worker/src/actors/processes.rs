@@ -334,6 +334,7 @@ impl Turn<'_> {
         &mut self,
         number: u64,
         token: &str,
+        pid: Option<u32>,
         orders: Batches<pb::ExecutorOrder>,
     ) -> Result<(), &'static str> {
         let Some(process) = self.table.crew.processes.get_mut(&number) else {
@@ -346,6 +347,8 @@ impl Turn<'_> {
             return Err("it is here already");
         }
         process.orders = Some(orders);
+        // It may be back before whoever started it has said which one it is.
+        process.pid = process.pid.or(pid);
         let actors: Vec<_> = process.actors.iter().copied().collect();
         let runtime = process.runtime.clone();
         self.table.crew.setbacks.remove(&runtime);

@@ -300,6 +300,8 @@ impl Shared {
         // Of several that were given to a process which marks nothing, nobody could tell which one it died of.
         let runs_ahead = manners.runs_ahead && self.place.is_marked(number);
         seat.manners = Manners { runs_ahead, ..manners };
+        // It may be back before whoever started it has said which one it is.
+        seat.pid = seat.pid.or(manners.pid);
         self.weigh_newborn(seat);
         crew.setbacks.forget();
         let Some(seat) = crew.seats.get_mut(&number) else { return Ok(()) };

@@ -53,13 +53,15 @@ pub(super) struct Seat {
     pub(super) over: Arc<Notify>,
 }
 
-/// What a process does beyond what every one must.
+/// What a process says of itself, and does beyond what every one must.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Manners {
     /// It has attempts wait their turn.
     pub(crate) runs_ahead: bool,
     /// It says when it has let go of inputs; another has, when their attempt ends.
     pub(crate) keeps_inputs: bool,
+    /// Its number in the system; `None` where it does not say.
+    pub(crate) pid: Option<u32>,
 }
 
 /// An attempt that a process was given.

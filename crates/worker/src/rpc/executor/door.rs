@@ -203,7 +203,8 @@ fn judge(first: pb::ExecutorUp) -> Result<(pb::AttachExecutor, Manners, String),
     }
     let has = |name: &str| greeting.hello.features.iter().any(|feature| feature == name);
     let (runs_ahead, keeps_inputs) = (has(features::RUNS_AHEAD), has(features::KEEPS_INPUTS));
-    Ok((attach, Manners { runs_ahead, keeps_inputs }, greeting.token))
+    let pid = Some(attach.pid).filter(|pid| *pid > 0);
+    Ok((attach, Manners { runs_ahead, keeps_inputs, pid }, greeting.token))
 }
 
 fn refuse(reason: Reason, field: &str, message: impl Into<String>) -> Status {
