@@ -63,6 +63,7 @@ pub(crate) enum Moment {
     Spilled,
 }
 
+/// Says of types which kinds they have, and lists them all.
 macro_rules! kinds {
     ($($Type:ident { $($Variant:ident)* })*) => {
         $(impl Kind for $Type {
@@ -77,6 +78,8 @@ macro_rules! kinds {
         const ALL: &[&[&str]] = &[$(<$Type as Kind>::KINDS),*];
     };
 }
+
+pub(crate) use kinds;
 
 kinds! {
     SchedulerEvent {

@@ -8,21 +8,7 @@ use bireme_core::actor::host::{Effect as HostEffect, Event as HostEvent, Record,
 use bireme_core::actor::place::EndKind;
 use bireme_core::actor::wire::{ToCaller, ToHost};
 
-use crate::coverage::Kind;
-
-macro_rules! kinds {
-    ($($Type:ident { $($Variant:ident)* })*) => {
-        $(impl Kind for $Type {
-            const KINDS: &'static [&'static str] = &[$(concat!(stringify!($Type), "::", stringify!($Variant))),*];
-
-            fn kind(&self) -> &'static str {
-                match self { $(Self::$Variant { .. } => concat!(stringify!($Type), "::", stringify!($Variant)),)* }
-            }
-        })*
-
-        const ALL: &[&[&str]] = &[$(<$Type as Kind>::KINDS),*];
-    };
-}
+use crate::coverage::{Kind, kinds};
 
 kinds! {
     HostEvent {
