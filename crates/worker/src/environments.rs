@@ -104,9 +104,9 @@ impl Environments {
         if let Some((root, used)) = found {
             return Ok(Built::new(digest, root, used));
         }
-        // Nobody closes it.
-        let _room = self.room.acquire().await;
         let place = self.on_shelf(name, |shelf, name| shelf.claim(&name)).await.map_err(broken)?;
+        // Taken last: who waits for another worker's build keeps nobody else from building. Nobody closes it.
+        let _room = self.room.acquire().await;
         if !place.is_complete() {
             tracing::info!(environment = shown, "environment is being built");
             let blob = self.courier.bring(digest).await?;
@@ -120,7 +120,9 @@ impl Environments {
         }
         let share = |shelf: Arc<Shelf>, _| {
             let shared = place.share()?;
-            shelf.make_room()?;
+            if let Err(error) = shelf.make_room() {
+                tracing::warn!(%error, "environments that nobody uses cannot be removed, remove them by hand");
+            }
             Ok(shared)
         };
         let (root, used) = self.on_shelf(name, share).await.map_err(broken)?;
@@ -156,7 +158,7 @@ fn name(digest: Digest, python: &[String]) -> String {
     for word in python {
         hasher.update(word.as_bytes()).update(&[0]);
     }
-    hasher.finalize().to_hex().chars().take(32).collect()
+    hasher.finalize().to_hex().chars().take(shelf::NAME_LEN).collect()
 }
 
 /// What people know an environment by: the beginning of its digest.

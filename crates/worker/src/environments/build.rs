@@ -84,7 +84,11 @@ async fn run(mut command: Command) -> io::Result<(Option<Exit>, Vec<String>)> {
     let tail = tokio::task::spawn_blocking(move || listen(heard.into()));
     let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
     let exit = end(&mut child, group).await?;
-    let lines = tail.await.map_err(io::Error::other)?;
+    let lines = match timeout(limits::EXECUTOR_LAST_WORDS.to_std(), tail).await {
+        Ok(lines) => lines.map_err(io::Error::other)?,
+        // Something that left its group holds the pipe open.
+        Err(_) => Vec::new(),
+    };
     Ok((exit, lines))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Each environment has a directory of its own there, with a mark once it is complete. Whoever builds one has the exclusive
 //! lock of its directory, whoever uses one a shared lock. What nobody has locked may be removed, by whoever has the lock of the
-//! whole.
+//! whole. What is not called as environments are is somebody's own, and stays.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -21,7 +21,9 @@ const WANTED: &str = "requirements.txt";
 /// Is locked while environments come and go.
 const LOCK: &str = "lock";
 /// The names of those that are being removed begin with this.
-const GONE: &str = ".gone-";
+const GONE: &str = ".bireme-gone-";
+/// Length of their names, all of hexadecimal digits.
+pub(super) const NAME_LEN: usize = 32;
 
 /// A directory of environments.
 #[derive(Debug)]
@@ -93,10 +95,11 @@ impl Shelf {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if name.starts_with(GONE) {
                 gone.push(path);
-            } else if let Some(one) = Kept::look(&path) {
-                kept.push(one);
-            } else if path.is_dir() {
-                gone.extend(self.take_away(&path)?);
+            } else if is_name(name) {
+                match Kept::look(&path) {
+                    Some(one) => kept.push(one),
+                    None => gone.extend(self.take_away(&path)?),
+                }
             }
         }
         kept.sort_by_key(|one| one.used);
@@ -112,7 +115,8 @@ impl Shelf {
             }
         }
         drop(guard);
-        gone.into_iter().try_for_each(fs::remove_dir_all)
+        // One that cannot be removed keeps none of the others.
+        gone.into_iter().map(remove).fold(Ok(()), Result::and)
     }
 
     /// Takes an environment off its name, if nobody has it.
@@ -206,6 +210,19 @@ impl Kept {
     }
 }
 
+/// Whether environments are called like this.
+fn is_name(name: &str) -> bool {
+    name.len() == NAME_LEN && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Removes a directory, unless another worker is faster.
+fn remove(path: PathBuf) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
 /// The bytes of the files below a directory.
 fn bytes_below(directory: &Path) -> io::Result<u64> {
     let (mut bytes, mut directories) = (0, vec![directory.to_owned()]);
@@ -235,9 +252,14 @@ mod tests {
         (directory, Shelf::new(path, limit))
     }
 
+    /// The name of an environment that is known by one digit.
+    fn name(digit: &str) -> String {
+        digit.repeat(NAME_LEN)
+    }
+
     /// Builds one of so many bytes, used at such a time.
-    fn build(shelf: &Shelf, name: &str, bytes: usize, at: u64) -> (PathBuf, File) {
-        let place = shelf.claim(name).unwrap();
+    fn build(shelf: &Shelf, digit: &str, bytes: usize, at: u64) -> (PathBuf, File) {
+        let place = shelf.claim(&name(digit)).unwrap();
         let root = place.root();
         fs::create_dir_all(root.join("bin")).unwrap();
         fs::write(interpreter_of(&root), vec![0; bytes]).unwrap();
@@ -252,6 +274,7 @@ mod tests {
         let mut names: Vec<_> =
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.retain(|name| name != LOCK);
+        names.iter_mut().filter(|name| is_name(name)).for_each(|name| name.truncate(1));
         names.sort();
         names
     }
@@ -262,15 +285,25 @@ mod tests {
         let oldest = build(&shelf, "a", 100, 1);
         drop(build(&shelf, "b", 100, 2));
         drop(build(&shelf, "c", 100, 3));
-        drop(shelf.claim("unfinished").unwrap());
+        drop(shelf.claim(&name("f")).unwrap());
         shelf.make_room().unwrap();
         assert_eq!(names(&shelf), ["a", "c"], "the oldest is in use");
-        assert!(shelf.find("b").unwrap().is_none());
+        assert!(shelf.find(&name("b")).unwrap().is_none());
         drop(oldest);
-        drop(shelf.find("c").unwrap().expect("it is there"));
+        drop(shelf.find(&name("c")).unwrap().expect("it is there"));
         drop(build(&shelf, "d", 100, 4));
         shelf.make_room().unwrap();
         assert_eq!(names(&shelf), ["c", "d"]);
+    }
+
+    #[test]
+    fn what_is_somebodys_own_stays() {
+        let (_directory, shelf) = shelf(0);
+        drop(build(&shelf, "a", 100, 1));
+        fs::create_dir_all(shelf.directory.join("photographs/of-boats")).unwrap();
+        shelf.make_room().unwrap();
+        assert_eq!(names(&shelf), ["photographs"]);
+        assert!(shelf.directory.join("photographs/of-boats").exists());
     }
 
     #[test]
@@ -279,8 +312,8 @@ mod tests {
         let (root, used) = build(&shelf, "a", 10, 1);
         drop(used);
         fs::remove_file(interpreter_of(&root)).unwrap();
-        assert!(shelf.find("a").unwrap().is_none());
-        let place = shelf.claim("a").unwrap();
+        assert!(shelf.find(&name("a")).unwrap().is_none());
+        let place = shelf.claim(&name("a")).unwrap();
         assert!(!place.is_complete());
         place.clear().unwrap();
         assert!(!root.exists());
@@ -289,10 +322,10 @@ mod tests {
     #[test]
     fn who_waits_for_a_place_has_it_when_it_is_let_go() {
         let (_directory, shelf) = shelf(1_000);
-        let place = shelf.claim("a").unwrap();
-        assert!(shelf.find("a").unwrap().is_none(), "it is being built");
+        let place = shelf.claim(&name("a")).unwrap();
+        assert!(shelf.find(&name("a")).unwrap().is_none(), "it is being built");
         std::thread::scope(|scope| {
-            let other = scope.spawn(|| shelf.claim("a").unwrap().is_complete());
+            let other = scope.spawn(|| shelf.claim(&name("a")).unwrap().is_complete());
             fs::create_dir_all(place.root().join("bin")).unwrap();
             fs::write(interpreter_of(&place.root()), "").unwrap();
             place.complete().unwrap();
