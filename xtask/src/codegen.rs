@@ -19,6 +19,23 @@ pub(crate) struct Args {
     check: bool,
 }
 
+/// What few messages of their kind carry, and what would make all of them as large in memory: queues hold messages by the
+/// hundred, and each is moved several times on its way.
+const BOXED: [&str; 12] = [
+    ".bireme.v1.CallOutcome.outcome.failure",
+    ".bireme.v1.CallOutcome.outcome.user_error",
+    ".bireme.v1.ExecutorOrder.Answer.answer.failed",
+    ".bireme.v1.ExecutorOrder.order.actor_create",
+    ".bireme.v1.ExecutorOrder.order.actor_restore",
+    ".bireme.v1.ExecutorOrder.order.run",
+    ".bireme.v1.ExecutorReport.ActorReply.outcome.error",
+    ".bireme.v1.ExecutorReport.report.actor_failed",
+    ".bireme.v1.ExecutorReport.report.actor_state",
+    ".bireme.v1.ExecutorReport.report.failed",
+    ".bireme.v1.HostMessage.kind.open_refused",
+    ".bireme.v1.HostMessage.kind.redirect",
+];
+
 /// What is generated, and where it belongs.
 struct Generated {
     path: PathBuf,
@@ -88,10 +105,9 @@ fn gen_dir() -> PathBuf {
 
 fn generate() -> Result<Vec<Generated>> {
     let out = tempfile::tempdir().context("cannot make a temporary directory")?;
-    tonic_prost_build::configure()
-        .bytes(".")
-        .btree_map(".")
-        .out_dir(out.path())
+    let settings = tonic_prost_build::configure().bytes(".").btree_map(".").out_dir(out.path());
+    let settings = BOXED.iter().fold(settings, tonic_prost_build::Builder::boxed);
+    settings
         .compile_fds(compile_protos(true)?.file_descriptor_set())
         .context("cannot generate code")?;
     let code = read_text(&out.path().join("bireme.v1.rs"))?;

@@ -42,7 +42,8 @@ pub(crate) struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 the work failed, 2 bad usage or input, \
-    3 the cluster cannot be reached, was lost, or was not ready in time, 130 interrupted";
+    3 the cluster cannot be reached, does not know the token, was lost, or was not ready in time, \
+    130 interrupted";
 
 /// What every command understands.
 #[derive(Args, Clone, Debug)]

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
+#[path = "commands/actors.rs"]
+mod actors;
 #[path = "commands/cluster.rs"]
 mod cluster;
 #[path = "commands/graphs.rs"]

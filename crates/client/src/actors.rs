@@ -22,7 +22,7 @@ pub use self::call::{Call, Canceller, Items, Made, Method};
 pub use self::create::ActorBuilder;
 pub use self::error::{CallError, CreateError};
 pub use self::handle::Actor;
-pub(crate) use self::hub::{Hub, Numbering};
+pub(crate) use self::hub::{Hub, Numbering, not_made};
 pub(crate) use self::life::Life;
 pub use self::life::{Created, Kill, Move};
 pub use self::own::OwnCalls;

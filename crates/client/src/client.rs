@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use bireme_core::graph::GraphBuilder;
 use bireme_core::id::{ActorId, ClusterId, GraphId, SessionId, SubmissionId};
 use bireme_core::limits;
-use bireme_core::session::{IndexRange, Put};
+use bireme_core::session::{IndexRange, Put, Replica};
 use bireme_core::time::Span;
 use bireme_core::{ObjectId, Value};
 use bireme_proto::pb;
@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use crate::actors::{Hub, Life, Numbering};
 use crate::backlog::Answer;
 use crate::connect::{Attached, ConnectOptions, Opening, Target, attach};
-use crate::error::{CommandError, ConnectError, Lost, PutError};
+use crate::error::{CommandError, ConnectError, Lost, PutError, Refused};
 use crate::graph::{Cell, Graph};
 use crate::object::Object;
 use crate::peers::Peers;
@@ -52,6 +52,10 @@ pub(crate) struct Inner {
     /// Made when the first actor is named.
     calls: OnceLock<Arc<Hub>>,
 }
+
+/// A command that was sent, and is to be answered.
+#[derive(Debug)]
+pub(crate) struct Asked(oneshot::Receiver<Result<(), Refused>>);
 
 impl Client {
     /// Opens a session on the caller's runtime, or comes back to one by its name ([`ConnectOptions::by_name`]).
@@ -109,6 +113,12 @@ impl Client {
     /// fail as `INPUT_LOST`.
     pub async fn put(&self, value: Value) -> Result<Object, PutError> {
         put::put(&self.inner, value, None).await
+    }
+
+    /// Has `listener` told what a person should know before anything has failed, such as work that no worker can take. It is
+    /// called where reports are read, and must not wait. Only the first listener is heard; returns whether this is it.
+    pub fn on_warning(&self, listener: impl Fn(&Refused) + Send + Sync + 'static) -> bool {
+        self.inner.session.warnings().listen(Box::new(listener))
     }
 
     /// Waits until the session is over, and says why.
@@ -215,18 +225,37 @@ impl Inner {
 
     /// Tells the scheduler of a value that a worker has.
     pub(crate) async fn tell_of(&self, put: Put) -> Result<(), CommandError> {
+        let told = self.begin_to_tell_of(put).await?;
+        self.answer_to(told).await
+    }
+
+    /// The same without the answer: returns when the command has its place among those of the session.
+    pub(crate) async fn begin_to_tell_of(&self, put: Put) -> Result<Asked, Lost> {
         let submission = fresh_id();
         let objects = vec![put.into()];
         let told = pb::ObjectsPut { submission_id: wire(submission), objects };
-        self.ask(submission, Command::Put(told)).await
+        self.begin_to_ask(submission, Command::Put(told)).await
     }
 
     /// Gives up a value that was put.
     pub(crate) async fn release_value(&self, object: ObjectId) -> Result<(), CommandError> {
+        self.release_values(&[object]).await
+    }
+
+    /// Gives up values that were put.
+    pub(crate) async fn release_values(&self, objects: &[ObjectId]) -> Result<(), CommandError> {
         let submission = fresh_id();
-        let objects = vec![object.into()];
+        let objects = objects.iter().copied().map(Into::into).collect();
         let release = pb::ReleaseValues { submission_id: wire(submission), objects };
         self.ask(submission, Command::ReleaseValues(release)).await
+    }
+
+    /// Has workers drop values that others have too.
+    pub(crate) async fn drop_replicas(&self, replicas: &[Replica]) -> Result<(), CommandError> {
+        let submission = fresh_id();
+        let replicas = replicas.iter().copied().map(Into::into).collect();
+        let drop = pb::DropReplicas { submission_id: wire(submission), replicas };
+        self.ask(submission, Command::DropReplicas(drop)).await
     }
 
     pub(crate) async fn want(&self, graph: GraphId, tasks: Vec<IndexRange>) -> Result<(), Lost> {
@@ -240,9 +269,23 @@ impl Inner {
         submission: SubmissionId,
         command: Command,
     ) -> Result<(), CommandError> {
+        let asked = self.begin_to_ask(submission, command).await?;
+        self.answer_to(asked).await
+    }
+
+    async fn begin_to_ask(
+        &self,
+        submission: SubmissionId,
+        command: Command,
+    ) -> Result<Asked, Lost> {
         let (caller, answer) = oneshot::channel();
         self.send(command, Some((submission, Answer::Caller(caller)))).await?;
-        match answer.await {
+        Ok(Asked(answer))
+    }
+
+    /// Waits for the answer to a command.
+    pub(crate) async fn answer_to(&self, asked: Asked) -> Result<(), CommandError> {
+        match asked.0.await {
             Ok(answer) => Ok(answer?),
             Err(_) => Err(self.session.why_lost().into()),
         }

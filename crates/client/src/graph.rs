@@ -346,15 +346,11 @@ impl Cell {
     }
 
     /// Keeps a warning, up to a limit.
-    pub(crate) fn warn(&self, reason: &str, message: &str) {
+    pub(crate) fn warn(&self, warning: Refused) {
         self.progress.send_if_modified(|progress| {
             let has_room = progress.warnings.len() < limits::GRAPH_WARNINGS;
             if has_room {
-                progress.warnings.push(Refused {
-                    reason: reason.to_owned(),
-                    field: String::new(),
-                    message: message.to_owned(),
-                });
+                progress.warnings.push(warning);
             }
             has_room
         });

@@ -34,6 +34,7 @@ mod redial;
 mod relocate;
 mod session;
 mod slots;
+mod warnings;
 
 pub use actors::{
     Actor, ActorBuilder, Args, Call, CallError, Canceller, CreateError, Created, Items, Kill, Made,
@@ -48,6 +49,7 @@ pub use admin::{
     WorkerChanges, WorkerName, WorkerReason, WorkerStatus, Workers,
 };
 pub use bireme_proto::role::Role;
+pub use blob::PutFileError;
 pub use client::Client;
 pub use codec::{DecodeError, decode, encode};
 pub use connect::ConnectOptions;

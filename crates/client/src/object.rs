@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bireme_core::session::Replica;
 use bireme_core::{ObjectId, Value};
 
 use crate::admin::Location;
@@ -21,6 +22,9 @@ pub struct Object {
     client: Arc<Inner>,
 }
 
+/// Replicas that are named in one command.
+const REPLICAS: usize = 4_096;
+
 /// The value cannot be fetched.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("cannot fetch object {object}: {problem}")]
@@ -38,6 +42,15 @@ impl Client {
         let holders = location.holders.iter().map(|holder| holder.worker).collect();
         let place = Place { holders, size: location.size };
         Object::new(location.object, place, Arc::clone(&self.inner))
+    }
+
+    /// Has workers drop replicas of values that others have too: of values that this session has put, and of outputs of its
+    /// graphs. The last replica of a value stays.
+    pub async fn drop_replicas(&self, replicas: &[Replica]) -> Result<(), CommandError> {
+        for replicas in replicas.chunks(REPLICAS) {
+            self.inner.drop_replicas(replicas).await?;
+        }
+        Ok(())
     }
 }
 

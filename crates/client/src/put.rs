@@ -19,7 +19,7 @@ use bireme_proto::pb::store_client::StoreClient;
 use bytes::Bytes;
 use tonic::transport::Channel;
 
-use crate::client::{Inner, fresh_id, wire};
+use crate::client::{Asked, Inner, fresh_id, wire};
 use crate::error::{CommandError, PutError};
 use crate::fetch;
 use crate::object::Object;
@@ -83,12 +83,14 @@ pub(crate) async fn put(
     }
 }
 
-/// Puts a value for a call to an actor on the worker `near`. The scheduler is told meanwhile: that worker does not ask it.
+/// Puts a value for a call to an actor on the worker `near`. The scheduler is told, before anything that is told of the value
+/// later, but its answer is not waited for: that worker does not ask it. There is none to wait for where another worker took
+/// the value.
 pub(crate) async fn put_for_call(
     client: &Arc<Inner>,
     value: Value,
     near: WorkerId,
-) -> Result<Object, PutError> {
+) -> Result<(Object, Option<Asked>), PutError> {
     let size = value.size;
     let (object, turn) = client.number_value();
     let taker = takers(client, turn, Some(near)).into_iter().find(|taker| taker.worker == near);
@@ -100,17 +102,11 @@ pub(crate) async fn put_for_call(
     };
     if let Err(problem) = taken {
         tracing::debug!(worker = %near, problem, "the worker of an actor takes no argument");
-        return put(client, value, Some(near)).await;
+        return Ok((put(client, value, Some(near)).await?, None));
     }
-    let told = Arc::clone(client);
-    client.calls().spawn(async move {
-        let put = Put { object, size, worker: near, copies: 1 };
-        if let Err(error) = told.tell_of(put).await {
-            tracing::debug!(%object, %error, "the scheduler does not note an argument");
-        }
-    });
+    let told = client.begin_to_tell_of(Put { object, size, worker: near, copies: 1 }).await?;
     let place = Place { holders: [near].into_iter().collect(), size };
-    Ok(Object::new(object, place, Arc::clone(client)))
+    Ok((Object::new(object, place, Arc::clone(client)), Some(told)))
 }
 
 impl Parcel {

@@ -22,6 +22,7 @@ use crate::error::{GraphError, Lost, Refused};
 use crate::graph::Cell;
 use crate::redial::{End, Redial};
 use crate::slots::{Entry, Place};
+use crate::warnings::Warnings;
 
 /// What all handles of a session share.
 #[derive(Debug)]
@@ -35,6 +36,7 @@ pub(crate) struct Session {
     leaving: AtomicBool,
     /// Told of the ends of tasks, once somebody follows them.
     follower: OnceLock<Arc<Log>>,
+    warnings: Warnings,
     lost: watch::Sender<Option<Lost>>,
 }
 
@@ -46,12 +48,17 @@ impl Session {
             places: Mutex::default(),
             leaving: AtomicBool::new(false),
             follower: OnceLock::new(),
+            warnings: Warnings::default(),
             lost: watch::Sender::new(None),
         }
     }
 
     pub(crate) fn backlog(&self) -> &Arc<Backlog> {
         &self.backlog
+    }
+
+    pub(crate) fn warnings(&self) -> &Warnings {
+        &self.warnings
     }
 
     /// Has graphs that are registered from now on followed.
@@ -225,7 +232,7 @@ impl Session {
                     self.on_answer(&submission_id, Err(Refused { reason, field, message }));
                 }
                 Report::Workers(places) => self.on_workers(places),
-                Report::Warning(warning) => self.on_warning(&warning),
+                Report::Warning(warning) => self.on_warning(warning),
                 Report::Closing(pb::Closing { reason, message, retry_after_us }) => {
                     return Some((Lost { reason, message }, Span(retry_after_us)));
                 }
@@ -298,11 +305,12 @@ impl Session {
         }
     }
 
-    fn on_warning(&self, warning: &pb::Warning) {
-        let pb::Warning { graph, task, reason, message } = warning;
-        tracing::warn!(graph, task, reason, message, "warning from the scheduler");
-        if let Some(graph) = self.graph(*graph) {
-            graph.warn(reason, message);
+    fn on_warning(&self, warning: pb::Warning) {
+        let pb::Warning { graph, task: _, reason, message } = warning;
+        let warning = Refused { reason, field: String::new(), message };
+        self.warnings.tell(&warning);
+        if let Some(graph) = self.graph(graph) {
+            graph.warn(warning);
         }
     }
 }

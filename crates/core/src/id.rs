@@ -139,6 +139,13 @@ impl From<SessionId> for HolderId {
     }
 }
 
+impl SessionId {
+    /// The session that is this holder; `None` if it can be none.
+    pub fn of(holder: HolderId) -> Option<Self> {
+        u32::try_from(holder.0).ok().map(Self)
+    }
+}
+
 impl fmt::Display for GraphId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.session().0, self.n())

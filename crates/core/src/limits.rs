@@ -343,8 +343,14 @@ pub const BLOB_FETCHES: usize = 8;
 pub const BLOB_TRIES: u32 = 5;
 /// Bytes of blobs that a worker keeps. Beyond them the least recently used ones go.
 pub const BLOBS_BYTES: u64 = 1 << 30;
+/// Longest blob, in bytes, such as the archive of an environment. A longer one is refused as `VALUE_TOO_LARGE`.
+pub const BLOB_BYTES: u64 = 4 << 30;
 /// Bytes of blobs that the scheduler keeps in its memory. Beyond them the least recently used ones go.
 pub const SCHEDULER_BLOBS_BYTES: u64 = 256 << 20;
+/// Longest blob that the scheduler keeps in its memory, in bytes; longer ones are kept in files.
+pub const SCHEDULER_BLOB_BYTES: u64 = 16 << 20;
+/// Bytes of blobs that the scheduler keeps in files. Beyond them the least recently used ones go.
+pub const SCHEDULER_BLOB_FILES_BYTES: u64 = 2 * BLOB_BYTES;
 
 /// Connections to a daemon's port at a time; further ones wait in the kernel's queue.
 pub const CONNECTIONS: usize = 16_384;
@@ -442,6 +448,8 @@ pub const CALL_ITEMS_KEPT: u64 = 1_024;
 pub const REPLIES_KEPT: usize = 16_384;
 /// Replies to an actor's own calls that one actor keeps for it, until it wants a checkpoint after which they can go.
 pub const OWN_CALLS_KEPT: u64 = 2_048;
+/// Bytes of such replies, likewise: they take up room in the mailbox of the actor that keeps them.
+pub const OWN_CALLS_KEPT_BYTES: u64 = 16 << 20;
 /// Actors that one actor with a call log may call; each is part of its checkpoints.
 pub const CALLEES: usize = 4_096;
 /// How long a caller is remembered that went away, where its actor does not say.
@@ -466,7 +474,11 @@ pub const GATHER_WAIT: Span = Span::secs(600);
 pub const CALL_STREAM_BYTES: usize = 4 << 20;
 /// Conversations on one stream of calls.
 pub const CALL_OPENS: usize = 65_536;
-/// How long an actor's process may take to drop it, before it is killed.
+/// How long a process may take, at least, to say of a cancelled call that it had not begun, where nobody sees whether it had.
+pub const CALL_CANCEL_HEARD: Span = Span::secs(2);
+/// How often the memory of an actor's process is looked at.
+pub const ACTOR_WEIGHED: Span = Span::millis(250);
+/// How long an actor's process may take to drop it, before it is killed; where others live in it, it goes on without the actor.
 pub const ACTOR_DROP: Span = Span::secs(2);
 /// How long after its last change the log of an actor is kept that no incarnation holds: longer than its worker is waited for.
 pub const ACTOR_LOG_KEPT: Span = Span::secs(3_600);

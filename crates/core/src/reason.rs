@@ -229,7 +229,7 @@ reasons! {
         "The actor ended itself."
         => "Create it anew if that was too early."
     ActorKilled "ACTOR_KILLED" "ABORTED"
-        "Somebody ended the actor, or the session that made it is over."
+        "Somebody ended the actor, or the session that made it is over, or has let its handle go."
         => "Create it anew; `detached` lets it outlive its session."
     RestartsExhausted "RESTARTS_EXHAUSTED" "ABORTED"
         "The actor was lost more often than it may be started again."

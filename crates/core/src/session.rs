@@ -129,6 +129,13 @@ pub enum Command {
         /// Names the command.
         submission: SubmissionId,
     },
+    /// Have workers drop replicas of values that others have too.
+    DropReplicas {
+        /// Names the command.
+        submission: SubmissionId,
+        /// The replicas; those that are not there are passed over.
+        replicas: Vec<Replica>,
+    },
     /// Drop a graph and all it holds.
     Forget {
         /// Names the command.
@@ -199,6 +206,15 @@ pub struct Put {
     pub worker: WorkerId,
     /// How many machines shall have it; more than one is refused.
     pub copies: u32,
+}
+
+/// A value where a worker has it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Replica {
+    /// The value.
+    pub object: ObjectId,
+    /// Who has it.
+    pub worker: WorkerId,
 }
 
 /// What the scheduler tells a client.

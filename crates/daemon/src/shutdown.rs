@@ -19,10 +19,15 @@ impl Shutdown {
     /// One that SIGTERM and SIGINT pull too; the second signal ends the process at once, with 128 plus its number.
     /// Must be called inside a runtime, whose signals it takes over.
     pub fn on_signals() -> io::Result<Self> {
+        Self::on_signals_or(|signal| tracing::warn!(signal, "second signal, ending at once"))
+    }
+
+    /// The same for a program that has `last` to do, briefly, when the second signal, whose name it is told, ends it at once.
+    pub fn on_signals_or(last: impl FnOnce(&'static str) + Send + 'static) -> io::Result<Self> {
         let shutdown = Self::manual();
         let (terminate, interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        tokio::spawn(shutdown.clone().watch(terminate, interrupt));
+        tokio::spawn(shutdown.clone().watch(terminate, interrupt, last));
         Ok(shutdown)
     }
 
@@ -45,7 +50,12 @@ impl Shutdown {
         }
     }
 
-    async fn watch(self, mut terminate: Signal, mut interrupt: Signal) {
+    async fn watch(
+        self,
+        mut terminate: Signal,
+        mut interrupt: Signal,
+        last: impl FnOnce(&'static str),
+    ) {
         let mut next = async || {
             tokio::select! {
                 _ = terminate.recv() => ("SIGTERM", SignalKind::terminate()),
@@ -56,7 +66,7 @@ impl Shutdown {
         tracing::info!(signal = name, "shutting down");
         self.trigger();
         let (name, kind) = next().await;
-        tracing::warn!(signal = name, "second signal, ending at once");
+        last(name);
         std::process::exit(128 + kind.as_raw_value());
     }
 }

@@ -120,6 +120,9 @@ pub struct Call {
     pub replay: bool,
     /// Number of its record in the actor's log; 0 where there is no log.
     pub lsn: u64,
+    /// How many calls of its lane were set aside for good before it. Where that has grown, calls that the actor makes to others
+    /// are numbered anew, as those of another life of the caller: [`Callee::life`].
+    pub left_out: u32,
     /// W3C trace context; empty where there is none.
     pub traceparent: String,
     /// Its name; `None` where nobody is told of it.

@@ -62,12 +62,14 @@ impl<T> Batches<T> {
         }
     }
 
-    /// Adds one in the place of the last, if that has not been taken and `same` says so.
+    /// Adds one in the place of the last, if that has not been taken and `same` says so. It may wait until something else is
+    /// sent.
     pub fn supersede(&self, one: T, same: impl FnOnce(&T) -> bool) {
-        self.change(|queue| {
+        let mut queue = lock(&self.0);
+        if !queue.closed {
             queue.waiting.pop_back_if(|last| same(last));
             queue.waiting.push_back(one);
-        });
+        }
     }
 
     /// Ends the stream when what is there has been taken.

@@ -94,10 +94,13 @@ impl Desk {
         self.reports.push_late(wrap(Report::Started(started)));
     }
 
-    /// Tells how an attempt ended. That it had started goes without saying.
+    /// Tells how an attempt ended, when [`Self::report_reply`] tells of a call. That it had started goes without saying.
     pub(crate) fn report_end(&self, end: Report) {
         let is_start = |last: &ExecutorReport| matches!(last.report, Some(Report::Started(_)));
         self.reports.supersede(wrap(end), is_start);
+        if self.turns.are_taken() {
+            self.reports.flush();
+        }
     }
 
     /// Tells how a call of an actor ended. It is sent with the next, or when this thread waits; or by whoever holds the stream

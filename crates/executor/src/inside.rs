@@ -40,7 +40,7 @@ impl Inside {
         let waits = Turns::only_to_wait(Builder::new_current_thread().build()?);
         let desk = Arc::new(Desk::new(Arc::new(waits)));
         let reports = desk.reports.taken();
-        let pool = Pool { directory: PathBuf::from(pool_directory), inline_bytes };
+        let pool = Pool::new(PathBuf::from(pool_directory), inline_bytes);
         let means = (Arc::clone(&desk), pool);
         let hall = Hall::new(Some(actors), means, Blobs::default(), services(places, token));
         let own = Arc::clone(&desk);
@@ -143,7 +143,7 @@ mod tests {
         let spec = Some(ActorSpec::new("Echo", Runtime::Native, "").into());
         let (actor, incarnation) = (Some(ACTOR.into()), 1);
         let create = ActorCreate { actor, incarnation, spec, ..ActorCreate::default() };
-        inside.take(order(Order::ActorCreate(create)));
+        inside.take(order(Order::ActorCreate(Box::new(create))));
         (inside, reports)
     }
 

@@ -5,6 +5,7 @@ use bireme_core::{ActorId, AttemptId, ErrorClass, Reason, TaskError, Value};
 use bireme_proto::pb;
 use bireme_proto::pb::executor_order::answer::Answer;
 use bireme_proto::pb::executor_report::{AllocatePool, Report};
+use bytes::Bytes;
 
 use crate::desk::Desk;
 use crate::pool::Pool;
@@ -16,26 +17,27 @@ pub(crate) enum Owner {
     Attempt(AttemptId),
 }
 
-/// Moves the bytes of a value into files that the worker gives.
-pub(crate) fn write(
+/// Moves the bytes of values into files that the worker gives: all that it needs for them it is asked for once.
+pub(crate) fn write<'a>(
     desk: &Desk,
     pool: &Pool,
     owner: Owner,
-    value: &mut Value,
+    values: impl IntoIterator<Item = &'a mut Value>,
 ) -> Result<(), Box<TaskError>> {
-    let inline = value.buffers.iter().filter_map(|buffer| match buffer {
-        Buffer::Inline(bytes) if !bytes.is_empty() => Some(bytes.len() as u64),
-        _ => None,
-    });
-    let mut files = allocate(desk, owner, inline.collect())?.into_iter();
-    for buffer in &mut value.buffers {
-        let Buffer::Inline(bytes) = &*buffer else { continue };
-        if bytes.is_empty() {
-            continue;
+    let mut buffers: Vec<(&mut Buffer, Bytes)> = Vec::new();
+    for buffer in values.into_iter().flat_map(|value| &mut value.buffers) {
+        let bytes = if let Buffer::Inline(bytes) = &*buffer { bytes.clone() } else { continue };
+        if !bytes.is_empty() {
+            buffers.push((buffer, bytes));
         }
+    }
+    let lengths = buffers.iter().map(|(_, bytes)| bytes.len() as u64);
+    let mut files = allocate(desk, owner, lengths.collect())?.into_iter();
+    let mut writer = pool.writer();
+    for (buffer, bytes) in buffers {
         let file = files.next().ok_or_else(|| unstored("too few files were given"))?;
         let file = PoolFile::try_from(file).map_err(|refusal| unstored(&refusal.message))?;
-        let written = pool.write(&file, bytes);
+        let written = writer.write(&file, &bytes);
         written.map_err(|error| unstored(&format!("{}: {error}", file.name)))?;
         *buffer = Buffer::PoolFile(file);
     }

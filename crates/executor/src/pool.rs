@@ -1,6 +1,7 @@
 //! Values whose bytes lie in files of the worker's pool.
 
 mod map;
+mod spare;
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -9,11 +10,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bireme_core::value::{Buffer, PoolFile};
-use bireme_core::{AttemptId, Value};
+use bireme_core::{AttemptId, Value, limits};
 use bireme_proto::pb::executor_report::{ReleaseObjects, Report};
 use bytes::Bytes;
 
 use self::map::Map;
+use self::spare::Spare;
 use crate::desk::Desk;
 
 /// The worker's pool.
@@ -22,9 +24,14 @@ pub(crate) struct Pool {
     pub(crate) directory: PathBuf,
     /// Values up to this size ride in messages, in bytes.
     pub(crate) inline_bytes: u64,
+    spare: Spare,
 }
 
 impl Pool {
+    pub(crate) fn new(directory: PathBuf, inline_bytes: u64) -> Self {
+        Self { directory, inline_bytes, spare: Spare::default() }
+    }
+
     /// The inputs of an attempt with every byte in reach. They stay in place until nobody uses them any more, which the
     /// worker is told.
     pub(crate) fn open(
@@ -37,11 +44,21 @@ impl Pool {
             return Ok(());
         }
         let lease = Arc::new(Lease { desk: Arc::clone(desk), attempt });
-        for input in inputs {
-            for buffer in &mut Arc::make_mut(input).buffers {
-                if let Buffer::PoolFile(file) = buffer {
-                    *buffer = Buffer::Inline(self.map(file, &lease)?);
-                }
+        inputs.iter_mut().try_for_each(|input| self.map_value(Arc::make_mut(input), &lease))
+    }
+
+    /// Maps the buffers of a value; those that lie side by side in a file, together.
+    fn map_value(&self, value: &mut Value, lease: &Arc<Lease>) -> io::Result<()> {
+        for run in value.buffers.chunk_by_mut(are_side_by_side) {
+            let (Some(Buffer::PoolFile(first)), Some(last)) = (run.first(), run.last()) else {
+                continue;
+            };
+            let (start, length) = (first.offset, end(last) - first.offset);
+            let bytes = self.map(&PoolFile { length, ..first.clone() }, lease)?;
+            for buffer in run {
+                let Buffer::PoolFile(place) = &*buffer else { continue };
+                let at = |offset: u64| usize::try_from(offset - start).unwrap_or(usize::MAX);
+                *buffer = Buffer::Inline(bytes.slice(at(place.offset)..at(end(buffer))));
             }
         }
         Ok(())
@@ -67,21 +84,53 @@ impl Pool {
         for buffer in &mut value.buffers {
             if let Buffer::PoolFile(place) = buffer {
                 let file = File::open(self.directory.join(&place.name))?;
-                let mut bytes = vec![0; usize::try_from(place.length).unwrap_or(usize::MAX)];
-                file.read_exact_at(&mut bytes, place.offset)?;
-                *buffer = Buffer::Inline(bytes.into());
+                let length = usize::try_from(place.length).unwrap_or(usize::MAX);
+                *buffer = Buffer::Inline(self.spare.read(&file, place.offset, length)?);
             }
         }
         Ok(())
     }
 
-    /// Writes the bytes that belong into a file that the worker gave.
-    pub(crate) fn write(&self, place: &PoolFile, bytes: &[u8]) -> io::Result<()> {
+    /// Writes into files that the worker gave.
+    pub(crate) fn writer(&self) -> Writer<'_> {
+        Writer { pool: self, last: None }
+    }
+}
+
+/// Whether a buffer follows another in the same file, with no more between them than what aligns it.
+fn are_side_by_side(one: &Buffer, next: &Buffer) -> bool {
+    let (Buffer::PoolFile(a), Buffer::PoolFile(b)) = (one, next) else { return false };
+    let gap = b.offset.checked_sub(end(one));
+    a.name == b.name && gap.is_some_and(|gap| gap < limits::POOL_ALIGN_BYTES)
+}
+
+/// Where a buffer ends in its file.
+fn end(buffer: &Buffer) -> u64 {
+    match buffer {
+        Buffer::PoolFile(place) => place.offset.saturating_add(place.length),
+        _ => 0,
+    }
+}
+
+/// Writes buffers of values, of which short ones share a file.
+pub(crate) struct Writer<'a> {
+    pool: &'a Pool,
+    /// The name of the file that was written last, and the file.
+    last: Option<(Box<str>, File)>,
+}
+
+impl Writer<'_> {
+    /// Writes the bytes that belong into a file.
+    pub(crate) fn write(&mut self, place: &PoolFile, bytes: &[u8]) -> io::Result<()> {
         if place.length != bytes.len() as u64 {
             let message = format!("room for {} bytes was given for {}", place.length, bytes.len());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        let file = OpenOptions::new().write(true).open(self.directory.join(&place.name))?;
+        let file = match self.last.take() {
+            Some((name, file)) if *name == *place.name => file,
+            _ => OpenOptions::new().write(true).open(self.pool.directory.join(&place.name))?,
+        };
+        let (_, file) = self.last.insert((place.name.as_str().into(), file));
         file.write_all_at(bytes, place.offset)
     }
 }

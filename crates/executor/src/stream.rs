@@ -28,6 +28,7 @@ use crate::orders::{attempt, attempt_id, refused, services};
 use crate::pool::Pool;
 use crate::runtime::{Description, Services};
 use crate::serve::ServeError;
+use crate::socket::Dial;
 use crate::usage::{Pulse, pulse};
 use crate::work::never_ran;
 
@@ -68,7 +69,7 @@ pub(crate) async fn hold(
     let pb::Welcome { pool_directory, inline_bytes, heartbeat_us, services: places, token, .. } =
         welcome;
     let directory = PathBuf::from(pool_directory);
-    let pool = Pool { directory: directory.clone(), inline_bytes };
+    let pool = Pool::new(directory.clone(), inline_bytes);
     // Whoever does not wait for it any more leaves anyway.
     let _ = welcomed.send(pool.clone());
     let every = Span(heartbeat_us).max(limits::FLUSH).to_std();
@@ -111,7 +112,8 @@ async fn attach(
     first: pb::ExecutorUp,
     desk: &Desk,
 ) -> Result<(Streaming<pb::ExecutorDown>, pb::ExecutorDown), ServeError> {
-    let channel = Endpoint::from_shared(format!("unix:{}", socket.display()))?.connect().await?;
+    let worker = Endpoint::from_static("http://worker");
+    let channel = worker.connect_with_connector(Dial(socket.to_owned())).await?;
     let reports = desk.reports.taken();
     let reports = reports.map(|reports| pb::ExecutorUp { reports, ..pb::ExecutorUp::default() });
     let mut client = ExecutorClient::new(channel).max_decoding_message_size(limits::MESSAGE_BYTES);
@@ -149,7 +151,7 @@ impl Link {
     fn take(&mut self, orders: Vec<pb::ExecutorOrder>) {
         for pb::ExecutorOrder { order } in orders {
             match order {
-                Some(Order::Run(run)) => self.run(run),
+                Some(Order::Run(run)) => self.run(*run),
                 Some(Order::Cancel(cancel)) => self.cancel(cancel),
                 Some(Order::Answer(executor_order::Answer { request, answer: Some(answer) })) => {
                     self.desk.answer(request, answer);

@@ -16,6 +16,8 @@ use tokio::sync::Notify;
 
 /// How long nobody has waited before the runtime's own thread drives again, at least; at most twice as long.
 const TICK: Duration = Duration::from_millis(1);
+/// The same where waits have followed each other more closely than ticks: each look of that thread disturbs one of them.
+const SLOW_TICK: Duration = Duration::from_millis(8);
 /// The longest that it sleeps without a look while the same wait goes on.
 const LONGEST: Duration = Duration::from_millis(256);
 
@@ -117,8 +119,8 @@ impl Turns {
     /// Returns when nobody has waited for a while.
     fn rest(&self) {
         let (mut seen, mut span) = (self.waits.load(Ordering::SeqCst), TICK);
+        let mut is_long = false;
         loop {
-            let is_long = span > TICK;
             self.sleeps.store(is_long, Ordering::SeqCst);
             // After the store: whoever stops waiting looks at that after the count.
             if !is_long || self.waiting.load(Ordering::SeqCst) > 0 {
@@ -126,12 +128,14 @@ impl Turns {
             }
             let waiting = self.waiting.load(Ordering::SeqCst);
             let waits = self.waits.load(Ordering::SeqCst);
-            match (waiting, waits == seen) {
-                (0, true) => break,
-                (1.., true) => span = (span * 2).min(LONGEST),
-                (_, false) => span = TICK,
+            let begun = waits - seen;
+            if begun == 0 && waiting == 0 {
+                break;
             }
-            seen = waits;
+            let longest = if begun == 0 { LONGEST } else { SLOW_TICK };
+            let is_slow = begun == 0 || Duration::from_millis(begun) > span;
+            span = if is_slow { (span * 2).min(longest) } else { TICK };
+            (seen, is_long) = (waits, begun == 0);
         }
         self.sleeps.store(false, Ordering::SeqCst);
     }

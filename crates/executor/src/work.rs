@@ -91,19 +91,20 @@ impl<R: Runtime> Slot<'_, R> {
     fn place(
         &self,
         attempt: &Attempt,
-        outputs: Vec<Value>,
+        mut outputs: Vec<Value>,
     ) -> Result<Vec<pb::Value>, Box<TaskError>> {
         let mut room = limits::BATCH_BYTES as u64;
-        let outputs = outputs.into_iter().map(|mut output| {
+        let mut is_large = |output: &&mut Value| {
             let size = output.inline_bytes();
-            if size > self.pool.inline_bytes.min(room) {
-                write(self.desk, self.pool, Owner::Attempt(attempt.id), &mut output)?;
-            } else {
-                room -= size;
-            }
-            Ok(output.into())
-        });
-        outputs.collect()
+            let is_large = size > self.pool.inline_bytes.min(room);
+            room -= if is_large { 0 } else { size };
+            is_large
+        };
+        let large: Vec<_> = outputs.iter_mut().filter(&mut is_large).collect();
+        if !large.is_empty() {
+            write(self.desk, self.pool, Owner::Attempt(attempt.id), large)?;
+        }
+        Ok(outputs.into_iter().map(Into::into).collect())
     }
 }
 
@@ -117,7 +118,7 @@ fn end(id: AttemptId, outcome: Result<Vec<pb::Value>, Box<TaskError>>, taken: Ta
         Ok(outputs) => Report::Finished(Finished { attempt, outputs, timing }),
         Err(error) => {
             let error = Some(error.bounded().into());
-            Report::Failed(Failed { attempt, error, timing, permanent: false })
+            Report::Failed(Box::new(Failed { attempt, error, timing, permanent: false }))
         }
     }
 }

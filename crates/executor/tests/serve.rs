@@ -62,12 +62,12 @@ fn attempt(n: u32) -> AttemptId {
 }
 
 fn run(n: u32, key: &str, inputs: Vec<pb::Value>) -> Order {
-    Order::Run(pb::executor_order::Run {
+    Order::Run(Box::new(pb::executor_order::Run {
         attempt: Some(attempt(n).into()),
         key: key.to_owned(),
         inputs,
         ..Default::default()
-    })
+    }))
 }
 
 fn cancel(n: u32, reason: pb::ErrorClass) -> Order {
@@ -137,7 +137,7 @@ async fn blobs_stay_until_they_are_released() {
         let bytes = Some(pb::Buffer { place: Some(place) });
         let blob = pb::executor_order::Blob { digest: Some(digest.clone()), bytes };
         let Order::Run(run) = run(n, "blob", vec![]) else { unreachable!("it is a run") };
-        Order::Run(pb::executor_order::Run { blobs: vec![blob], ..run })
+        Order::Run(Box::new(pb::executor_order::Run { blobs: vec![blob], ..*run }))
     };
     let release = || {
         let blobs = vec![digest.clone()];
@@ -210,7 +210,7 @@ async fn what_it_cannot_do_is_refused_by_name() {
     stage
         .order([
             Order::DumpStacks(pb::executor_order::DumpStacks { request: 9 }),
-            Order::ActorCreate(actor_create()),
+            Order::ActorCreate(Box::new(actor_create())),
         ])
         .await;
     for (what, request) in [("dump_stacks", 9), ("actor_create", 0)] {

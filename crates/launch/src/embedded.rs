@@ -6,6 +6,7 @@
 mod daemon;
 
 use std::future::Future;
+use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 
@@ -112,6 +113,12 @@ impl Cluster {
         if let Some(scheduler) = &mut self.scheduler {
             scheduler.ended().await;
         }
+    }
+
+    /// Kills every process that clusters of this process have started, at once: all that is left to do for a program that ends
+    /// without [`stop`](Self::stop).
+    pub fn kill_processes() -> io::Result<()> {
+        bireme_worker::kill_descendants()
     }
 
     /// Ends the workers, then the scheduler, and waits for their threads. The error is the first of theirs.

@@ -215,7 +215,8 @@ impl ActorHandle {
         let pickle = args_value(buffers::all(args)?)?;
         let Some(inputs) = inputs else {
             let (sender, waits) = oneshot::channel();
-            let call = method.call_later(given(waits));
+            let bytes = usize::try_from(pickle.size).unwrap_or(usize::MAX);
+            let call = method.call_later(bytes, given(waits));
             return Ok(self.pending(&driver, call, Some((pickle, sender))));
         };
         let args = Inputs::of(inputs)?.add_to(pickle);

@@ -1,16 +1,21 @@
 //! What the scheduler tells of the cluster, as plain dictionaries.
 
-use bireme_client::{ActorStatus, ClusterStatus, LogQuery, TaskName, WorkerStatus};
+use std::collections::BTreeSet;
+
+use bireme_client::{
+    ActorStatus, Admin, ClusterStatus, LogQuery, Refused, TaskName, WorkerChanges, WorkerStatus,
+};
 use bireme_core::actor::place::ActorPlace;
 use bireme_core::graph::TaskState;
 use bireme_core::id::{GraphId, TaskId};
 use bireme_core::resources::Resources;
+use bireme_core::time::Span;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::errors;
 use crate::options::amount;
-use crate::session::Session;
+use crate::session::{Session, duration};
 
 /// How the cluster is.
 pub(crate) fn status<'py>(py: Python<'py>, status: &ClusterStatus) -> PyResult<Bound<'py, PyDict>> {
@@ -64,6 +69,46 @@ pub(crate) fn worker<'py>(py: Python<'py>, worker: &WorkerStatus) -> PyResult<Bo
     dict.set_item("machine", &worker.machine)?;
     dict.set_item("age", worker.age.to_std().as_secs_f64())?;
     Ok(dict)
+}
+
+/// Waits until there are so many workers, at most so many seconds. Returns how many there are.
+#[pyfunction]
+pub(crate) fn wait_for_workers(
+    py: Python<'_>,
+    session: &Session,
+    wanted: usize,
+    timeout: Option<f64>,
+) -> PyResult<usize> {
+    session.client()?;
+    let limit = duration(timeout)?;
+    let present = match session.driver.wait(py, limit, there_are(&session.admin, wanted))? {
+        Some(present) => present,
+        None => session.driver.block(py, session.admin.workers())?.map(|workers| workers.len()),
+    };
+    present.map_err(errors::refused)
+}
+
+/// Waits for so many workers. Returns how many there are.
+async fn there_are(admin: &Admin, wanted: usize) -> Result<usize, Refused> {
+    loop {
+        let (mut workers, mut known) = (admin.watch_workers(Span::ZERO).await?, BTreeSet::new());
+        // The watch ends when the scheduler does; whether there is another is told by the next.
+        while known.len() < wanted {
+            let Some(WorkerChanges { changed, gone, lagged }) = workers.next().await? else {
+                break;
+            };
+            if lagged {
+                known.clear();
+            }
+            known.extend(changed.iter().map(|worker| worker.worker));
+            for worker in &gone {
+                known.remove(worker);
+            }
+        }
+        if known.len() >= wanted {
+            return Ok(known.len());
+        }
+    }
 }
 
 /// The last so many lines that the attempts of a task printed, or all: worker, and bytes that need not be whole lines.

@@ -33,7 +33,14 @@ pub(crate) fn submit_detached(
     graph.detach();
     let graph = session.driver.block(py, client.submit(graph))?.map_err(errors::lost)?;
     let id = graph.id();
-    let ended = session.driver.block(py, graph.wait())?;
+    let ended = match session.driver.block(py, graph.wait()) {
+        Ok(ended) => ended,
+        Err(interrupt) => {
+            // Whoever asked for it does not hear that it is there, and so it must not be.
+            let _ = session.driver.block(py, graph.forget());
+            return Err(interrupt);
+        }
+    };
     let failure = match ended {
         Ok(_) => match (0..graph.tasks()).find_map(|index| graph.error(index)) {
             Some(failure) => failure,

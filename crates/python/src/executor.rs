@@ -88,19 +88,26 @@ impl Runtime for Python3 {
     }
 }
 
-/// What the handler returned: `("ok", codec, buffers, type_hint)` or `("error", dict)`.
+/// What the handler returned: `("ok", codec, buffers, type_hint)`, `("outputs", [the same, ...])` or `("error", dict)`.
 fn outcome(said: &Bound<'_, PyAny>) -> PyResult<Outcome> {
     let said = said.cast::<PyTuple>()?;
     let tag: String = said.get_item(0)?.extract()?;
     match tag.as_str() {
-        "ok" => {
-            let (codec, hint) = (said.get_item(1)?.extract()?, said.get_item(3)?.extract()?);
-            let value = values::from_objects(codec, &said.get_item(2)?, hint)?;
-            Ok(Ok(vec![value]))
+        "ok" => Ok(Ok(vec![output(said)?])),
+        "outputs" => {
+            let outputs = said.get_item(1)?.try_iter()?;
+            let outputs = outputs.map(|said| output(said?.cast::<PyTuple>()?));
+            Ok(Ok(outputs.collect::<PyResult<_>>()?))
         }
         "error" => Ok(Err(failure(said.get_item(1)?.cast::<PyDict>()?)?)),
         _ => Err(PyTypeError::new_err(format!("the handler returned {tag:?}"))),
     }
+}
+
+/// One output.
+fn output(said: &Bound<'_, PyTuple>) -> PyResult<Value> {
+    let (codec, hint) = (said.get_item(1)?.extract()?, said.get_item(3)?.extract()?);
+    values::from_objects(codec, &said.get_item(2)?, hint)
 }
 
 /// An error as Python describes it.

@@ -34,7 +34,10 @@ impl Actors for PythonActors {
         let call = payload::Call::of_actor(creation)?;
         let own = Own::of(creation);
         Python::attach(|py| {
-            let chain = Chain::of_lane(0, own.as_ref());
+            // A constructor runs again wherever the log is played from its beginning. What restores a state runs at other
+            // times than before, so that its calls would take numbers that are others'.
+            let numbered = own.as_ref().filter(|_| creation.restored.is_none());
+            let chain = Chain::of_lane(0, numbered);
             let given = Given::call(py, &creation.spec.class_name, call, &creation.blobs);
             let said = given.and_then(|given| {
                 let making = Making { creation: creation.clone(), given, chain };

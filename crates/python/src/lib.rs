@@ -17,6 +17,7 @@ mod errors;
 mod executor;
 mod given;
 mod hosting;
+mod keenness;
 mod options;
 mod own;
 mod payload;
@@ -27,6 +28,7 @@ mod tasks;
 mod thread;
 mod values;
 
+use bireme_core::limits;
 use pyo3::prelude::*;
 
 /// The module, as Python imports it.
@@ -37,7 +39,7 @@ mod _bireme {
         ActorHandle, Stream, actor_of, call_ends, create_actor, find_actor, list_actors,
     };
     #[pymodule_export]
-    use crate::admin::printed;
+    use crate::admin::{printed, wait_for_workers};
     #[pymodule_export]
     use crate::attempt::Attempt;
     #[pymodule_export]
@@ -59,7 +61,7 @@ mod _bireme {
     #[pymodule_export]
     use crate::values::{Object, View};
 
-    use super::{Bound, PyModule, PyResult, submit, tasks, values};
+    use super::{Bound, PyModule, PyResult, limits, submit, tasks, values};
     use pyo3::types::PyModuleMethods as _;
 
     #[pymodule_init]
@@ -72,6 +74,7 @@ mod _bireme {
         module.add("FAILED", tasks::FAILED)?;
         module.add("CANCELLED", tasks::CANCELLED)?;
         module.add("ARGS_BYTES", submit::ARGS_BYTES)?;
+        module.add("BLOB_BYTES", limits::BLOB_BYTES)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

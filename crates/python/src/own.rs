@@ -82,6 +82,9 @@ impl Chain {
         let waiting = call.chain.iter().copied().chain(call.id).collect();
         // What is not in the log is not done again.
         let own = own.filter(|_| call.replay || call.lsn > 0);
+        if let Some(own) = own {
+            own.calls.begin(call.lane, call.left_out);
+        }
         Self { waiting, ..Self::of_lane(call.lane, own) }
     }
 

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
-use bireme_client::{Actor, Args, CallError, Canceller, CreateError, Made};
+use bireme_client::{Actor, Args, CallError, Canceller, CreateError, FetchError, Made};
 use bireme_core::actor::call::{CallCode, CallFailure};
 use bireme_core::{ObjectId, Value};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
@@ -120,6 +120,16 @@ impl Slot {
             over.await;
         }
     }
+
+    /// Waits for the end, and for the value if it lies elsewhere.
+    async fn brought(&self) -> (&Result<Got, Why>, Option<Result<Value, FetchError>>) {
+        let ended = self.ended().await;
+        let fetched = match ended {
+            Ok(Got::Stored(object)) => Some(object.object.fetch().await),
+            Ok(Got::Actor(_) | Got::Here(_)) | Err(_) => None,
+        };
+        (ended, fetched)
+    }
 }
 
 /// The result of a call that was made, or an actor that is being made.
@@ -158,18 +168,20 @@ impl Pending {
     #[pyo3(signature = (timeout=None))]
     fn result<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
         let driver = self.driver()?;
-        let ended = match self.slot.outcome.get() {
-            Some(ended) => Some(ended),
-            None => driver.wait(py, duration(timeout)?, self.slot.ended())?,
+        let (ended, fetched) = match self.slot.outcome.get() {
+            Some(ended) if !matches!(ended, Ok(Got::Stored(_))) => (ended, None),
+            _ => driver
+                .wait(py, duration(timeout)?, self.slot.brought())?
+                .ok_or_else(|| late(timeout))?,
         };
-        match ended.ok_or_else(|| late(timeout))? {
+        match ended {
             Ok(Got::Actor(actor)) => {
                 let handle = ActorHandle::new(actor.clone(), &self.slot.ends, &driver);
                 Ok(Bound::new(py, handle)?.into_any())
             }
             Ok(Got::Here(value)) => values::to_python(py, value),
-            Ok(Got::Stored(object)) => {
-                let fetched = driver.block(py, object.object.fetch())?;
+            Ok(Got::Stored(_)) => {
+                let fetched = fetched.expect("a stored value is fetched once it is made");
                 let fetched =
                     fetched.map_err(|error| errors::Refused::new_err(("FETCH", error.to_string())));
                 values::to_python(py, &fetched?)

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bireme_client::{Admin, Client, ConnectOptions, Ends, Graph};
+use bireme_client::{Admin, Client, ConnectOptions, Ends, Graph, PutFileError, Refused};
 use bireme_core::Value;
 use bireme_core::graph::TaskClass;
+use bireme_core::id::WorkerId;
+use bireme_core::session::Replica;
 use bireme_core::time::Span;
 use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
@@ -78,6 +80,7 @@ impl Session {
         })?;
         let connected = connected.ok_or_else(|| late(timeout))?;
         let (client, admin) = connected.map_err(errors::connect)?;
+        client.on_warning(log_warning);
         Ok(Self {
             process: std::process::id(),
             ends: client.follow(),
@@ -104,7 +107,7 @@ impl Session {
 
     #[pyo3(signature = (*, cpus=1.0, memory=0, resources=None, retries=0, priority=0, workers=Vec::new(),
         allow_other_workers=false, timeout=None, runtime="python", max_crashes=None, environment=None,
-        fresh_process=false))]
+        fresh_process=false, outputs=1))]
     #[expect(clippy::too_many_arguments, reason = "they are named, in Python")]
     fn options(
         &self,
@@ -120,6 +123,7 @@ impl Session {
         max_crashes: Option<u32>,
         environment: Option<[u8; 32]>,
         fresh_process: bool,
+        outputs: u16,
     ) -> PyResult<u32> {
         let class = TaskClass {
             resources: options::resources(cpus, memory, resources.unwrap_or_default())?,
@@ -128,6 +132,7 @@ impl Session {
             allow_other_workers,
             retry: options::retries(retries, max_crashes),
             timeout: timeout.map(options::span).transpose()?,
+            outputs,
             ..TaskClass::default()
         };
         let options = Options { class, priority };
@@ -145,6 +150,15 @@ impl Session {
             lock(&self.blobs).insert(digest);
         }
         Ok(PyBytes::new(py, &digest))
+    }
+
+    fn put_file<'py>(&self, py: Python<'py>, path: PathBuf) -> PyResult<Bound<'py, PyBytes>> {
+        let put = self.client()?.put_blob_file(path);
+        let digest = self.driver.block(py, put)?.map_err(|error| match error {
+            PutFileError::Refused(refused) => errors::refused(refused),
+            PutFileError::Unreadable { error, .. } => error.into(),
+        })?;
+        Ok(PyBytes::new(py, &digest.0))
     }
 
     #[pyo3(signature = (codec, buffers, type_hint=String::new()))]
@@ -288,13 +302,24 @@ impl Session {
         Ok(effort.map_err(errors::refused)?.attempts)
     }
 
-    fn holders(&self, py: Python<'_>, values: &Bound<'_, PyAny>) -> PyResult<Vec<Vec<u32>>> {
+    /// The size of each value, and the workers that have it.
+    fn holders(&self, py: Python<'_>, values: &Bound<'_, PyAny>) -> PyResult<Vec<(u64, Vec<u32>)>> {
         self.client()?;
         let values = values.try_iter()?.map(|value| submit::object(&value?));
         let values = values.collect::<PyResult<Vec<_>>>()?;
         let holders = self.driver.block(py, self.admin.holders(&values))?;
+        let numbers = |workers: Vec<WorkerId>| workers.into_iter().map(|worker| worker.0).collect();
         let holders = holders.map_err(errors::refused)?.into_iter();
-        Ok(holders.map(|workers| workers.into_iter().map(|worker| worker.0).collect()).collect())
+        Ok(holders.map(|(size, workers)| (size, numbers(workers))).collect())
+    }
+
+    /// Has workers drop values that others have too.
+    fn drop_replicas(&self, py: Python<'_>, replicas: &Bound<'_, PyAny>) -> PyResult<()> {
+        let client = self.client()?;
+        let replicas: Vec<Replica> =
+            replicas.try_iter()?.map(|each| replica(&each?)).collect::<PyResult<_>>()?;
+        let dropped = self.driver.block(py, client.drop_replicas(&replicas))?;
+        dropped.map_err(errors::command)
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {
@@ -359,6 +384,12 @@ impl Session {
     }
 }
 
+/// A value and the number of a worker.
+fn replica(pair: &Bound<'_, PyAny>) -> PyResult<Replica> {
+    let (value, worker): (Bound<'_, PyAny>, u32) = pair.extract()?;
+    Ok(Replica { object: submit::object(&value)?, worker: WorkerId(worker) })
+}
+
 async fn cancel(
     graph: &Graph,
     indices: Vec<u32>,
@@ -369,6 +400,16 @@ async fn cancel(
     } else {
         graph.cancel_tasks(ranges(indices), grace).await
     }
+}
+
+/// Hands a warning to Python's `logging`, which shows it unless it was told otherwise. Says nothing once Python is ending.
+fn log_warning(warning: &Refused) {
+    let log = |py: Python<'_>| -> PyResult<()> {
+        let logger = py.import("logging")?.call_method1("getLogger", ("bireme",))?;
+        logger.call_method1("warning", ("%s", &warning.message))?;
+        Ok(())
+    };
+    Python::try_attach(|py| log(py).unwrap_or_else(|error| error.write_unraisable(py, None)));
 }
 
 /// A wait in seconds.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bireme_client::{ExternalPayload, Payload};
-use bireme_core::graph::{GraphBuilder, GraphOptions, Outputs, TaskSpec, Watch};
+use bireme_core::graph::{Dep, GraphBuilder, GraphOptions, Outputs, TaskSpec, Watch};
 use bireme_core::id::{Digest, GraphId, TaskId};
 use bireme_core::{Codec, ObjectId, Value, limits};
 use bytes::Bytes;
@@ -109,12 +109,12 @@ impl<'a> Making<'a> {
     }
 
     fn input(&mut self, inputs: &mut Inputs, input: &Bound<'_, PyAny>) -> PyResult<()> {
-        if let Ok(index) = input.extract::<u32>() {
-            if index >= self.graph.len() {
-                let message = format!("input {index} is not a task before this one");
+        if let Ok(place) = input.extract::<u64>() {
+            let Some(dep) = dep(place).filter(|dep| dep.task < self.graph.len()) else {
+                let message = format!("input {place} is not a task before this one");
                 return Err(PyValueError::new_err(message));
-            }
-            inputs.depend(index);
+            };
+            inputs.depend(dep);
             return Ok(());
         }
         if let Ok((graph, _)) = input.extract::<(u64, u32)>() {
@@ -155,9 +155,9 @@ impl<'a> Making<'a> {
 }
 
 impl Inputs {
-    fn depend(&mut self, task: u32) {
+    fn depend(&mut self, dep: Dep) {
         self.given.push((false, u32::try_from(self.task.deps.len()).unwrap_or(u32::MAX)));
-        self.task.deps.push(task.into());
+        self.task.deps.push(dep);
     }
 
     fn take(&mut self, external: u32) {
@@ -176,6 +176,12 @@ impl Inputs {
         }
         numbers.by_ref().fold(call, ExternalPayload::input)
     }
+}
+
+/// An output of a task of this batch: the task's index, and the output's number above its 32 bits.
+fn dep(place: u64) -> Option<Dep> {
+    let task = u32::try_from(place & u64::from(u32::MAX)).ok()?;
+    Some(Dep { task, output: u16::try_from(place >> u32::BITS).ok()? })
 }
 
 /// What a task made, or was put.

@@ -13,6 +13,8 @@ use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::keenness::Keenness;
+
 /// A wait in the main thread looks for signals this often.
 const SIGNALS: Duration = Duration::from_millis(100);
 
@@ -21,6 +23,7 @@ const SIGNALS: Duration = Duration::from_millis(100);
 pub(crate) struct Driver {
     // Invariant: dropped first, so that the thread holds the runtime alone, and ends it.
     turns: Arc<Turns>,
+    keenness: Keenness,
     _running: oneshot::Sender<()>,
 }
 
@@ -38,7 +41,7 @@ impl Driver {
                 turns.into_runtime().shutdown_background();
             }
         })?;
-        Ok(Self { turns, _running: running })
+        Ok(Self { turns, keenness: Keenness::default(), _running: running })
     }
 
     /// Has something done that nobody waits for.
@@ -94,6 +97,13 @@ impl Driver {
         }
         drop(entered);
         let deadline = limit.and_then(|limit| now().checked_add(limit));
+        // One thread that looks is enough.
+        if limit.is_none() && !self.turns.are_taken() && self.keenness.takes() {
+            let found = self.turns.wait(self.keenness.look(work.as_mut()));
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(now()));
             if left.is_some_and(|left| left.is_zero()) {
@@ -115,6 +125,6 @@ impl Driver {
 }
 
 #[expect(clippy::disallowed_methods, reason = "time enters here")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }

@@ -13,14 +13,21 @@ from bireme import Client, LocalCluster
 
 #: Longest that anything may take, in seconds.
 GUARD_S = 60.0
+#: Standard error as it is outside of the tests, where what one prints is kept back.
+_STDERR = pytest.StashKey[int]()
 #: Where the daemons of this tree are built.
 _BUILT = Path(__file__).parents[3] / "target"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Nothing is kept back here yet."""
+    config.stash[_STDERR] = os.dup(2)
+
+
 @pytest.fixture(autouse=True)
-def guard() -> Iterator[None]:
+def guard(pytestconfig: pytest.Config) -> Iterator[None]:
     """Ends the run with the stacks of all threads where a test hangs."""
-    faulthandler.dump_traceback_later(GUARD_S, exit=True)
+    faulthandler.dump_traceback_later(GUARD_S, exit=True, file=pytestconfig.stash[_STDERR])
     yield
     faulthandler.cancel_dump_traceback_later()
 

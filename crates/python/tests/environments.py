@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from hashlib import sha256
 from importlib.util import find_spec
+from pathlib import Path
+from sysconfig import get_path
 from typing import Any
 
 
@@ -25,6 +28,17 @@ def found_here() -> list[str]:
 def prefix(_: Any = None) -> str:
     """Where the environment of this process is."""
     return sys.prefix
+
+
+def digest_here(name: str) -> str:
+    """The digest of a file that lies with the packages of this process."""
+    return sha256((Path(sys.prefix) / get_path("purelib", vars={"base": sys.prefix}) / name).read_bytes()).hexdigest()
+
+
+def conda_here() -> dict[str, str]:
+    """What this process has of an environment of conda."""
+    tool = Path(sys.prefix, "bin", "tool").read_text()
+    return {"prefix": sys.prefix, "executable": sys.executable, "CONDA_PREFIX": os.environ["CONDA_PREFIX"], "tool": tool}
 
 
 def pid(_: Any = None) -> int:

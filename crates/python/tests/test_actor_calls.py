@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from actors import Caller, Counter, Forwarder, Ledger, Recorder, ask_back, use
-from bireme import CallNotRun, CallUnknown, Client, Deadlock, every
+from bireme import CallNotRun, CallPoisoned, CallUnknown, Client, Deadlock, every
 from calls import add, increment
 
 #: Longest wait for a call, in seconds.
@@ -54,6 +54,25 @@ def test_both_ends_may_be_killed(client: Client) -> None:
         kill(ledger if last % 20 == 9 else passes)
     assert client.gather(futures) == list(range(6, 66))
     assert ledger.total == 65
+
+
+def test_what_follows_a_call_that_was_set_aside_is_given_replies_of_its_own(client: Client) -> None:
+    ledger: Any = client.actor(Ledger, **ONCE)
+    passes: Any = forwarder(client, ledger, 1000)
+    assert passes.forward(1).result(WAIT_S) == 6
+    with pytest.raises(CallPoisoned):
+        passes.forward_and_die(10).result(WAIT_S)
+    assert passes.forward(100).result(WAIT_S) == 116
+    kill(passes)
+    assert passes.forward(1000).result(WAIT_S) == 1116
+    passes.checkpoint()
+    with pytest.raises(CallPoisoned):
+        passes.forward_and_die(10_000).result(WAIT_S)
+    assert passes.forward(100_000).result(WAIT_S) == 111_116
+    passes.move()
+    kill(passes)
+    assert passes.forward(1_000_000).result(WAIT_S) == 1_111_116
+    assert (passes.passed, ledger.total) == (5, 1_111_116)
 
 
 def test_calls_that_a_method_leaves_behind_are_not_lost(client: Client) -> None:

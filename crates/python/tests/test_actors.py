@@ -282,11 +282,11 @@ def test_a_call_that_always_crashes_is_set_aside(client: Client) -> None:
 
 def test_an_actor_moves_with_its_state(client: Client) -> None:
     counter: Any = client.actor(Counter, 5, name="moving")
-    assert counter.increment().result(WAIT_S) == 6
+    before = counter.increment()
     worker = next(actor["worker"] for actor in client.list_actors() if actor["name"] == "moving")
     moved = counter.move()
     assert moved["worker"] != worker
-    assert counter.increment().result(WAIT_S) == 7
+    assert (before.result(WAIT_S), counter.increment().result(WAIT_S)) == (6, 7)
     with pytest.raises(ValueError, match="nowhere"):
         counter.move("nowhere")
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bireme.calls import FUNCTIONS, Functions
+from bireme.calls import FUNCTIONS, Functions, Outputs
 from bireme.errors import Reschedule, exception
 from bireme.executor import Executor
 from bireme.interrupts import Interrupts
@@ -110,6 +110,19 @@ def test_a_result_carries_the_name_of_its_type(executor: Executor) -> None:
     text: Any = Attempt(lambda: "x")
     assert executor.run(path)[-1] == "pathlib.PosixPath"
     assert executor.run(text) == ("ok", Codec.UTF8, [b"x"], "str")
+
+
+def test_several_outputs_are_values_of_their_own(executor: Executor) -> None:
+    made: Any = Attempt(lambda: Outputs([b"x", None, 1.5]))
+    outcome: Any = executor.run(made)
+    assert outcome[0] == "outputs"
+    assert [(codec, hint) for _, codec, _, hint in outcome[1]] == [
+        (Codec.RAW, "bytes"),
+        (Codec.NONE, "NoneType"),
+        (Codec.PICKLE5, "float"),
+    ]
+    failed: Any = Attempt(lambda: Outputs([1, (n for n in "x")]))
+    assert refusal(executor, failed)[0] == "serialize"
 
 
 def test_a_function_is_unpickled_once(executor: Executor) -> None:

@@ -128,7 +128,6 @@ def test_a_shutdown_ends_a_cluster_that_others_started() -> None:
         (lambda client: client.scatter(1, direct=False), "leave it out"),
         (lambda client: client.cancel([], msg="why"), "leave out"),
         (lambda client: client.run(increment, 1, nanny=True), "leave it out"),
-        (lambda client: client.rebalance(), "replicate"),
     ],
 )
 def test_what_means_nothing_here_says_what_to_do_instead(client: Client, call: Any, remedy: str) -> None:
@@ -162,6 +161,26 @@ def test_a_bar_in_a_terminal_waits_until_all_have_ended(client: Client, capsys: 
     assert out.getvalue().endswith("s\n")
     with pytest.raises(ValueError, match="nothing to show"):
         progress([1])
+
+
+def test_a_bar_is_drawn_at_its_own_pace(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[Bar.__module__], "_DRAW_S", 60.0)
+    pipes = [tmp_path / name for name in ("first", "second")]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    bar = Bar([client.submit(read, str(pipe), pure=False) for pipe in pipes])
+    drawn, out = threading.Event(), io.StringIO()
+    monkeypatch.setattr(out, "flush", drawn.set)
+    drawing = threading.Thread(target=bar.draw_until_ended, args=(out,))
+    drawing.start()
+    drawn.wait()
+    pipes[0].write_text("1")
+    pause = threading.Event()
+    while bar.counts()["pending"] == 2:
+        pause.wait(0.01)
+    pipes[1].write_text("2")
+    drawing.join()
+    assert out.getvalue().count("\r") == 2, "at the beginning and at the end"
 
 
 def test_a_bar_in_a_notebook_has_a_row_for_each_function(client: Client) -> None:

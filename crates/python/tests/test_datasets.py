@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,3 +67,44 @@ def test_what_fails_is_not_published(shared: LocalCluster, tmp_path: Path) -> No
         assert client.list_datasets() == ()
         with pytest.raises(ValueError, match="a dataset has a name"):
             client.publish_dataset([1])
+
+
+def test_a_task_may_be_called_as_it_likes(shared: LocalCluster) -> None:
+    with Client(shared, set_as_default=False) as client:
+        futures = [client.submit(increment, n, key=key) for n, key in enumerate(["contents", "3 contents", "1"])]
+        client.publish_dataset(named=futures)
+        assert client.gather(client.get_dataset("named")) == [1, 2, 3]
+        client.unpublish_dataset("named")
+
+
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """Has SIGINT raise `KeyboardInterrupt`, which it does not do where whoever started the tests ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
+def test_what_is_interrupted_is_not_published() -> None:
+    with LocalCluster(n_workers=0) as cluster, Client(cluster, set_as_default=False) as client:
+
+        def interrupt() -> None:
+            pause = threading.Event()
+            # It waits for a worker then.
+            while not client._live().session.status()["open_graphs"]:
+                pause.wait(0.01)
+            _thread.interrupt_main()
+
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(KeyboardInterrupt):
+            client.publish_dataset(plain="text")
+        assert client._live().session.status()["graphs"] == 0
+        cluster.scale(1)
+        assert client.submit(increment, 1).result() == 2
+        assert client.list_datasets() == ()
+
+
+def test_an_option_that_there_is_not_is_refused(shared: LocalCluster) -> None:
+    with Client(shared, set_as_default=False) as client, pytest.raises(TypeError, match="defalt"):
+        client.get_dataset("numbers", defalt=None)  # type: ignore[call-arg]

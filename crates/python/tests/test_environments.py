@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from bireme import Client, Environment, EnvironmentBroken, LocalCluster
-from environments import Host, found_here, pid, prefix, version_here
+from bireme import Client, Environment, EnvironmentBroken, LocalCluster, TaskTimeout
+from environments import Host, conda_here, digest_here, found_here, pid, prefix, version_here
 
 
 def wheel(directory: Path, version: str) -> Path:
@@ -126,3 +130,100 @@ def test_each_attempt_has_a_process_of_its_own_where_that_is_asked_for(client: C
     assert len(set(together)) <= 2 and not set(together) & set(alone)
     with pytest.raises(ValueError, match="isolation is 'thread'"):
         client.submit(pid, isolation="thread")
+
+
+#: Longer than what the scheduler keeps in its memory.
+LONG = 20 << 20
+
+
+def pack(archive: Path, root: Path) -> None:
+    """Packs quickly: what is in it need not be small."""
+    with tarfile.open(archive, "w:gz", compresslevel=0) as packing:
+        packing.add(root, arcname=".")
+
+
+def test_an_archive_may_be_larger_than_what_the_scheduler_keeps_in_memory(client: Client, tmp_path: Path) -> None:
+    root = tmp_path / "packed"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", root], check=True)
+    library = next(root.glob("lib/python3.*/site-packages"))
+    (library / "weights.bin").write_bytes(os.urandom(LONG))
+    archive = tmp_path / "env.tar.gz"
+    pack(archive, root)
+    digest = client.submit(digest_here, "weights.bin", env=archive).result()
+    assert digest == sha256((library / "weights.bin").read_bytes()).hexdigest()
+
+
+def test_an_archive_that_is_too_large_is_refused_at_once(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bireme.environment.BLOB_BYTES", 100)
+    archive = tmp_path / "env.tar.gz"
+    archive.write_bytes(b"\x1f\x8b" + bytes(99))
+    with pytest.raises(ValueError, match="has 101 bytes, and at most 100 are sent: leave out packages"):
+        client.submit(version_here, env=archive)
+
+
+#: As the script of conda-pack does it, in short: replaces the prefix at which the environment was packed.
+_UNPACK = """#!/usr/bin/env python
+import pathlib
+root = pathlib.Path(__file__).resolve().parent.parent
+for name in ("bin/tool", "etc/tool.conf"):
+    file = root / name
+    file.write_text(file.read_text().replace("/where/it/was/packed", str(root)))
+"""
+
+
+def conda_environment(root: Path) -> Path:
+    """An environment as conda-pack lays it out, with an interpreter of its own: a copy of the one that runs this."""
+    base = Path(sys._base_executable).resolve()  # type: ignore[attr-defined]
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    (root / "bin").mkdir(parents=True)
+    shutil.copy(base, root / "bin" / version)
+    (root / "bin" / "python").symlink_to(version)
+    left_out = shutil.ignore_patterns("test", "tests", "site-packages", "dist-packages", "__pycache__", "idlelib", "config-*")
+    shutil.copytree(sysconfig.get_path("stdlib"), root / "lib" / version, ignore=left_out, symlinks=False)
+    for shared in (base.parent.parent / "lib").glob(f"lib{version}.so*"):
+        shutil.copy(shared, root / "lib")
+    (root / "lib" / version / "site-packages").mkdir()
+    for directory, name, text in (
+        ("conda-meta", "history", ""),
+        ("bin", "conda-unpack", _UNPACK),
+        ("bin", "tool", "#!/where/it/was/packed/bin/python\n"),
+        ("etc", "tool.conf", "prefix = /where/it/was/packed\n"),
+    ):
+        (root / directory).mkdir(exist_ok=True)
+        (root / directory / name).write_text(text)
+    (root / "bin" / "conda-unpack").chmod(0o755)
+    return root
+
+
+def test_an_archive_of_conda_pack_brings_its_interpreter(client: Client, kept: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "env.tar.gz"
+    pack(archive, conda_environment(tmp_path / "packed"))
+    found = client.submit(conda_here, env=archive).result()
+    assert Path(found["prefix"]).is_relative_to(kept) and found["CONDA_PREFIX"] == found["prefix"]
+    assert Path(found["executable"]).resolve().is_relative_to(kept), "an interpreter of its own"
+    assert found["tool"] == f"#!{found['prefix']}/bin/python\n", "bin/conda-unpack has run"
+
+
+def test_a_timeout_begins_when_the_environment_is_there(client: Client, packages: Path, tmp_path: Path) -> None:
+    source = tmp_path / "slow"
+    source.mkdir()
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    (source / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    # Its wheel is built for as long as nobody has written to the gate.
+    (source / "backend.py").write_text(
+        f"import os, shutil\ndef build_wheel(directory, *_):\n    if os.path.exists({str(gate)!r}):\n"
+        f"        open({str(gate)!r}).read()\n        os.remove({str(gate)!r})\n"
+        f"    shutil.copy({str(packages / 'greeting-1.0-py3-none-any.whl')!r}, directory)\n"
+        "    return 'greeting-1.0-py3-none-any.whl'\n"
+    )
+    future = client.submit(version_here, env=["--no-index", str(source)], timeout=3, retries=0)
+    with gate.open("w"):
+        with pytest.raises(TimeoutError) as raised:
+            future.result(timeout=4)
+        assert not isinstance(raised.value, TaskTimeout), "it is built for longer than the task may run"
+    assert future.result() == "1.0"

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from bireme import Client, LocalCluster, Unreadable, WorkerPlugin, get_client
+from bireme import Client, LocalCluster, Unreadable, WorkerPlugin, executor, get_client, plugins, preload, worker_api
+from bireme.calls import FUNCTIONS, Functions
+from bireme.preload import Luggage, Part
+from bireme.serialize import encode_function
 from calls import increment
 
 
@@ -152,3 +158,57 @@ def test_a_file_that_is_too_large_to_travel_is_refused(client: Client, tmp_path:
         file.truncate(9 << 20)
     with pytest.raises(ValueError, match="at most 8388608 travel"):
         client.upload_file(large)
+
+
+def test_threads_may_register_at_a_time(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "_everywhere", lambda client: {})
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            names = [f"plugin-{n}" for n in range(64)]
+            for _ in threads.map(lambda name: client.register_plugin(WorkerPlugin(), name), names):
+                pass
+            luggage = client._live().functions.luggage
+            assert luggage is not None and {part.name for part in luggage.parts} == set(names)
+            for _ in threads.map(client.unregister_worker_plugin, names):
+                pass
+    finally:
+        sys.setswitchinterval(interval)
+    luggage = client._live().functions.luggage
+    assert luggage is not None and luggage.parts == ()
+
+
+class Given:
+    """A function of a task, as a client sends it."""
+
+    def __init__(self, owner: str, number: int, parts: tuple[Part, ...] = ()) -> None:
+        self.key = self.function = f"{owner} {number}".encode()
+        self._code = Luggage(owner, 1, parts).packed(encode_function(increment))
+
+    def code(self) -> bytes:
+        return self._code
+
+
+def test_a_process_forgets_what_came_with_a_function_when_it_forgets_the_function(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preload, "_of_function", {})
+    monkeypatch.setattr(preload, "_owners", {})
+    functions = Functions(executor._forget)
+
+    def call(given: Given) -> Luggage | None:
+        monkeypatch.setattr(worker_api._here, "_attempt", SimpleNamespace(given=given))
+        functions.find(cast(Any, given))
+        return preload.inherited()
+
+    path = tmp_path / "notes"
+    passing = Given("passing", 0, (Part("notes", encode_function(cast(Any, Notes(path, "a")))),))
+    lasting = Given("lasting", 0)
+    assert call(passing) is not None and words(path) == ["up a"]
+    for number in range(1, FUNCTIONS + 2):
+        assert call(lasting) is not None
+        assert call(Given("others", number)) is not None
+    assert words(path) == ["up a", "down a"], "no function of that client is known any more"
+    assert set(preload._owners) == {"lasting", "others"}
+    assert len(preload._of_function) == FUNCTIONS

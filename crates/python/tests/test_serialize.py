@@ -28,6 +28,7 @@ from bireme.serialize import (
     encode_call,
     encode_function,
     encode_plain,
+    frozen,
     refer,
 )
 
@@ -101,6 +102,25 @@ def test_views_are_not_copied() -> None:
     memory[0] = 255
     assert back[0, 0] & 0xFF == 255
     assert bytes(round_trip(memoryview(memory)[::2])) == bytes(memory[::2])
+
+
+def test_long_bytes_among_arguments_lie_beside_the_pickle_and_come_back_as_bytes() -> None:
+    long, short = bytes(2 * OUT_OF_BAND_BYTES), b"short"
+    pickled, *buffers = encode_call((long, short), {"named": long})
+    assert len(pickled) < OUT_OF_BAND_BYTES
+    assert [frozen(buffer) for buffer in buffers] == [long, long]
+    assert all(frozen(buffer) is long for buffer in buffers), "nobody can change it"
+    args, kwargs = decode(Codec.PICKLE5, [pickled, *(memoryview(bytes(buffer)) for buffer in buffers)])
+    assert (args, kwargs) == ((long, short), {"named": long})
+    assert type(args[0]) is bytes
+
+
+def test_what_may_change_is_copied_before_it_does() -> None:
+    array = bytearray(b"before")
+    for buffer in (array, memoryview(array), memoryview(b"before after")[:6]):
+        copy = frozen(buffer)
+        assert type(copy) is bytes
+        assert copy == b"before"
 
 
 def test_arrow_tables_have_their_own_codec() -> None:

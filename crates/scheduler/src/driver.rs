@@ -457,6 +457,7 @@ fn submission(command: &Command) -> Option<SubmissionId> {
     match command {
         Command::Cancel { submission, .. }
         | Command::Close { submission }
+        | Command::DropReplicas { submission, .. }
         | Command::Forget { submission, .. }
         | Command::Put { submission, .. }
         | Command::Release { submission, .. }

@@ -124,7 +124,11 @@ mod tests {
 
     #[test]
     fn every_metric_has_its_meaning_and_no_name_twice() {
-        let page = render(&Snapshot::default(), &Strangers::default(), &Blobs::new(1));
+        let page = render(
+            &Snapshot::default(),
+            &Strangers::default(),
+            &Blobs::new(crate::blobs::Room::limited(std::env::temp_dir())),
+        );
         let mut names: Vec<_> =
             page.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split_once(' ')).collect();
         let count = names.len();

@@ -18,7 +18,7 @@ use bireme_daemon::listen::ListenError;
 use bireme_daemon::{Listener, Shutdown, Systemd, Task, http, logging, ready, settings};
 use bireme_proto::access;
 
-use crate::blobs::Blobs;
+use crate::blobs::{Blobs, Room};
 use crate::config::{Args, Config};
 use crate::driver::clock::Clock;
 use crate::driver::mail::{Mail, Mailbox};
@@ -115,6 +115,7 @@ impl Server {
         access.describe(grpc.address(), http.address());
 
         let hello = Hello::new(Some(state.cluster), state.epoch);
+        let files = state_dir.unwrap_or_else(std::env::temp_dir);
         let site = Site {
             hello: hello.clone(),
             address: grpc.address(),
@@ -123,7 +124,7 @@ impl Server {
             token_key,
             issued: Latest::default(),
             relay: Relay::start(Bearer::new(&token))?,
-            blobs: Arc::new(Blobs::new(limits::SCHEDULER_BLOBS_BYTES)),
+            blobs: Arc::new(Blobs::new(Room::limited(files))),
             ending: Ending::default(),
         };
         let (mailbox, inbox, bell) = Mailbox::new();

@@ -11,6 +11,7 @@ mod callers;
 mod coverage;
 mod daemon;
 mod faults;
+mod keeping;
 mod plan;
 mod process;
 mod runs;
@@ -52,6 +53,8 @@ enum Item {
     },
     /// A caller's timer.
     CallerTimer(usize),
+    /// A user that has a call log is checkpointed.
+    Checkpoint(usize),
     /// A stream is there, or cannot be had.
     Connected {
         user: usize,
@@ -86,6 +89,8 @@ enum Item {
         conn: u64,
         word: ToHost,
     },
+    /// The process of a user that has a call log dies.
+    PlayAgain(usize),
     /// The arguments of a call are ready.
     Prepared {
         user: usize,
@@ -185,7 +190,8 @@ impl World {
             plan,
             rng,
         };
-        for user in 0..world.plan.users {
+        world.add_keeping(faults);
+        for user in 0..world.users.len() {
             let at = world.rng.span(0, 5_000);
             world.agenda.after(at, Item::Call(user));
         }
@@ -233,12 +239,14 @@ impl World {
                 self.drive_user(user, caller::Event::Cancelled { seq, grace: None })
             }
             Item::CallerTimer(user) => self.on_caller_timer(user),
+            Item::Checkpoint(user) => self.on_checkpoint_of(user),
             Item::Connected { user, conn, up } => self.on_connected(user, conn, up),
             Item::Disconnected { user, conn } => self.on_disconnected(user, conn),
             Item::Daemon { worker, life, what } => self.on_awaited(worker, life, what),
             Item::Fault(fault) => self.strike(&fault),
             Item::Heard { conn, opens, word } => self.on_heard(conn, opens, word),
             Item::Look { again } => self.on_look(again),
+            Item::PlayAgain(user) => self.on_play_again(user),
             Item::Prepared { user, seq } => self.on_prepared(user, seq),
             Item::Said { conn, word } => self.on_said(conn, word),
             Item::Resolve { user, asked } => self.on_resolve_waited(user, asked),

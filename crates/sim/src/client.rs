@@ -87,6 +87,8 @@ pub(crate) struct Graph {
     /// The values that it was planned to put, in order.
     deposits: Vec<Deposit>,
     released_values: bool,
+    /// What several workers have of them was asked to be dropped but for one.
+    thinned_out: bool,
     pub(crate) accepted: u32,
     all_accepted: bool,
     done: bool,

@@ -199,6 +199,12 @@ impl Cluster {
             Item::CodeWaits(life, run) => {
                 self.with(life, |worker, world| worker.on_code_waits(world, run));
             }
+            Item::Prepared(life, run) => {
+                self.with(life, |worker, world| worker.on_prepared(world, run));
+            }
+            Item::Prepares(life, run) => {
+                self.with(life, |worker, world| worker.on_prepares(world, run));
+            }
             Item::Connect(Side::Worker(life)) => self.with(life, Worker::connect),
             Item::Resume(life) => self.with(life, Worker::resume),
             Item::Relieved(life) => self.with(life, Worker::on_relieved),

@@ -89,12 +89,12 @@ kinds! {
     SchedulerEffect { Answered Disconnect SessionGone SessionOpened Wake WorkerJoined }
     WorkerEvent {
         ActorTold AnnounceReplied Connected Disconnected DrainAsked Ended FetchFailed Fetched Gather Lost Ordered Paused
-        Recalled Rejoining Seceded Stored TimerDue Ungather
+        Prepared Prepares Recalled Rejoining Seceded Stored TimerDue Ungather
     }
     WorkerEffect { Actor Gathered Host Fetch Drop Execute Promote Keep Kill Leave Recall Rejoined Wake Peers }
     Order { Actor Cancel Drain Gone Peers Places Release Replicate Retract Settle Start Stop }
     Report { Actor Draining Failed Finished InputMissing Rejoined ReplicaAdded ReplicaLost Retracted Seceded Started }
-    Command { Cancel Chunk Close Forget Locate Ping Put Release ReleaseValues Retry Want }
+    Command { Cancel Chunk Close DropReplicas Forget Locate Ping Put Release ReleaseValues Retry Want }
     Moment {
         Ahead ArrayRow BlackBox ByName EndedAway Expired FinishedUnheard MemoryFull NoNews OldEpoch Prefilled ReadBack Repeated
         SetApart SeveralOutputs Spilled
@@ -125,17 +125,68 @@ const NOT_YET: &[(&str, &str)] = &[
     ("Notice::Closing", "sent by the driver, not by the machine"),
 ];
 
-/// How often each kind was seen.
-#[derive(Clone, Debug, Default)]
-pub struct Coverage {
+/// How often each kind of a list was seen.
+#[derive(Clone, Debug)]
+pub(crate) struct Tally {
+    all: &'static [&'static [&'static str]],
+    /// What cannot be seen yet, and why.
+    not_yet: &'static [(&'static str, &'static str)],
     seen: BTreeMap<&'static str, u64>,
+}
+
+impl Tally {
+    pub(crate) fn new(
+        all: &'static [&'static [&'static str]],
+        not_yet: &'static [(&'static str, &'static str)],
+    ) -> Self {
+        Self { all, not_yet, seen: BTreeMap::new() }
+    }
+
+    pub(crate) fn saw(&mut self, thing: &impl Kind) {
+        *self.seen.entry(thing.kind()).or_default() += 1;
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (kind, count) in &other.seen {
+            *self.seen.entry(kind).or_default() += count;
+        }
+    }
+
+    pub(crate) fn missing(&self) -> impl Iterator<Item = &'static str> {
+        let is_excused = |kind: &&str| self.not_yet.iter().any(|(other, _)| other == kind);
+        let kinds = self.all.iter().copied().flatten().copied();
+        kinds.filter(move |kind| !is_excused(kind) && !self.seen.contains_key(kind))
+    }
+
+    pub(crate) fn surprises(&self) -> Vec<&'static str> {
+        let excused = self.not_yet.iter().map(|(kind, _)| *kind);
+        excused.filter(|kind| self.seen.contains_key(kind)).collect()
+    }
+
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let kinds = self.all.iter().copied().flatten();
+        kinds.map(|kind| (*kind, self.seen.get(kind).copied().unwrap_or(0)))
+    }
+}
+
+/// How often each kind was seen.
+#[derive(Clone, Debug)]
+pub struct Coverage {
+    kinds: Tally,
     refusals: BTreeMap<Reason, u64>,
     failures: BTreeMap<Reason, u64>,
 }
 
+impl Default for Coverage {
+    fn default() -> Self {
+        let kinds = Tally::new(ALL, NOT_YET);
+        Self { kinds, refusals: BTreeMap::new(), failures: BTreeMap::new() }
+    }
+}
+
 impl Coverage {
     pub(crate) fn saw(&mut self, thing: &impl Kind) {
-        *self.seen.entry(thing.kind()).or_default() += 1;
+        self.kinds.saw(thing);
     }
 
     pub(crate) fn saw_refusal(&mut self, reason: Reason) {
@@ -150,9 +201,7 @@ impl Coverage {
 
     /// Adds what another run has seen.
     pub fn add(&mut self, other: &Self) {
-        for (kind, count) in &other.seen {
-            *self.seen.entry(kind).or_default() += count;
-        }
+        self.kinds.add(&other.kinds);
         for (reason, count) in &other.refusals {
             *self.refusals.entry(*reason).or_default() += count;
         }
@@ -163,16 +212,10 @@ impl Coverage {
 
     /// Kinds that were never seen and could have been.
     pub fn missing(&self) -> Vec<String> {
-        let is_excused = |kind: &&&str| NOT_YET.iter().any(|(other, _)| other == *kind);
-        let kinds = ALL
-            .iter()
-            .copied()
-            .flatten()
-            .filter(|kind| !is_excused(kind) && !self.seen.contains_key(**kind));
         let refusals = REFUSALS.iter().filter(|reason| !self.refusals.contains_key(reason));
         let failures = FAILURES.iter().filter(|reason| !self.failures.contains_key(reason));
+        let kinds = self.kinds.missing().map(str::to_owned);
         kinds
-            .map(|kind| (*kind).to_owned())
             .chain(refusals.map(|reason| format!("refusal {reason}")))
             .chain(failures.map(|reason| format!("failure {reason}")))
             .collect()
@@ -180,7 +223,7 @@ impl Coverage {
 
     /// Kinds that were seen although it is said that they cannot be.
     pub fn surprises(&self) -> Vec<&'static str> {
-        NOT_YET.iter().map(|(kind, _)| *kind).filter(|kind| self.seen.contains_key(kind)).collect()
+        self.kinds.surprises()
     }
 
     /// How often this kind was seen, named as in [`Self::counts`].
@@ -190,11 +233,7 @@ impl Coverage {
 
     /// Each kind and how often it was seen.
     pub fn counts(&self) -> impl Iterator<Item = (String, u64)> {
-        let kinds = ALL
-            .iter()
-            .copied()
-            .flatten()
-            .map(|kind| ((*kind).to_owned(), self.seen.get(kind).copied().unwrap_or(0)));
+        let kinds = self.kinds.counts().map(|(kind, count)| (kind.to_owned(), count));
         let refusals = self.refusals.iter();
         let failures = self.failures.iter();
         kinds

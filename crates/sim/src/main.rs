@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use bireme_sim::{Coverage, Detail, actors, run, shares};
+use bireme_sim::{Coverage, Detail, Failure, actors, run, shares};
 use clap::Parser;
 
 /// Runs the cluster simulation.
@@ -35,84 +35,132 @@ struct Args {
     coverage: bool,
 }
 
-#[expect(clippy::print_stdout, reason = "this is what it is for")]
-fn main() -> ExitCode {
-    let args = Args::parse();
-    if args.actors {
-        return run_actors(&args);
+/// Something whose seeds can be run.
+trait Simulation: Default {
+    /// What is looked at before any seed.
+    fn check() -> Result<(), String> {
+        Ok(())
     }
-    if let Some(seed) = args.trace {
-        match run(seed, !args.calm, Detail::All) {
-            Ok(outcome) => outcome.lines.iter().for_each(|line| println!("{line}")),
-            Err(failure) => println!("{failure}"),
-        }
-        return ExitCode::SUCCESS;
-    }
-    if let Err(what) = shares() {
-        println!("shares: {what}");
-        return ExitCode::FAILURE;
-    }
-    let (mut failures, mut coverage, mut steps, mut tasks) = (0, Coverage::default(), 0, 0);
-    for (seed, faults) in
-        (args.first..args.first + args.seeds).flat_map(|seed| [(seed, false), (seed, true)])
-    {
-        let detail = if args.twice { Detail::Last } else { Detail::Nothing };
-        let result = run(seed, faults, detail).and_then(|outcome| {
-            if args.twice && run(seed, faults, detail)?.digest != outcome.digest {
-                println!("seed {seed}: the second run differs from the first");
-                failures += 1;
-            }
-            Ok(outcome)
-        });
-        match result {
-            Ok(outcome) => {
-                coverage.add(&outcome.coverage);
-                steps += outcome.steps;
-                tasks += outcome.tasks;
-            }
-            Err(failure) => {
-                println!("{failure}");
-                failures += 1;
-            }
-        }
-        if failures >= args.failures {
-            return ExitCode::FAILURE;
-        }
-    }
-    if args.coverage {
-        coverage.counts().for_each(|(kind, count)| println!("{count:>9} {kind}"));
-    }
-    println!("{} seeds, {tasks} tasks, {steps} steps, {failures} failures", args.seeds);
-    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+
+    /// Runs a seed, and notes what was seen.
+    fn run(&mut self, seed: u64, faults: bool) -> Result<(), Failure>;
+
+    /// Everything that happens with a seed, line by line.
+    fn trace(seed: u64, faults: bool) -> Result<Vec<String>, Failure>;
+
+    /// How often each kind was seen.
+    fn counts(&self) -> Vec<(String, u64)>;
+
+    /// What was run, besides so many seeds.
+    fn told(&self) -> String;
 }
 
+/// Scheduler, workers and clients.
+#[derive(Default)]
+struct Cluster {
+    coverage: Coverage,
+    steps: u64,
+    tasks: u64,
+}
+
+/// Callers and hosts of actors.
+#[derive(Default)]
+struct Actors(actors::Seen);
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let runs = if args.actors { simulate::<Actors>(&args) } else { simulate::<Cluster>(&args) };
+    if runs { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs what was asked for. Returns whether all is well.
 #[expect(clippy::print_stdout, reason = "this is what it is for")]
-fn run_actors(args: &Args) -> ExitCode {
+fn simulate<S: Simulation>(args: &Args) -> bool {
     if let Some(seed) = args.trace {
-        match actors::trace(seed, !args.calm) {
+        match S::trace(seed, !args.calm) {
             Ok(lines) => lines.iter().for_each(|line| println!("{line}")),
             Err(failure) => println!("{failure}"),
         }
-        return ExitCode::SUCCESS;
+        return true;
     }
-    let (mut failures, mut seen) = (0, actors::Seen::default());
-    for seed in args.first..args.first + args.seeds {
-        for faults in [false, true] {
-            match actors::run(seed, faults, Detail::Nothing) {
-                Ok(of_run) => seen.add(&of_run),
-                Err(failure) => {
-                    println!("{failure}");
-                    failures += 1;
-                }
-            }
-            if failures >= args.failures {
-                return ExitCode::FAILURE;
-            }
+    if let Err(what) = S::check() {
+        println!("{what}");
+        return false;
+    }
+    let (mut simulation, mut failures) = (S::default(), 0);
+    let seeds = args.first..args.first + args.seeds;
+    for (seed, faults) in seeds.flat_map(|seed| [(seed, false), (seed, true)]) {
+        if let Err(what) = run_seed(&mut simulation, seed, faults, args.twice) {
+            println!("{what}");
+            failures += 1;
+        }
+        if failures >= args.failures {
+            return false;
         }
     }
     if args.coverage {
-        seen.counts().for_each(|(kind, count)| println!("{count:>9} {kind}"));
+        simulation.counts().into_iter().for_each(|(kind, count)| println!("{count:>9} {kind}"));
     }
-    println!("{} seeds of actors, {failures} failures", args.seeds);
-    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    println!("{} seeds, {}, {failures} failures", args.seeds, simulation.told());
+    failures == 0
+}
+
+/// Runs a seed, twice more if that is wanted: with the same seed the same happens.
+fn run_seed<S: Simulation>(
+    simulation: &mut S,
+    seed: u64,
+    faults: bool,
+    twice: bool,
+) -> Result<(), String> {
+    let told = |failure: Failure| failure.to_string();
+    simulation.run(seed, faults).map_err(told)?;
+    if twice && S::trace(seed, faults).map_err(told)? != S::trace(seed, faults).map_err(told)? {
+        return Err(format!("seed {seed}: the second run differs from the first"));
+    }
+    Ok(())
+}
+
+impl Simulation for Cluster {
+    fn check() -> Result<(), String> {
+        shares().map_err(|what| format!("shares: {what}"))
+    }
+
+    fn run(&mut self, seed: u64, faults: bool) -> Result<(), Failure> {
+        let outcome = run(seed, faults, Detail::Nothing)?;
+        self.coverage.add(&outcome.coverage);
+        self.steps += outcome.steps;
+        self.tasks += outcome.tasks;
+        Ok(())
+    }
+
+    fn trace(seed: u64, faults: bool) -> Result<Vec<String>, Failure> {
+        run(seed, faults, Detail::All).map(|outcome| outcome.lines)
+    }
+
+    fn counts(&self) -> Vec<(String, u64)> {
+        self.coverage.counts().collect()
+    }
+
+    fn told(&self) -> String {
+        format!("{} tasks, {} steps", self.tasks, self.steps)
+    }
+}
+
+impl Simulation for Actors {
+    fn run(&mut self, seed: u64, faults: bool) -> Result<(), Failure> {
+        self.0.add(&actors::run(seed, faults, Detail::Nothing)?);
+        Ok(())
+    }
+
+    fn trace(seed: u64, faults: bool) -> Result<Vec<String>, Failure> {
+        actors::trace(seed, faults)
+    }
+
+    fn counts(&self) -> Vec<(String, u64)> {
+        self.0.counts().map(|(kind, count)| (kind.to_owned(), count)).collect()
+    }
+
+    fn told(&self) -> String {
+        "with callers and hosts of actors".to_owned()
+    }
 }

@@ -225,6 +225,19 @@ impl Worker {
         }
     }
 
+    /// What the code of an attempt runs in is being made, or is there.
+    pub(crate) fn on_prepares(&mut self, world: &mut World, run: u64) {
+        if let Some(event) = self.executor.prepares(run) {
+            self.tell(world, event);
+        }
+    }
+
+    pub(crate) fn on_prepared(&mut self, world: &mut World, run: u64) {
+        if let Some(event) = self.executor.prepared(run) {
+            self.tell(world, event);
+        }
+    }
+
     /// Bytes have arrived, or could not be had.
     pub(crate) fn on_answer(&mut self, world: &mut World, mut fetch: Fetch, value: Option<Stored>) {
         let object = fetch.object;

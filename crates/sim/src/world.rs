@@ -41,6 +41,10 @@ pub(crate) enum Item {
     CodeReturns(LifeId, u64),
     /// The code of an attempt begins to wait for others.
     CodeWaits(LifeId, u64),
+    /// What the code of an attempt runs in is there.
+    Prepared(LifeId, u64),
+    /// What the code of an attempt runs in is being made.
+    Prepares(LifeId, u64),
     /// A peer opens a stream.
     Connect(Side),
     /// A message reaches a peer.

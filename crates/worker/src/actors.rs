@@ -19,6 +19,7 @@ mod log;
 mod look;
 mod orders;
 mod outgoing;
+mod overdue;
 mod patience;
 pub(crate) mod peers;
 mod processes;
@@ -290,6 +291,7 @@ impl Turn<'_> {
             }
             self.feed(actor, Event::TimerDue);
             self.look_at_lease(actor);
+            self.end_overdue(actor);
             self.set_timer(actor);
         }
         self.finish();

@@ -18,7 +18,7 @@ use bireme_core::{ErrorClass, Reason, TaskError, Time, limits};
 use tokio::sync::Semaphore;
 
 pub(crate) use self::built::Built;
-use self::shelf::Shelf;
+use self::shelf::{Place, Shelf};
 use crate::clock::Clock;
 use crate::config::LanguageRuntime;
 use crate::failure::failure;
@@ -109,10 +109,7 @@ impl Environments {
         let _room = self.room.acquire().await;
         if !place.is_complete() {
             tracing::info!(environment = shown, "environment is being built");
-            let blob = self.courier.bring(digest).await?;
-            let value = blob.load().map_err(|error| build::broken(&shown, &error))?;
-            let blob = value.bytes().unwrap_or_default();
-            if let Err(error) = build::build(&place, python, blob, &shown).await {
+            if let Err(error) = self.build(digest, &place, python, &shown).await {
                 // What cannot be removed is when it is next tried.
                 let _ = self.on_shelf(name, move |_, _| place.clear()).await;
                 return Err(error);
@@ -127,6 +124,19 @@ impl Environments {
         };
         let (root, used) = self.on_shelf(name, share).await.map_err(broken)?;
         Ok(Built::new(digest, root, used))
+    }
+
+    /// Brings what an environment is made of, and builds it in its place.
+    async fn build(
+        &self,
+        digest: Digest,
+        place: &Place,
+        python: &[String],
+        shown: &str,
+    ) -> Result<(), Box<TaskError>> {
+        place.clear().map_err(|error| build::broken(shown, &error))?;
+        self.courier.bring(digest, &place.wanted()).await?;
+        build::build(place, python, shown).await
     }
 
     /// Does something on the disk that may take its time.

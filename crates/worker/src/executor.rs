@@ -39,7 +39,7 @@ use self::process::Processes;
 use self::relay::Relay;
 use crate::environments::Built;
 use crate::failure::failure;
-use crate::machine::Execution;
+use crate::machine::{Event, Execution};
 use crate::rpc::payload::blobs;
 use crate::store::{Store, Stored};
 
@@ -265,6 +265,7 @@ impl Executors {
                     (needs.first(), &self.languages)
                 {
                     languages.note_wait(job.attempt(), runtime);
+                    self.relay.tell(Event::Prepares(job.attempt()));
                 }
                 self.gather(gathering, Waiting::new(job, needs, !follow));
             }
@@ -331,7 +332,12 @@ impl Executors {
         let Some(gathering) = &self.gathering else { return };
         for waiting in gathering.take(need, blob) {
             match &came {
-                Ok(()) => self.gather(gathering, waiting),
+                Ok(()) => {
+                    if matches!(need, Need::Environment(_)) {
+                        self.relay.tell(Event::Prepared(waiting.job.attempt()));
+                    }
+                    self.gather(gathering, waiting);
+                }
                 Err(error) => self.relay.fail(&waiting.job, waiting.granted, error.clone()),
             }
         }

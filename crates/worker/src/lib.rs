@@ -100,3 +100,5 @@ pub use store::PlaceError;
 pub use target::{Scheduler, TargetError};
 #[cfg(feature = "daemon")]
 pub use transfer::Way;
+#[cfg(feature = "daemon")]
+pub use undertaker::kill_descendants;

@@ -113,6 +113,10 @@ pub enum Event {
     Ordered(Order),
     /// Memory has passed the pause mark, or is below it again.
     Paused(bool),
+    /// What an attempt runs in, which it waited for since [`Event::Prepares`], is there: its time begins.
+    Prepared(AttemptId),
+    /// What an attempt runs in is being made, which is no time of its own.
+    Prepares(AttemptId),
     /// The answer to [`Effect::Recall`].
     Recalled {
         /// Which.
@@ -322,6 +326,8 @@ impl Machine {
             Event::Lost(object) => self.on_lost(object, effects),
             Event::Ordered(order) => self.on_ordered(now, order, effects),
             Event::Paused(paused) => self.on_paused(paused, effects),
+            Event::Prepared(attempt) => self.on_prepared(now, attempt),
+            Event::Prepares(attempt) => self.on_prepares(attempt),
             Event::Recalled { attempt, taken_back } => {
                 self.on_recalled(attempt, taken_back, effects);
             }

@@ -2,6 +2,7 @@
 //!
 //! This process is a *subreaper*: whoever loses its parent becomes its child. So when no child is left, nothing is left.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -44,6 +45,21 @@ pub(crate) fn bury(signals: &Signals, clock: Clock) -> io::Result<()> {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "killed processes do not end"));
         }
         signals.wait_child(left)?;
+    }
+}
+
+/// Kills every descendant of this process, and waits for none: for a program that has workers on threads of its own, and
+/// ends without them.
+pub fn kill_descendants() -> io::Result<()> {
+    let mut killed = BTreeSet::new();
+    loop {
+        // Whoever was born meanwhile is found in the next round.
+        let mut left = descendants(getpid())?;
+        left.retain(|pid| killed.insert(pid.as_raw_nonzero()));
+        if left.is_empty() {
+            return Ok(());
+        }
+        kill(&left);
     }
 }
 

@@ -2,13 +2,18 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::Result;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::sleep;
 
 use super::dice::Dice;
+
+/// How long nothing is taken after something could not be.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 /// Passes on what comes to an address of its own, to a daemon that may die and come back elsewhere.
 #[derive(Debug)]
@@ -66,8 +71,16 @@ impl Drop for Links {
 }
 
 async fn accept(listener: TcpListener, known: Arc<Mutex<Known>>) {
-    // A connection that broke before it was taken is nobody's loss.
-    while let Ok((near, _)) = listener.accept().await {
+    loop {
+        let near = match listener.accept().await {
+            Ok((near, _)) => near,
+            Err(error) => {
+                // One that broke before it was taken is nobody's loss. Where there is no room for more, others end meanwhile.
+                eprintln!("a connection is not taken: {error}");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
         let mut known = lock(&known);
         let Some(daemon) = known.daemon else { continue };
         known.links.retain(|link| !link.is_finished());

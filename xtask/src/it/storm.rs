@@ -35,6 +35,8 @@ const DEATHS_IN_PLACE: u64 = 20;
 const KILLS: u64 = 50;
 /// How many calls there are, unless more are asked for.
 const CALLS: u64 = 10_000;
+/// Fewer calls are over before all has happened that is to happen while they are made.
+const FEWEST_CALLS: u64 = 200;
 /// The variable that asks for another number of calls, and for as many more deaths.
 const CALLS_VARIABLE: &str = "BIREME_STORM_CALLS";
 /// The variable that asks for another seed.
@@ -95,6 +97,10 @@ impl Storm {
     /// Starts the cluster and decides what is to happen when.
     pub(super) async fn gather(kind: Kind) -> Result<Self> {
         let calls = variable(CALLS_VARIABLE, CALLS)?;
+        ensure!(
+            calls >= FEWEST_CALLS,
+            "{CALLS_VARIABLE} is {calls}, too few for all that is to happen meanwhile: ask for {FEWEST_CALLS} or more"
+        );
         let seed = variable(SEED_VARIABLE, SEED)?;
         let mut dice = Dice::new(seed);
         let plan = plan(kind, calls, &mut dice);

@@ -19,6 +19,8 @@ const REQUIREMENTS: &str = "packaging/requirements.txt";
 pub(crate) const PROFILE: &str = "wheel";
 /// What the first example of the README prints: the sum of the squares below 1,000.
 const PRINTED: &str = "332833500\n";
+/// Longest that a step of trying a wheel may take: pip may have to fetch what the package needs.
+const TRY_LIMIT: &str = "5m";
 /// Programs of a toolchain, of which nothing may be needed once the wheel is there.
 const TOOLCHAIN: [&str; 3] = ["cargo", "rustc", "rustup"];
 
@@ -63,20 +65,27 @@ pub(crate) fn try_out(wheel: &Path) -> Result<()> {
     let interpreter = Interpreter::find().map_err(anyhow::Error::msg)?;
     let ground = tempfile::tempdir()?;
     let (venv, path) = (ground.path().join("venv"), without_toolchain());
-    read(Command::new(interpreter.path()).args(["-m", "venv"]).arg(&venv))?;
+    read(limited(interpreter.path()).args(["-m", "venv"]).arg(&venv))?;
     let python = venv.join("bin/python");
-    let mut pip = Command::new(&python);
+    let mut pip = limited(&python);
     pip.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]);
     read(pip.args(["--only-binary", ":all:"]).arg(wheel).env("PATH", &path))?;
     let script = ground.path().join("script.py");
     fs::write(&script, readme_script()?)?;
-    let mut run = Command::new(&python);
+    let mut run = limited(&python);
     run.arg(&script).current_dir(ground.path()).env_clear();
     run.env("PATH", &path).env("HOME", ground.path());
     let printed = read(&mut run)?;
     ensure!(printed == PRINTED, "{} printed {printed:?}, not {PRINTED:?}", shown(wheel));
     println!("{}: the README's script runs", shown(wheel));
     Ok(())
+}
+
+/// A command that is ended, with what it has started, when it hangs: its status is 124 then.
+fn limited(program: &Path) -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=10s", TRY_LIMIT]).arg(program);
+    command
 }
 
 /// Names a wheel after the oldest C library that all its programs run with, as pip asks.

@@ -1,7 +1,11 @@
 //! A submitted graph, followed to its end or left to go on: what `run` and `submit` have in common.
 
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
 use bireme_client::{Graph, GraphError, Summary};
-use bireme_core::graph::GraphBuilder;
+use bireme_core::Span;
+use bireme_core::graph::{GraphBuilder, GraphCounts, TaskState};
 use bireme_core::id::GraphId;
 
 use super::progress::Bar;
@@ -51,5 +55,36 @@ pub(super) fn tell_failures(graph: &Graph, name: impl Fn(u32) -> String) {
         for line in &error.last_lines {
             output::say(&format!("  | {line}"));
         }
+    }
+}
+
+/// How the tasks of something ended: `NAME: 21 tasks finished, 1 failed`.
+pub(super) fn how_it_ended(name: &str, counts: &GraphCounts) -> String {
+    let finished = counts.of(TaskState::Finished);
+    let mut line = format!("{name}: {} finished", plural(finished.into(), "task"));
+    for state in [TaskState::Failed, TaskState::Cancelled] {
+        if counts.of(state) > 0 {
+            let _ = write!(line, ", {} {}", counts.of(state), state.name());
+        }
+    }
+    line
+}
+
+pub(super) fn plural(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+/// Measures how long a job takes.
+pub(super) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    #[expect(clippy::disallowed_methods, reason = "time enters here")]
+    pub(super) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(super) fn elapsed(&self) -> Span {
+        let elapsed: Duration = self.0.elapsed();
+        elapsed.into()
     }
 }

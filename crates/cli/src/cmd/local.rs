@@ -7,6 +7,7 @@ use bireme_launch::embedded::{Cluster, EmbeddedConfig};
 use serde_json::json;
 
 use super::connect_options;
+use super::interrupt::interrupted;
 use super::run::{Job, follow, plan};
 use crate::args::{Global, Local, LocalCommand, LocalRun, LocalSize};
 use crate::exit::{Exit, Failure};
@@ -32,7 +33,7 @@ fn config(size: &LocalSize) -> EmbeddedConfig {
 
 /// `bireme local`
 async fn serve(global: &Global, size: &LocalSize) -> Result<Exit, Failure> {
-    let shutdown = Shutdown::on_signals()?;
+    let shutdown = Shutdown::on_signals_or(end_at_once)?;
     let options = ConnectOptions { scheduler: None, ..connect_options(global) };
     let path = options.access_path();
     if is_taken(&options).await {
@@ -61,12 +62,20 @@ async fn serve(global: &Global, size: &LocalSize) -> Result<Exit, Failure> {
             () = cluster.ended() => {}
         }
         output::say(&format!(
-            "the cluster ends when what runs has ended, or else in {}",
+            "the cluster ends when what runs has ended, or else in {}; a second signal ends it at once",
             limits::DRAIN_WAIT
         ));
     }
     cluster.stop().await?;
     Ok(shown.map(|()| Exit::Done)?)
+}
+
+/// All that is done for whoever does not wait for the cluster to end.
+fn end_at_once(signal: &'static str) {
+    output::say(&format!("{signal} again: the cluster ends at once, and what runs is killed"));
+    if let Err(error) = Cluster::kill_processes() {
+        output::say(&format!("warning: what runs is left behind: {error}"));
+    }
 }
 
 /// Whether a scheduler runs that has written the access file.
@@ -87,8 +96,16 @@ async fn run_job(global: &Global, args: LocalRun) -> Result<Exit, Failure> {
     let plan = plan(args.job)?;
     let cluster = Cluster::start(config(&args.size)).await?;
     let ended = on_cluster(cluster.client_options(), global, plan).await;
-    if let Err(error) = cluster.stop().await {
-        output::say(&format!("warning: {error}"));
+    tokio::select! {
+        stopped = cluster.stop() => {
+            if let Err(error) = stopped {
+                output::say(&format!("warning: {error}"));
+            }
+        }
+        _ = interrupted() => {
+            end_at_once("interrupted");
+            return Ok(Exit::Interrupted);
+        }
     }
     ended
 }

@@ -6,9 +6,9 @@ mod save;
 use bireme_client::{Admin, Client};
 use serde_json::json;
 
-use self::report::{Report, Stopwatch};
+use self::report::Report;
 use super::admin;
-use super::follow::{detach, tell_failures, watch_progress};
+use super::follow::{Stopwatch, detach, tell_failures, watch_progress};
 use super::interrupt::{interrupted, unless_interrupted};
 use super::session::Workplace;
 use crate::args::{self, Format, Global, Run};
@@ -70,7 +70,9 @@ pub(super) async fn follow(job: Job, format: Format) -> Result<Exit, Failure> {
                 output::say(&format!("warning: cannot end the session in order: {error}"));
             }
         }
-        _ = interrupted() => {}
+        _ = interrupted() => {
+            output::say("interrupted again: the end of what runs is not waited for");
+        }
     }
     ended
 }

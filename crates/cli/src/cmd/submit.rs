@@ -12,7 +12,7 @@ use self::plan::Plan;
 use self::printed::Printed;
 use self::row::Row;
 use super::counts_json;
-use super::follow::{detach, tell_failures, watch_progress};
+use super::follow::{Stopwatch, detach, how_it_ended, tell_failures, watch_progress};
 use super::interrupt::unless_interrupted;
 use super::session::Workplace;
 use crate::args::{Format, Global, Submit};
@@ -84,6 +84,7 @@ impl Submitted {
 
     async fn to_the_end(&self, format: Format, graph: &Graph) -> Result<Exit, Failure> {
         self.tell(format, graph.id())?;
+        let watch = Stopwatch::start();
         let summary = watch_progress(graph, &self.name).await;
         tell_failures(graph, |task| self.key(task));
         let summary = summary?;
@@ -97,6 +98,8 @@ impl Submitted {
                 "tasks": counts_json(&summary.counts),
             }))?;
         }
+        let ended = how_it_ended(&self.name, &summary.counts);
+        output::say(&format!("{ended} in {}", watch.elapsed()));
         Ok(if summary.is_ok() { Exit::Done } else { Exit::WorkFailed })
     }
 }

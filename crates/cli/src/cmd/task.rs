@@ -53,7 +53,7 @@ async fn cancel(
     for (graph, ranges) in by_graph(admin, tasks).await? {
         cancelled += admin.cancel_tasks(graph, ranges, grace).await?;
     }
-    tell(global, "cancelled", cancelled)
+    tell(global, "cancelled", cancelled, "no task is cancelled: each of them has ended")
 }
 
 async fn retry(global: &Global, admin: &Admin, tasks: &[TaskArg]) -> Result<Exit, Failure> {
@@ -61,21 +61,26 @@ async fn retry(global: &Global, admin: &Admin, tasks: &[TaskArg]) -> Result<Exit
     for (graph, ranges) in by_graph(admin, tasks).await? {
         retried += admin.retry_tasks(graph, ranges).await?;
     }
-    tell(global, "retried", retried)
+    let none = "no task is retried: none of them has failed or was cancelled";
+    tell(global, "retried", retried, none)
 }
 
 async fn retry_graph(global: &Global, admin: &Admin, graph: GraphId) -> Result<Exit, Failure> {
     admin.graph(graph).await.map_err(graph::refused(graph))?;
     let retried = admin.retry_tasks(graph, Vec::new()).await.map_err(graph::refused(graph))?;
-    tell(global, "retried", retried)
+    let none = format!("no task is retried: none of graph {graph} has failed or was cancelled");
+    tell(global, "retried", retried, &none)
 }
 
-/// Says how many tasks are what.
-fn tell(global: &Global, what: &str, count: u64) -> Result<Exit, Failure> {
+/// Says how many tasks are what, or why none is.
+fn tell(global: &Global, what: &str, count: u64, none: &str) -> Result<Exit, Failure> {
     let json = json!({ what: count });
     let mut table = Table::new(&[]);
-    let tasks = if count == 1 { "task is" } else { "tasks are" };
-    table.row([format!("{count} {tasks} {what}, with those that depend on them")]);
+    table.row([match count {
+        0 => none.to_owned(),
+        1 => format!("1 task is {what}, with those that depend on it"),
+        _ => format!("{count} tasks are {what}, with those that depend on them"),
+    }]);
     output::show(global.output, &json, &table)?;
     Ok(Exit::Done)
 }

@@ -61,6 +61,8 @@ async fn a_failure_is_told_of_by_name_and_is_exit_code_1() {
     let said = site.fails(1, &[words.as_slice(), &command].concat()).await;
     assert!(said.contains("task poor[1] failed") && said.contains("no luck"), "{said}");
     assert!(said.contains("task poor[2] failed"), "{said}");
+    let last = said.lines().last().unwrap_or_default();
+    assert!(last.starts_with("poor: 0 tasks finished, 2 failed in "), "{said}");
     let said = site.fails(2, &["submit", "--cpus", "x", "--", "true"]).await;
     assert!(said.contains("cpus is `x`"), "{said}");
     site.stop().await;

@@ -147,6 +147,12 @@ impl Gate {
         guarded("a writer to the gate", read).await.unwrap().unwrap()
     }
 
+    /// Waits until somebody is there who may write. What they write ends when they do.
+    pub(crate) async fn writer(self) -> std::fs::File {
+        let opened = tokio::task::spawn_blocking(move || std::fs::File::open(&self.0));
+        guarded("a writer to the gate", opened).await.unwrap().unwrap()
+    }
+
     /// Waits until somebody reads, and lets them read this.
     pub(crate) async fn open(self, text: &str) {
         let text = text.to_owned();

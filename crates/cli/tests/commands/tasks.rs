@@ -1,6 +1,8 @@
 //! `bireme tasks` and `bireme task`
 
-use super::support::Site;
+use serde_json::Value as Json;
+
+use super::support::{Site, guarded};
 
 #[tokio::test]
 async fn tasks_are_listed_by_state_and_key() {
@@ -72,6 +74,12 @@ async fn a_task_is_followed_cancelled_and_retried() {
 
     let (graph, gate) = site.held().await;
     let task = format!("{graph}/0");
+    until_running(&site, &task).await;
+    assert_eq!(site.json(&["task", "show", &task]).await["attempts"], 1, "the one that runs");
+    let said = site.ok(&["task", "retry", &task]).await;
+    assert!(said.contains("no task is retried: none of them has failed"), "{said}");
+    let said = site.ok(&["task", "retry", "--graph", &graph]).await;
+    assert!(said.contains(&format!("none of graph {graph} has failed")), "{said}");
     let cancelled = site.json(&["task", "cancel", &task, "--grace", "0"]).await;
     assert_eq!(cancelled["cancelled"], 1);
     assert_eq!(site.run(&["graph", "wait", &graph]).await.code, Some(1));
@@ -80,5 +88,35 @@ async fn a_task_is_followed_cancelled_and_retried() {
     assert_eq!(site.json(&["graph", "show", &graph]).await["done"], false);
     gate.open("").await;
     site.ok(&["graph", "wait", &graph]).await;
+    let said = site.ok(&["task", "cancel", &task]).await;
+    assert!(said.contains("no task is cancelled: each of them has ended"), "{said}");
     site.stop().await;
+}
+
+#[tokio::test]
+async fn why_earlier_attempts_failed_is_shown_too() {
+    let site = Site::start().await;
+    let words = ["submit", "--name", "unlucky", "--retries", "1", "--", "sh", "-c"];
+    // The first attempt leaves a mark by which the second knows that it is one.
+    let mark = site.path("mark");
+    let script = format!("test -e {0} && exit 4; touch {0}; exit 3", mark.display());
+    let graph = site.ok(&[words.as_slice(), &[&script]].concat()).await;
+    let task = format!("{}/unlucky", graph.trim());
+    assert_eq!(site.run(&["graph", "wait", graph.trim()]).await.code, Some(1));
+    let shown = site.ok(&["task", "show", &task]).await;
+    let earlier = shown.lines().find(|line| line.contains("#1.1 failed")).unwrap_or_default();
+    assert!(earlier.contains("exit code 3") || earlier.contains("exited with 3"), "{shown}");
+    let json = site.json(&["task", "show", &task]).await;
+    assert_eq!(json["attempts"], 2);
+    assert!(json["attempt_list"][1]["error"].is_string(), "{json}");
+    site.stop().await;
+}
+
+/// Waits until a task runs.
+async fn until_running(site: &Site, task: &str) {
+    guarded("an attempt", async {
+        let is_running = |shown: &Json| shown.get("state").is_some_and(|state| state == "running");
+        while !is_running(&site.json(&["task", "show", task]).await) {}
+    })
+    .await;
 }

@@ -17,7 +17,7 @@ use super::args::Args;
 use super::error::CallError;
 use super::handle::Actor;
 use super::hub::{Waiter, not_made};
-use super::large;
+use super::large::{self, Awaiting, End, Parcel};
 use crate::client::Inner;
 use crate::error::CommandError;
 use crate::fetch::{self, Wanted};
@@ -140,9 +140,11 @@ impl Method {
         self
     }
 
-    /// Makes the call, whose arguments are given later: it has its place from now on, and later ones wait for it.
+    /// Makes the call, whose arguments are given later: it has its place from now on, and later ones wait for it. Those of
+    /// them that are here already have so many `bytes`: they count as those of every call that has not ended.
     pub fn call_later(
         self,
+        bytes: usize,
         args: impl Future<Output = Result<Args, Box<CallFailure>>> + Send + 'static,
     ) -> Call {
         let Self { actor, mut call, args: _ } = self;
@@ -151,9 +153,9 @@ impl Method {
             drop(ended.send(Box::new(refused)));
             return Call { actor, seq: None, ended: receiver, fetching: None };
         }
-        let seq = later(&actor, call.deadline, None, |to, then| {
-            large::send_later(to, (call, args), then, ended)
-        });
+        let unready = Unready { deadline: call.deadline, bytes };
+        let seq =
+            later(&actor, unready, None, ended, |to, end| large::send_later(to, (call, args), end));
         Call { actor, seq, ended: receiver, fetching: None }
     }
 
@@ -185,8 +187,11 @@ impl Method {
             let waiter = Waiter { ended, items };
             actor.hub().call(actor.id(), Ok(Arc::new(call)), waiter)
         } else {
-            later(&actor, call.deadline, items, |to, then| {
-                large::send(to, large::Parcel { call, args, large }, then, ended)
+            let bytes = large.iter().map(|value| value.size).sum::<u64>();
+            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+            let unready = Unready { deadline: call.deadline, bytes };
+            later(&actor, unready, items, ended, |to, end| {
+                large::send(to, Parcel { call, args, large }, end)
             })
         };
         Call { actor, seq, ended: receiver, fetching: None }
@@ -196,17 +201,18 @@ impl Method {
 /// Takes a number for a call whose arguments are not ready, and has it sent when they are.
 fn later<F: Future<Output = ()> + Send + 'static>(
     actor: &Actor,
-    deadline: Option<Span>,
+    unready: Unready,
     items: Option<mpsc::Sender<(u64, Value)>>,
-    send: impl FnOnce(large::Awaiting, oneshot::Receiver<Box<Ending>>) -> F,
+    ended: oneshot::Sender<Box<Ending>>,
+    send: impl FnOnce(Awaiting, End) -> F,
 ) -> Option<u64> {
     let (first, then) = oneshot::channel();
     let waiter = Waiter { ended: first, items };
     let hub = Arc::clone(actor.hub());
-    let seq = hub.call(actor.id(), Err(Unready { deadline }), waiter)?;
+    let seq = hub.call(actor.id(), Err(unready), waiter)?;
     let client = Arc::clone(actor.client());
-    let to = large::Awaiting { client, hub: Arc::clone(&hub), actor: actor.id(), seq };
-    hub.spawn(send(to, then));
+    let to = Awaiting { client, hub: Arc::clone(&hub), actor: actor.id(), seq };
+    hub.spawn(send(to, End::new(then, ended)));
     Some(seq)
 }
 

@@ -18,7 +18,7 @@ use prost::Message as _;
 use super::args::Args;
 use super::error::CreateError;
 use super::handle::Actor;
-use super::large;
+use super::large::Stored;
 use crate::client::Client;
 use crate::error::Refused;
 use crate::payload::Arg;
@@ -202,18 +202,20 @@ impl<T: From<Actor>> ActorBuilder<T> {
         let inner = Arc::clone(&self.client.inner);
         let taken = self.args.take_large();
         // Held until the actor was made; an actor that is made again later has them from its checkpoint, or fails.
-        let objects = large::store(&inner, &mut self.args, taken, None).await?;
+        let mut stored = Stored::new(Arc::clone(&inner), Arc::clone(inner.calls()));
+        for value in taken {
+            stored.add(value, None, &mut self.args).await?;
+        }
         self.spec.inputs.clone_from(&self.args.inputs);
         self.payload.args.clone_from(&self.args.placed);
         self.payload.named_args.clone_from(&self.args.named);
         self.spec.payload = self.payload.encode_to_vec().into();
         self.spec.check().map_err(Refused::from)?;
         let is_detached = self.spec.detached;
-        let made = inner.life().create(self.spec, self.get_if_exists, self.max_wait).await;
-        for object in objects {
-            drop(object.release().await);
-        }
-        let made = made?;
+        let warn = |warning: &Refused| inner.session().warnings().tell(warning);
+        let life = inner.life();
+        let made = life.create(self.spec, self.get_if_exists, self.max_wait, warn).await?;
+        drop(stored);
         let place = Some(made.place).filter(|place| place.worker.is_some());
         let releases = made.created && !is_detached;
         let actor = Actor::new(inner, made.actor, place, self.on_unknown, releases);

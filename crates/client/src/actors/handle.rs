@@ -144,9 +144,8 @@ impl Drop for Handle {
         if self.releases {
             let life = self.client.life();
             let actor = Selector::Actor(self.id);
-            let kill = life::Kill { actor, allow_restart: false, grace: Span::ZERO };
             self.hub.spawn(async move {
-                if let Err(refused) = life.kill(kill).await {
+                if let Err(refused) = life.release(actor).await {
                     tracing::debug!(%refused, "an actor is not released");
                 }
             });

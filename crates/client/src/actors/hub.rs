@@ -23,6 +23,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 pub(crate) use self::numbered::Numbering;
+use self::numbered::Retired;
 use super::line::{self, Line};
 use super::{clock, resolve};
 use crate::peers::Peers;
@@ -54,6 +55,8 @@ struct State {
     alarms: BTreeSet<(Time, ActorId)>,
     /// Emptied before the lock is given back; kept for its room.
     effects: Vec<Effect>,
+    /// Of lives that are over.
+    retired: Vec<Retired>,
     closed: bool,
 }
 
@@ -450,7 +453,7 @@ impl State {
 }
 
 /// How a call ends that was never made.
-pub(super) fn not_made(code: CallCode, message: impl Into<String>) -> Ending {
+pub(crate) fn not_made(code: CallCode, message: impl Into<String>) -> Ending {
     let failure = CallFailure::new(code, message);
     Ending {
         outcome: Outcome::Failure(Box::new(failure)),

@@ -65,12 +65,13 @@ pub struct Created {
 }
 
 impl Life {
-    /// Creates an actor, and asks until it takes calls or the time is up.
+    /// Creates an actor, and asks until it takes calls or the time is up. Tells `warn` once where no worker can host it.
     pub(crate) async fn create(
         &self,
         spec: ActorSpec,
         get_if_exists: bool,
         max_wait: Option<Span>,
+        warn: impl Fn(&Refused),
     ) -> Result<Created, CreateError> {
         let class = spec.class_name.clone();
         let mut request = pb::CreateActorRequest {
@@ -93,7 +94,8 @@ impl Life {
             }
             if !made.unplaceable.is_empty() && !std::mem::replace(&mut warned, true) {
                 let why = made.unplaceable.join("; ");
-                tracing::warn!(class, why, "no worker can host the actor now; waiting for one");
+                let message = format!("no worker can host {class} now; waiting for one: {why}");
+                warn(&Refused::from(Refusal::new(Reason::NoWorker, message)));
             }
             if !made.pending || left == Span::ZERO {
                 return Ok(made);
@@ -102,12 +104,22 @@ impl Life {
     }
 
     pub(crate) async fn kill(&self, kill: Kill) -> Result<ActorPlace, Refused> {
+        self.end(kill, false).await
+    }
+
+    /// Lets an actor end of which there is no handle any more that keeps it alive.
+    pub(crate) async fn release(&self, actor: Selector) -> Result<ActorPlace, Refused> {
+        self.end(Kill { actor, allow_restart: false, grace: Span::ZERO }, true).await
+    }
+
+    async fn end(&self, kill: Kill, released: bool) -> Result<ActorPlace, Refused> {
         let request = pb::KillActorRequest {
             submission_id: wire(fresh_id()),
             actor: Some(kill.actor.into()),
             allow_restart: kill.allow_restart,
             grace_us: kill.grace.0,
             session: self.session.clone(),
+            released,
         };
         let answer = self.peers.actors().kill(self.peers.call(request)).await?.into_inner();
         Ok(actor::place(answer.place.unwrap_or_default())?)

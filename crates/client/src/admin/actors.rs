@@ -146,7 +146,8 @@ impl Admin {
         get_if_exists: bool,
         max_wait: Option<Span>,
     ) -> Result<Created, CreateError> {
-        self.life().create(spec, get_if_exists, max_wait).await
+        let log = |warning: &Refused| tracing::warn!("{warning}");
+        self.life().create(spec, get_if_exists, max_wait, log).await
     }
 
     /// Ends an actor, or only its incarnation. Says where it was.

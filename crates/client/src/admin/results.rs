@@ -56,16 +56,24 @@ impl Admin {
         found(answer)
     }
 
-    /// The workers that have each of these values; none where it is gone, not made yet or no larger than a message carries.
-    pub async fn holders(&self, objects: &[ObjectId]) -> Result<Vec<Vec<WorkerId>>, Refused> {
+    /// The size of each of these values in bytes, and the workers that have it; none where it is gone, not made yet or no
+    /// larger than a message carries.
+    pub async fn holders(
+        &self,
+        objects: &[ObjectId],
+    ) -> Result<Vec<(u64, Vec<WorkerId>)>, Refused> {
         let mut holders = Vec::with_capacity(objects.len());
         for objects in objects.chunks(PAGE as usize) {
             let objects = objects.iter().map(|object| (*object).into()).collect();
             let locate = pb::LocateObjects { objects, ..pb::LocateObjects::default() };
             let request = self.request(pb::LocateObjectsRequest { locate: Some(locate) });
             let answer = self.cluster.clone().locate_objects(request).await?.into_inner();
-            let places = answer.objects.into_iter();
-            holders.extend(places.map(|place| place.holders.into_iter().map(WorkerId).collect()));
+            holders.extend(
+                answer
+                    .objects
+                    .into_iter()
+                    .map(|place| (place.size, place.holders.into_iter().map(WorkerId).collect())),
+            );
         }
         Ok(holders)
     }

@@ -58,7 +58,7 @@ pub struct TaskStatus {
     pub state: Option<TaskState>,
     /// Name of the worker that has it, or had it last; empty where none had.
     pub worker: String,
-    /// How many of its attempts ran.
+    /// How many of its attempts ran, one that runs now among them.
     pub attempts: u32,
     /// Bytes of its outputs that are kept.
     pub bytes: u64,

@@ -1,8 +1,9 @@
 //! Writing a value into files that a worker of this machine lends.
 
+mod fill;
+
 use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use bireme_proto::pb;
@@ -73,6 +74,6 @@ fn write_all(lent: &pb::AllocatePoolResponse, buffers: &[Bytes]) -> Result<(), S
 
 fn write(directory: &Path, file: &pb::buffer::PoolFile, bytes: &[u8]) -> io::Result<()> {
     let name = component(&file.name).ok_or(io::ErrorKind::InvalidFilename)?;
-    let open = OpenOptions::new().write(true).open(directory.join(name))?;
-    open.write_all_at(bytes, file.offset)
+    let open = OpenOptions::new().read(true).write(true).open(directory.join(name))?;
+    fill::fill(&open, file.offset, bytes)
 }

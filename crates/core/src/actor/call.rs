@@ -51,6 +51,16 @@ pub struct Callee {
     pub actor: ActorId,
     /// The number of the next call to it.
     pub next_seq: u64,
+    /// How many calls of the lane were set aside for good before those that are numbered so: [`Callee::life`].
+    pub left_out: u32,
+}
+
+impl Callee {
+    /// The life of the caller that a lane is to others, after so many of its calls were set aside for good. What was set aside
+    /// has used numbers, nobody can know how many: calls after it belong to another life, whose numbers are its own.
+    pub fn life(lane: u32, left_out: u32) -> u64 {
+        (u64::from(left_out) << u32::BITS) | (u64::from(lane) + 1)
+    }
 }
 
 /// What a caller wants to have of a call.
@@ -222,6 +232,23 @@ impl Outcome {
             Self::Failure(failure) => Some(failure.code),
             Self::Done { .. } | Self::Stored { .. } | Self::UserError(_) | Self::Value(_) => None,
         }
+    }
+
+    /// Bytes that it takes up where it is kept, about. Word of a full mailbox is not held against the mailbox, which would
+    /// never be less full for it.
+    pub fn bytes(&self) -> u64 {
+        const OVERHEAD: u64 = 64;
+        let own = match self {
+            Self::Value(value) => value.inline_bytes(),
+            Self::UserError(error) => {
+                let opaque = error.opaque.as_ref().map_or(0, Value::inline_bytes);
+                opaque + (error.message.len() + error.traceback.len()) as u64
+            }
+            Self::Failure(failure) if failure.code == CallCode::MailboxFull => return 0,
+            Self::Failure(failure) => failure.message.len() as u64,
+            Self::Done { .. } | Self::Stored { .. } => 0,
+        };
+        OVERHEAD + own
     }
 }
 

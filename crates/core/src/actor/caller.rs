@@ -9,6 +9,7 @@
 mod ends;
 mod flow;
 mod link;
+mod owed;
 mod queue;
 
 #[cfg(test)]
@@ -26,6 +27,7 @@ use crate::value::Value;
 
 use self::flow::Terms;
 use self::link::Link;
+use self::owed::Owed;
 use self::queue::Queue;
 
 /// Everything that can happen to a caller.
@@ -147,6 +149,8 @@ impl Config {
 pub struct Unready {
     /// How long the caller waits, from now.
     pub deadline: Option<Span>,
+    /// Bytes of its arguments that are kept until they are where the host can have them: they need room as those of a call do.
+    pub bytes: usize,
 }
 
 /// One caller's half of its conversation with one actor.
@@ -169,6 +173,8 @@ pub struct Caller {
     ack_at: Option<Time>,
     /// Replies from here on may be needed again; of a caller that keeps.
     unkept: u64,
+    /// What the host keeps of replies that have arrived; of a caller that keeps.
+    owed: Owed,
     /// The host has forgotten which of the calls that are made again it has run.
     doubted: bool,
     /// Somebody was told that there is no room.
@@ -192,6 +198,7 @@ impl Caller {
             acked: first - 1,
             ack_at: None,
             unkept: first,
+            owed: Owed::default(),
             doubted: false,
             crowded: false,
             over: None,
@@ -213,7 +220,7 @@ impl Caller {
             Ok(call) => call.deadline,
             Err(unready) => unready.deadline,
         };
-        let seq = self.queue.push(call.ok(), deadline.map(|span| now + span));
+        let seq = self.queue.push(call, deadline.map(|span| now + span));
         if let Some(failure) = self.over.clone() {
             self.end_failed(seq, *failure, effects);
         }
@@ -239,6 +246,11 @@ impl Caller {
     /// Calls to whose replies the host is held.
     pub fn unacknowledged(&self) -> u64 {
         self.queue.done_up_to().saturating_sub(self.acked)
+    }
+
+    /// Bytes of the replies that the host keeps until [`Event::Kept`]: see [`Config::keeps`].
+    pub fn unacknowledged_bytes(&self) -> u64 {
+        self.owed.bytes()
     }
 
     /// Where the actor was last.

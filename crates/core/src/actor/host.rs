@@ -16,6 +16,7 @@ mod deadlock;
 mod digest;
 mod effect;
 mod event;
+mod forgotten;
 mod intake;
 mod items;
 mod keep;

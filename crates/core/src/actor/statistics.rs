@@ -35,14 +35,14 @@ impl Histogram {
 
     /// Counts what another has counted, too.
     pub fn merge(&mut self, other: &Self) {
-        self.count += other.count;
+        self.count = self.count.saturating_add(other.count);
         self.sum = self.sum.saturating_add(other.sum);
         self.max = self.max.max(other.max);
         if self.buckets.len() < other.buckets.len() {
             self.buckets.resize(other.buckets.len(), 0);
         }
         for (own, more) in self.buckets.iter_mut().zip(&other.buckets) {
-            *own += more;
+            *own = own.saturating_add(*more);
         }
     }
 
@@ -115,9 +115,9 @@ pub struct MethodStatistics {
 impl MethodStatistics {
     /// Counts what another incarnation or actor has counted, too.
     pub fn merge(&mut self, other: &Self) {
-        self.calls += other.calls;
-        self.user_errors += other.user_errors;
-        self.failures += other.failures;
+        self.calls = self.calls.saturating_add(other.calls);
+        self.user_errors = self.user_errors.saturating_add(other.user_errors);
+        self.failures = self.failures.saturating_add(other.failures);
         self.running = self.running.saturating_add(other.running);
         self.queue_us.merge(&other.queue_us);
         self.run_us.merge(&other.run_us);

@@ -41,7 +41,7 @@ impl Means {
         if value.inline_bytes() <= limits::CALL_INLINE_BYTES {
             return Ok(());
         }
-        outputs::write(&self.desk, &self.pool, owner, value)
+        outputs::write(&self.desk, &self.pool, owner, [value])
     }
 }
 
@@ -96,11 +96,11 @@ impl Hall {
             Some(Order::ActorCall(call)) => self.call(call),
             Some(Order::ActorCancel(cancel)) => self.cancel(cancel),
             Some(Order::ActorCheckpoint(checkpoint)) => self.checkpoint(checkpoint),
-            Some(Order::ActorCreate(create)) => self.create(create),
+            Some(Order::ActorCreate(create)) => self.create(*create),
             Some(Order::ActorCredit(credit)) => self.credit(credit),
             Some(Order::ActorDrop(drop)) => self.let_go(drop),
             Some(Order::ActorKept(kept)) => self.kept(kept),
-            Some(Order::ActorRestore(restore)) => self.restore(restore),
+            Some(Order::ActorRestore(restore)) => self.restore(*restore),
             other => self.means.desk.report(Report::Refused(refuse(other))),
         }
     }
@@ -366,7 +366,7 @@ pub(super) fn spawn(life: impl FnOnce() + Send + 'static) -> io::Result<()> {
 
 pub(super) fn failed(actor: ActorId, incarnation: u32, error: TaskError) -> Report {
     let error = Some(error.bounded().into());
-    Report::ActorFailed(ActorFailed { actor: Some(actor.into()), incarnation, error })
+    Report::ActorFailed(Box::new(ActorFailed { actor: Some(actor.into()), incarnation, error }))
 }
 
 pub(super) fn threadless(error: &io::Error) -> TaskError {

@@ -53,19 +53,20 @@ pub(super) fn state(state: Option<pb::Value>, callees: Vec<Callee>) -> Result<St
 
 /// Reads the actors that one has called.
 pub(super) fn called(callees: Vec<Callee>) -> Result<Vec<call::Callee>, Refusal> {
-    let callee = |Callee { actor, next_seq, lane }| {
+    let callee = |Callee { actor, next_seq, lane, left_out }| {
         let actor = actor.ok_or_else(|| missing("callees.actor"))?;
-        Ok(call::Callee { lane, actor: actor.try_into()?, next_seq })
+        Ok(call::Callee { lane, actor: actor.try_into()?, next_seq, left_out })
     };
     callees.into_iter().map(callee).collect()
 }
 
 /// Writes the actors that one has called.
 pub(super) fn callees_sent(callees: Vec<call::Callee>) -> Vec<Callee> {
-    let callee = |call::Callee { lane, actor, next_seq }| Callee {
+    let callee = |call::Callee { lane, actor, next_seq, left_out }| Callee {
         actor: Some(actor.into()),
         next_seq,
         lane,
+        left_out,
     };
     callees.into_iter().map(callee).collect()
 }
@@ -93,6 +94,7 @@ pub(super) fn call(actor: ActorId, order: ActorCall, items: Items) -> Result<Cal
         id,
         chain,
         credit: _,
+        left_out,
     } = order;
     Ok(Call {
         actor,
@@ -105,6 +107,7 @@ pub(super) fn call(actor: ActorId, order: ActorCall, items: Items) -> Result<Cal
         deadline: (deadline_us > 0).then_some(Span(deadline_us)),
         replay,
         lsn,
+        left_out,
         traceparent,
         id: id.map(TryInto::try_into).transpose()?,
         chain: chain.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,

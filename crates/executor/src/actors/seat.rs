@@ -177,7 +177,7 @@ impl Seat<'_> {
         let exits = matches!(end, CallEnd::Exit(_));
         let outcome = match end {
             CallEnd::Exit(value) | CallEnd::Returned(value) => self.value(&call, value),
-            CallEnd::Failed(error) => Outcome::Error(error.bounded().into()),
+            CallEnd::Failed(error) => Outcome::Error(Box::new(error.bounded().into())),
             CallEnd::NoSuchMethod => {
                 let methods = actor.methods().into_iter().take(METHODS_NAMED).collect();
                 Outcome::NoSuchMethod(NoSuchMethod { methods })
@@ -204,7 +204,7 @@ impl Seat<'_> {
                 let placed = self.stage.means.place(Owner::Actor(call.actor), &mut value);
                 match placed {
                     Ok(()) => Outcome::Value(value.into()),
-                    Err(error) => Outcome::Error(error.bounded().into()),
+                    Err(error) => Outcome::Error(Box::new(error.bounded().into())),
                 }
             }
         }
@@ -225,7 +225,7 @@ impl Seat<'_> {
             Ok((value, callees)) => (Some(value.into()), callees_sent(callees), None),
             Err(error) => (None, Vec::new(), Some(error.bounded().into())),
         };
-        means.desk.report(Report::ActorState(ActorState {
+        means.desk.report(Report::ActorState(Box::new(ActorState {
             actor: Some(self.stage.actor.into()),
             incarnation: self.stage.incarnation,
             lsn,
@@ -233,7 +233,7 @@ impl Seat<'_> {
             error,
             took_us,
             callees,
-        }));
+        })));
         drop(busy);
         self.stage.resume();
     }
@@ -271,6 +271,6 @@ pub(super) fn not_begun(actor: ActorId, call: u64) -> Report {
 
 /// The end of a call that never ran.
 pub(super) fn never_ran(actor: ActorId, call: u64, error: TaskError) -> Report {
-    let outcome = Outcome::Error(error.bounded().into());
+    let outcome = Outcome::Error(Box::new(error.bounded().into()));
     Report::ActorReply(reply(actor, call, outcome, Taken::default()))
 }

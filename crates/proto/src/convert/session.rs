@@ -8,7 +8,7 @@ mod notice;
 use bireme_core::graph::GraphChunk;
 use bireme_core::id::{GraphId, SessionToken, SubmissionId, WorkerId};
 use bireme_core::reason::{Reason, Refusal};
-use bireme_core::session::{Command, IndexRange, Known, Open, Opened, Owner, Put};
+use bireme_core::session::{Command, IndexRange, Known, Open, Opened, Owner, Put, Replica};
 use bireme_core::{Span, limits};
 use pb::session_command::Command as Wire;
 
@@ -129,6 +129,7 @@ impl Subject {
             Some(Wire::Want(want)) => (&[], want.graph),
             Some(Wire::Put(put)) => (&put.submission_id, 0),
             Some(Wire::ReleaseValues(release)) => (&release.submission_id, 0),
+            Some(Wire::DropReplicas(drop)) => (&drop.submission_id, 0),
             Some(Wire::Close(close)) => (&close.submission_id, 0),
             Some(Wire::Locate(_) | Wire::Ping(_)) | None => (&[], 0),
         };
@@ -153,6 +154,7 @@ pub fn command(message: pb::SessionCommand) -> Result<Command, Refusal> {
         Wire::Locate(locate) => locate.try_into().within("locate"),
         Wire::Put(put) => put.try_into().within("put"),
         Wire::ReleaseValues(release) => release.try_into().within("release_values"),
+        Wire::DropReplicas(drop) => drop.try_into().within("drop_replicas"),
         Wire::Close(close) => close.try_into().within("close"),
         Wire::Ping(number) => Ok(Command::Ping(number)),
     }
@@ -182,6 +184,12 @@ impl From<Command> for pb::SessionCommand {
             Command::Chunk(chunk) => Wire::Chunk((*chunk).into()),
             Command::Close { submission } => {
                 Wire::Close(pb::CloseSession { submission_id: submission_id(submission) })
+            }
+            Command::DropReplicas { submission, replicas } => {
+                Wire::DropReplicas(pb::DropReplicas {
+                    submission_id: submission_id(submission),
+                    replicas: sent(replicas),
+                })
             }
             Command::Forget { submission, graph } => Wire::Forget(pb::ForgetGraph {
                 submission_id: submission_id(submission),
@@ -320,6 +328,32 @@ impl TryFrom<pb::PutObject> for Put {
             worker: WorkerId(counted(worker, "worker")?),
             copies: copies.max(1),
         })
+    }
+}
+
+impl TryFrom<pb::DropReplicas> for Command {
+    type Error = Refusal;
+
+    fn try_from(message: pb::DropReplicas) -> Result<Self, Refusal> {
+        let pb::DropReplicas { submission_id, replicas } = message;
+        let submission = submission(&submission_id)?;
+        Ok(Self::DropReplicas { submission, replicas: list(replicas, "replicas")? })
+    }
+}
+
+impl TryFrom<pb::ReplicaPlace> for Replica {
+    type Error = Refusal;
+
+    fn try_from(message: pb::ReplicaPlace) -> Result<Self, Refusal> {
+        let pb::ReplicaPlace { object, worker } = message;
+        let worker = WorkerId(counted(worker, "worker")?);
+        Ok(Self { object: required(object, "object")?, worker })
+    }
+}
+
+impl From<Replica> for pb::ReplicaPlace {
+    fn from(Replica { object, worker }: Replica) -> Self {
+        Self { object: Some(object.into()), worker: worker.0 }
     }
 }
 

@@ -1492,10 +1492,10 @@ pub mod call_outcome {
         Stored(StoredValue),
         /// The user's code returned or raised an error.
         #[prost(message, tag = "3")]
-        UserError(super::TaskError),
+        UserError(::prost::alloc::boxed::Box<super::TaskError>),
         /// Neither: the system says what happened.
         #[prost(message, tag = "4")]
-        Failure(super::CallFailure),
+        Failure(::prost::alloc::boxed::Box<super::CallFailure>),
         /// The method returned, and the caller asked for nothing more, or all items have been sent.
         #[prost(message, tag = "5")]
         Done(Done),
@@ -1837,13 +1837,13 @@ pub mod host_message {
         Accepted(Accepted),
         /// The actor lives elsewhere.
         #[prost(message, tag = "5")]
-        Redirect(Redirect),
+        Redirect(::prost::alloc::boxed::Box<Redirect>),
         /// The window has changed.
         #[prost(message, tag = "6")]
         Window(Window),
         /// `Open` was not carried out.
         #[prost(message, tag = "7")]
-        OpenRefused(OpenRefused),
+        OpenRefused(::prost::alloc::boxed::Box<OpenRefused>),
         /// A message was not understood; the stream goes on.
         #[prost(message, tag = "8")]
         Refused(super::Refused),
@@ -2342,6 +2342,9 @@ pub struct KillActorRequest {
     /// The session's token; empty where the metadata `bireme-session` carries it. Others' actors need `ROLE_ADMIN`.
     #[prost(bytes = "bytes", tag = "5")]
     pub session: ::prost::bytes::Bytes,
+    /// Nobody wants it to end, but the handle that kept it alive is gone: the cause of its end says so.
+    #[prost(bool, tag = "6")]
+    pub released: bool,
 }
 /// The actor is ending, and durably so where the scheduler is durable.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -5107,7 +5110,7 @@ pub struct SessionOpened {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SessionCommand {
     /// What to do.
-    #[prost(oneof = "session_command::Command", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "session_command::Command", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     pub command: ::core::option::Option<session_command::Command>,
 }
 /// Nested message and enum types in `SessionCommand`.
@@ -5148,6 +5151,9 @@ pub mod session_command {
         /// I need these values no more.
         #[prost(message, tag = "11")]
         ReleaseValues(super::ReleaseValues),
+        /// These workers need not have these values.
+        #[prost(message, tag = "12")]
+        DropReplicas(super::DropReplicas),
     }
 }
 /// Asks to be told when tasks end.
@@ -5186,6 +5192,27 @@ pub struct ReleaseValues {
     /// The values; those that are not there are passed over.
     #[prost(message, repeated, tag = "2")]
     pub objects: ::prost::alloc::vec::Vec<ObjectId>,
+}
+/// Has workers drop replicas of values that others have too. The last replica of a value stays, and so does one that all others
+/// are to leave the cluster with.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DropReplicas {
+    /// 16 bytes chosen by the client.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub submission_id: ::prost::bytes::Bytes,
+    /// The replicas; those that are not there are passed over.
+    #[prost(message, repeated, tag = "2")]
+    pub replicas: ::prost::alloc::vec::Vec<ReplicaPlace>,
+}
+/// A value where a worker has it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReplicaPlace {
+    /// A value that the session put, or an output of one of its graphs.
+    #[prost(message, optional, tag = "1")]
+    pub object: ::core::option::Option<ObjectId>,
+    /// Number of the worker.
+    #[prost(uint32, tag = "2")]
+    pub worker: u32,
 }
 /// Cancels tasks and whatever depends on them.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -6468,7 +6495,7 @@ pub struct TaskSummary {
     /// Name of that worker.
     #[prost(string, tag = "5")]
     pub worker_name: ::prost::alloc::string::String,
-    /// How many of its attempts ran; those given back before they started do not count.
+    /// How many of its attempts ran, one that runs now among them; those given back before they started do not count.
     #[prost(uint32, tag = "6")]
     pub attempts: u32,
     /// Bytes of its outputs that are kept now.
@@ -6854,11 +6881,14 @@ pub struct ReleaseObjectsRequest {
     /// The graph of `tasks`.
     #[prost(uint64, tag = "5")]
     pub graph: u64,
+    /// Only these replicas, as `DropReplicas` does. Nothing else is named then.
+    #[prost(message, repeated, tag = "6")]
+    pub replicas: ::prost::alloc::vec::Vec<ReplicaPlace>,
 }
 /// The objects are given up.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReleaseObjectsResponse {
-    /// How many the session had kept.
+    /// How many the session had kept, or how many replicas are dropped.
     #[prost(uint64, tag = "1")]
     pub released: u64,
 }
@@ -9519,7 +9549,7 @@ pub mod executor_report {
             Value(super::super::Value),
             /// Why it failed; the class says where: arguments, user's code, result; or that it was cancelled.
             #[prost(message, tag = "4")]
-            Error(super::super::TaskError),
+            Error(::prost::alloc::boxed::Box<super::super::TaskError>),
             /// There is no such method.
             #[prost(message, tag = "5")]
             NoSuchMethod(super::NoSuchMethod),
@@ -9717,7 +9747,7 @@ pub mod executor_report {
         Started(Started),
         /// An attempt failed.
         #[prost(message, tag = "3")]
-        Failed(Failed),
+        Failed(::prost::alloc::boxed::Box<Failed>),
         /// A call of an actor ended.
         #[prost(message, tag = "4")]
         ActorReply(ActorReply),
@@ -9771,10 +9801,10 @@ pub mod executor_report {
         ActorReady(ActorReady),
         /// An actor could not be made or restored, or is broken.
         #[prost(message, tag = "21")]
-        ActorFailed(ActorFailed),
+        ActorFailed(::prost::alloc::boxed::Box<ActorFailed>),
         /// The state of an actor, for a checkpoint.
         #[prost(message, tag = "22")]
-        ActorState(ActorState),
+        ActorState(::prost::alloc::boxed::Box<ActorState>),
         /// An actor was dropped.
         #[prost(message, tag = "23")]
         ActorDropped(ActorDropped),
@@ -9975,7 +10005,7 @@ pub mod executor_order {
             Refused(super::super::Refused),
             /// To anything that failed while it was waited for, with `WOULD_DEADLOCK` among the classes.
             #[prost(message, tag = "10")]
-            Failed(super::super::TaskError),
+            Failed(::prost::alloc::boxed::Box<super::super::TaskError>),
         }
     }
     /// The answer to `Get`.
@@ -10122,6 +10152,9 @@ pub mod executor_order {
         /// The lane whose calls called it: each numbers its own.
         #[prost(uint32, tag = "3")]
         pub lane: u32,
+        /// As in `ActorCall`: numbers begin anew where this has grown.
+        #[prost(uint32, tag = "4")]
+        pub left_out: u32,
     }
     /// A checkpoint of an actor that calls others is kept: the replies to the calls before these are needed no more. Not
     /// answered.
@@ -10182,6 +10215,10 @@ pub mod executor_order {
         /// How many items may be sent before the next `ActorCredit`.
         #[prost(uint32, tag = "14")]
         pub credit: u32,
+        /// How many calls of its lane were set aside for good before it. Calls that an actor with a log makes to others begin a
+        /// new life of their caller wherever this has grown: what was set aside has used numbers that nobody can know.
+        #[prost(uint32, tag = "15")]
+        pub left_out: u32,
     }
     /// More items of a call may be sent.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -10296,7 +10333,7 @@ pub mod executor_order {
     pub enum Order {
         /// Run an attempt.
         #[prost(message, tag = "1")]
-        Run(Run),
+        Run(::prost::alloc::boxed::Box<Run>),
         /// End an attempt.
         #[prost(message, tag = "2")]
         Cancel(Cancel),
@@ -10311,13 +10348,13 @@ pub mod executor_order {
         ReleaseObjects(ReleaseObjects),
         /// Make an actor.
         #[prost(message, tag = "6")]
-        ActorCreate(ActorCreate),
+        ActorCreate(::prost::alloc::boxed::Box<ActorCreate>),
         /// Take a checkpoint of an actor.
         #[prost(message, tag = "7")]
         ActorCheckpoint(ActorCheckpoint),
         /// Make an actor from its checkpoint.
         #[prost(message, tag = "8")]
-        ActorRestore(ActorRestore),
+        ActorRestore(::prost::alloc::boxed::Box<ActorRestore>),
         /// Drop an actor.
         #[prost(message, tag = "9")]
         ActorDrop(ActorDrop),

@@ -29,6 +29,8 @@ FAILED: Final = 2
 CANCELLED: Final = 3
 
 ARGS_BYTES: Final[int]
+# Longest blob.
+BLOB_BYTES: Final[int]
 """Arguments up to this size ride with their task; `Session.submit` stores larger ones first."""
 
 __version__: Final[str]
@@ -84,7 +86,8 @@ class Object:
 
 # One task of a batch: its key, unique in the batch (empty is none); the digest that `put_blob` returned; the pickle of
 # `(args, kwargs)` and its out-of-band buffers; its inputs in the order that the pickle numbers them, each an earlier index
-# of this batch, a task of an earlier batch, or an object; and what `options` returned (0 is: one cpu, runtime `python`).
+# of this batch (plus 2^32 times the number of an output), a task of an earlier batch, or an object; and what `options`
+# returned (0 is: one cpu, runtime `python`).
 Submission: TypeAlias = tuple[
     str,
     bytes,
@@ -135,11 +138,15 @@ class Session:
         max_crashes: int | None = None,
         environment: bytes | None = None,
         fresh_process: bool = False,
+        outputs: int = 1,
     ) -> int:
         """The number of a set of options for tasks; equal sets have one number. Memory in bytes, times in seconds."""
 
     def put_blob(self, data: Buffer) -> bytes:
         """Makes a function's pickle known to the cluster, once per session, and returns its digest."""
+
+    def put_file(self, path: str) -> bytes:
+        """The same of a file, which may be large: it is read piece by piece."""
 
     def put(self, codec: int, buffers: Sequence[Buffer], type_hint: str = "") -> Object:
         """Stores a value in the cluster, where tasks can take it. The buffers must not change before it returns."""
@@ -187,8 +194,12 @@ class Session:
     def attempts(self, graph: int) -> int:
         """How many attempts the tasks of a batch have taken. Asks about each of them."""
 
-    def holders(self, values: Sequence[Task | Object]) -> list[list[int]]:
-        """Numbers of the workers that have each value; none where it is gone or not made, or so small that messages carry it."""
+    def holders(self, values: Sequence[Task | Object]) -> list[tuple[int, list[int]]]:
+        """The size of each value in bytes, and the numbers of the workers that have it: none where it is gone or not made, or so
+        small that messages carry it."""
+
+    def drop_replicas(self, replicas: Sequence[tuple[Task | Object, int]]) -> None:
+        """Has workers, by number, drop values that others have too. The last replica of a value stays."""
 
     def close(self) -> None:
         """Ends the session and drops what it submitted."""
@@ -204,6 +215,9 @@ class Session:
 
 def submit_detached(session: Session, tasks: Sequence[Submission], name: str) -> int:
     """Submits tasks as a graph that outlives the session, and waits for their ends. Returns its number. Raises Failed."""
+
+def wait_for_workers(session: Session, wanted: int, timeout: float | None) -> int:
+    """Waits until there are so many workers, at most so many seconds. Returns how many there are."""
 
 def finished_graphs(session: Session, prefix: str) -> list[tuple[str, int, int]]:
     """The finished graphs whose names begin so, the latest first: name, number, how many tasks."""
@@ -439,11 +453,13 @@ class HostedCall:
 
 # A value: codec, buffers, and the name of its type for people.
 Ok: TypeAlias = tuple[Literal["ok"], int, Sequence[Buffer], str]
+# The values of a task that has several outputs.
+Several: TypeAlias = tuple[Literal["outputs"], Sequence[Ok]]
 # `kind`, `reason`, `message` and `traceback` are required; `opaque` may be the pickled exception.
 Err: TypeAlias = tuple[Literal["error"], dict[str, Any]]
 
 def serve(
-    handler: Callable[[Attempt], Ok | Err],
+    handler: Callable[[Attempt], Ok | Several | Err],
     *,
     slots: int = 1,
     actors: Callable[[Making], tuple[str, Any]] | None = None,

@@ -10,7 +10,7 @@ from . import actor_api
 from .called import Called, places
 from .future import Future
 from .keys import new_key
-from .serialize import decode, keep, taken
+from .serialize import decode, frozen, keep, taken
 from .task import FINISHED
 from .units import seconds
 
@@ -117,7 +117,7 @@ class Actor:
         handles = taken()
         if len(buffers) > 1:
             # Views of the caller's own arrays, which may change once this returns.
-            buffers = [buffers[0], *map(bytes, buffers[1:])]
+            buffers = [buffers[0], *map(frozen, buffers[1:])]
         if not inputs:
             called = Called(key, self._native.call(method, buffers, (), how))
             link.keep(called, handles)

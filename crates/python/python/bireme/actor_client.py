@@ -12,7 +12,7 @@ from .actor import Actor, ActorFuture
 from .actor_api import OPTIONS, Every, MethodOptions, methods_of
 from .called import Called, places
 from .keys import new_key
-from .serialize import taken
+from .serialize import frozen, taken
 from .task import FINISHED
 from .units import seconds, size
 
@@ -90,7 +90,7 @@ class ActorMethods:
         inputs: list[Known] = []
         buffers = link.arguments(cls.__name__, args, options, inputs) if args or options else link.no_arguments
         handles = taken()
-        buffers = [buffers[0], *map(bytes, buffers[1:])]
+        buffers = [buffers[0], *map(frozen, buffers[1:])]
         link.submitter.flush()
         is_ready = all(link.status(known) == FINISHED for known in inputs)
         pending = create_actor(link.session, spec, buffers, places(inputs) if is_ready else None)

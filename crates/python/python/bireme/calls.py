@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .formats import MISSING
-from .serialize import Codec, DecodeError, decode, decode_call, decode_function
+from .serialize import Codec, DecodeError, decode, decode_call, decode_function, encode_call
 
 if TYPE_CHECKING:
     from ._bireme import Argument, Given, Value
@@ -20,7 +20,14 @@ FUNCTIONS = 512
 # A plain number, which compares faster.
 _PICKLE5 = int(Codec.PICKLE5)
 
+#: The pickle of no arguments, as clients of this version of Python write it.
+_NOTHING = encode_call((), {})[0]
+
 Call: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+
+
+class Outputs(list[Any]):
+    """What a function returns for a task that has several outputs: the value of each."""
 
 
 class NotFound(DecodeError, LookupError):
@@ -30,8 +37,10 @@ class NotFound(DecodeError, LookupError):
 class Functions:
     """The functions that this process has called, by digest or name."""
 
-    def __init__(self) -> None:
+    def __init__(self, forget: Callable[[bytes | str | None], None] = lambda _: None) -> None:
         self._known: OrderedDict[bytes | str | None, Callable[..., Any]] = OrderedDict()
+        #: Is told which one goes.
+        self._forget = forget
 
     def find(self, given: Given) -> Callable[..., Any]:
         """The function that is to be called. Raises NotFound or DecodeError."""
@@ -41,7 +50,7 @@ class Functions:
             function = _import(which) if isinstance(which, str) else _load(given)
             self._known[which] = function
             if len(self._known) > FUNCTIONS:
-                self._known.popitem(last=False)
+                self._forget(self._known.popitem(last=False)[0])
         else:
             self._known.move_to_end(which)
         return function
@@ -81,8 +90,10 @@ def read_call(given: Given, functions: Functions) -> Call:
 
 def read_arguments(given: Given) -> tuple[tuple[Any, ...], dict[str, Any], bool]:
     """With what something is called, by position and by name, and whether another language may have said so."""
-    inputs = _Inputs(given)
     pickle = given.pickle
+    if pickle == _NOTHING:
+        return (), {}, False
+    inputs = _Inputs(given)
     if pickle is not None:
         call = decode_call(pickle, inputs.value, lambda: f"the arguments of {given.key!r}")
         if _is_call(call):

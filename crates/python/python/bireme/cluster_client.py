@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from .cluster import LocalCluster
     from .link import Link
 
+#: Nothing was given; None is something.
+_NO_DEFAULT: Any = object()
+
 
 class ClusterMethods:
     """The methods of a client that are about the cluster."""
@@ -87,12 +90,15 @@ class ClusterMethods:
         """
         return self._sync(holders.replicate, self, futures_in(futures), n, workers)
 
-    def rebalance(self, futures: Any = None, workers: Any = None, **options: Any) -> Any:
-        """Not supported: a worker whose memory is short writes values to disk by itself."""
-        raise NotImplementedError(
-            "rebalance is not supported: a worker whose memory is short writes values to disk by itself; "
-            "replicate(futures, n, workers) has others have copies, and submit(workers=) chooses who makes a value"
-        )
+    def rebalance(self, futures: Any = None, workers: str | Iterable[str] | None = None) -> Any:
+        """Moves values between workers until each of these has about as many bytes of them: of all values of this client by
+        default, else of these, and waits for the tasks that make them.
+
+        A worker whose memory is short writes values to disk by itself: this is for the speed of what comes next.
+        """
+        from . import rebalance
+
+        return self._sync(rebalance.rebalance, self, None if futures is None else futures_in(futures), workers)
 
     # ---- what processes run with ----------------------------------------------------------------------------------
 
@@ -144,7 +150,7 @@ class ClusterMethods:
             raise ValueError("a dataset has a name; give it as name=value, or one value and name=")
         return self._sync(module.publish, self, datasets, override)
 
-    def get_dataset(self, name: str, **default: Any) -> Any:
+    def get_dataset(self, name: str, default: Any = _NO_DEFAULT) -> Any:
         """A dataset that some client has published, of which the futures are this client's. KeyError where there is none,
         unless there is a `default`.
         """
@@ -154,9 +160,9 @@ class ClusterMethods:
             try:
                 return datasets.get(cast("Client", self), name)
             except KeyError:
-                if "default" in default:
-                    return default["default"]
-                raise
+                if default is _NO_DEFAULT:
+                    raise
+                return default
 
         return self._sync(found)
 
@@ -184,8 +190,7 @@ class ClusterMethods:
 
     def call_stack(self, futures: Any = None, keys: Iterable[Any] | None = None) -> Any:
         """Where the tasks that run are in their code, by workers' addresses and keys: of all, or of those of these futures or
-        keys. A process that does not answer, because it is in native code, stands there by its number; so do those of
-        actors that wait for a call.
+        keys. A process of which native code holds the interpreter does not answer, and stands there by its number.
         """
         from . import stacks
 

@@ -21,6 +21,7 @@ from dask.core import flatten
 from dask.sizeof import sizeof
 from dask.utils import ensure_dict
 
+from .dask_plan import Plan, Planning, run_nodes
 from .future import Future
 from .link import Known, Link
 from .options import TASK_OPTIONS, refuse_not_here
@@ -37,6 +38,8 @@ _INLINE_BYTES = 4096
 _SHARED_CALLS = 8
 #: What a graph may call without dask; other callables may not be told apart, or change.
 _FUNCTIONS = (FunctionType, BuiltinFunctionType)
+#: The index of a task has so many bits where it stands for an output of the task; the output's number is above.
+_OUTPUT_BITS = 32
 #: Pickles of arguments that are nothing but inputs are kept for calls of at most so many.
 _KIND_INPUTS = 8
 
@@ -100,7 +103,9 @@ def submit(client: Client, dsk: Any, keys: Iterable[Key], options: Mapping[str, 
     link = client._live()
     nodes, annotations = _nodes(dsk)
     wanted = list(dict.fromkeys(keys))
-    sender = _Sender(link, nodes, _Treatment(link, options, annotations))
+    # What is annotated is a task of its own.
+    planning = Planning.NONE if annotations else Planning.of(dsk)
+    sender = _Sender(link, nodes, _Treatment(link, options, annotations), planning)
     found = sender.send(wanted)
     return {key: Future(client, found[key]) for key in wanted}
 
@@ -114,11 +119,13 @@ def _get(client: Client, dsk: Any, keys: Any, options: Mapping[str, Any]) -> Any
 class _Sender:
     """Turns the nodes of one graph into the tasks of one."""
 
-    def __init__(self, link: Link, nodes: Nodes, treatment: _Treatment) -> None:
+    def __init__(self, link: Link, nodes: Nodes, treatment: _Treatment, planning: Planning) -> None:
         self._link = link
         self._nodes = nodes
         self._treatment = treatment
-        self._run_node = link.functions.digest(run_node)
+        self._run_nodes = link.functions.digest(run_nodes)
+        self._planning = planning
+        self._plan = Plan(())
         # How many nodes call a function, until it is shared; then its digest.
         self._calls: Counter[Callable[..., Any]] = Counter()
         self._shared: dict[Callable[..., Any], bytes] = {}
@@ -139,7 +146,9 @@ class _Sender:
             if known is not None:
                 found[key] = known
         with _without_collections():
-            for key in self._needed([key for key in targets.values() if key not in found]):
+            order = self._needed([key for key in targets.values() if key not in found])
+            self._plan = Plan.of(self._nodes, order, set(targets.values()), self._target, self._planning)
+            for key in self._plan.order:
                 self._add(key)
         kept = {key: self._indices[key] for key in targets.values() if key in self._indices}
         if kept:
@@ -179,9 +188,12 @@ class _Sender:
 
     def _add(self, key: Key) -> None:
         node = self._nodes[key]
-        row = self._plain_call(key, node) or self._any_call(key, node)
-        self._indices[key] = len(self._rows)
-        self._rows.append(row)
+        row = None if self._plan.is_more(key) else self._plain_call(key, node)
+        index = len(self._rows)
+        self._rows.append(row or self._any_call(key, node))
+        self._indices[key] = index
+        for item, output in self._plan.items_of(key):
+            self._indices[item] = index + (output << _OUTPUT_BITS)
 
     def _plain_call(self, key: Key, node: GraphNode) -> Submission | None:
         """The row of a call whose arguments all are results of tasks of this graph. There are few kinds of such arguments."""
@@ -209,7 +221,8 @@ class _Sender:
         inputs: list[int | tuple[int, int] | Object] = []
         places: dict[int, int] = {}
         values: dict[Key, Any] = {}
-        for dependency in node.dependencies:
+        nodes = [*self._plan.before.get(key, ()), node]
+        for dependency in nodes[0].dependencies:
             values[dependency] = self._value(self._target(dependency), inputs)
 
         def number(future: Future[Any]) -> int:
@@ -219,14 +232,18 @@ class _Sender:
                 inputs.append(self._link.place(task))
             return places[id(task)]
 
-        function, args, kwargs = self._call(node, values)
+        items = self._plan.outputs.get(key, ())
+        function, args, kwargs = self._call(nodes, values, items)
         buffers = encode_call(args, kwargs, f"the task {key}", number)
-        return str(key), function, buffers, inputs, self._treatment.options(key)
+        return str(key), function, buffers, inputs, self._treatment.options(key, len(items) or 1)
 
-    def _call(self, node: GraphNode, values: dict[Key, Any]) -> tuple[bytes, Sequence[Any], dict[str, Any]]:
-        """A function and its arguments: those of a node that does nothing but call, or else the node itself."""
-        if not isinstance(node, Call) or (shared := self._shared_call(node)) is None:
-            return self._run_node, (node, values), {}
+    def _call(
+        self, nodes: list[GraphNode], values: dict[Key, Any], items: Sequence[Any]
+    ) -> tuple[bytes, Sequence[Any], dict[str, Any]]:
+        """A function and its arguments: those of a node that does nothing but call, or else the nodes themselves."""
+        node = nodes[0]
+        if len(nodes) > 1 or items or not isinstance(node, Call) or (shared := self._shared_call(node)) is None:
+            return self._run_nodes, (nodes, values, *([items] if items else [])), {}
         args = [values[part.key] if isinstance(part, TaskRef) else part for part in node.args]
         kwargs = {name: values[part.key] if isinstance(part, TaskRef) else part for name, part in node.kwargs.items()}
         return shared, args, kwargs
@@ -305,17 +322,14 @@ class _Treatment:
         self._annotations = {name: annotations[name] for name in TASK_OPTIONS if annotations.get(name)}
         self._plain = link.options.number(**self._options)
 
-    def options(self, key: Key) -> int:
+    def options(self, key: Key, outputs: int = 1) -> int:
         """The number of a task's options."""
+        if outputs > 1:
+            return self._link.options.number(**self._options, outputs=outputs)
         if not self._annotations:
             return self._plain
         own = {name: by_key[key] for name, by_key in self._annotations.items() if key in by_key}
         return self._link.options.number(**{**self._options, **own}) if own else self._plain
-
-
-def run_node(node: Callable[[Mapping[Key, Any]], Any], values: Mapping[Key, Any]) -> Any:
-    """What runs on a worker: a node of a dask graph, with the values of those that it takes."""
-    return node(values)
 
 
 def _nodes(dsk: Any) -> tuple[Nodes, Mapping[str, Any]]:

@@ -43,7 +43,7 @@ def _publish(client: Client, name: str, data: Any) -> None:
     keep = link.functions.digest(same)
     options = link.options.number(resources={"cpus": 0})
     value = encode_call((Placeholder(0),), {})
-    rows: list[Submission] = [(str(known.key), keep, value, [link.place(known)], options) for known in inputs]
+    rows: list[Submission] = [(f"{n} {known.key}", keep, value, [link.place(known)], options) for n, known in enumerate(inputs)]
     contents = ([known.key for known in inputs], [bytes(buffer) for buffer in buffers])
     rows.append(("contents", keep, encode_call((contents,), {}), [], options))
     try:

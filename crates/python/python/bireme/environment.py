@@ -6,7 +6,12 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+from ._bireme import BLOB_BYTES
+
+if TYPE_CHECKING:
+    from ._bireme import Session
 
 #: The first bytes of an archive that workers take.
 _GZIP = b"\x1f\x8b"
@@ -48,14 +53,20 @@ class Environment:
             return cls(archive=given)
         return cls(given)
 
-    def blob(self) -> bytes:
-        """What workers make it of."""
+    def put(self, session: Session) -> bytes:
+        """Has the cluster know what workers make it of. Returns the digest of that."""
         if self.archive is None:
-            return "".join(f"{line}\n" for line in self.requirements).encode()
-        packed = self.archive.read_bytes()
-        if not packed.startswith(_GZIP):
-            raise ValueError(f"{self.archive} is no .tar.gz; pack it by venv-pack or conda-pack, in that format")
-        return packed
+            return session.put_blob("".join(f"{line}\n" for line in self.requirements).encode())
+        with self.archive.open("rb") as packed:
+            if packed.read(len(_GZIP)) != _GZIP:
+                raise ValueError(f"{self.archive} is no .tar.gz; pack it by venv-pack or conda-pack, in that format")
+        length = self.archive.stat().st_size
+        if length > BLOB_BYTES:
+            raise ValueError(
+                f"{self.archive} has {length} bytes, and at most {BLOB_BYTES} are sent: leave out packages that tasks do not "
+                "need, or unpack it on the workers' machines and name its interpreter by `--runtime`"
+            )
+        return session.put_file(os.fspath(self.archive))
 
     def identity(self) -> object:
         """Equal for environments of equal blobs, as long as nobody writes an archive anew in the same instant."""

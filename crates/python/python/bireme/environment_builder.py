@@ -7,8 +7,12 @@ this interpreter's.
 
 from __future__ import annotations
 
+import os
+import signal
+import stat
 import subprocess
 import sys
+import threading
 import venv
 from importlib.util import find_spec
 from pathlib import Path
@@ -104,11 +108,24 @@ def _own_pip() -> tuple[int, ...]:
     return tuple(int(part) for part in version("pip").split(".")[:2] if part.isdecimal())
 
 
+def _end_with_worker() -> None:
+    """Has this process end, with all that it has started, when the worker does, which holds its standard input open."""
+    is_workers = stat.S_ISFIFO(os.fstat(0).st_mode) and os.getpgrp() == os.getpid()
+    if is_workers:
+        threading.Thread(target=_wait_for_end, daemon=True).start()
+
+
+def _wait_for_end() -> None:
+    os.read(0, 1)
+    os.killpg(0, signal.SIGKILL)
+
+
 def _run(command: list[str]) -> None:
     """Runs a command, which prints what goes wrong; then this process has failed too."""
-    if status := subprocess.run(command).returncode:
+    if status := subprocess.run(command, stdin=subprocess.DEVNULL).returncode:
         sys.exit(status if status > 0 else 1)
 
 
 if __name__ == "__main__":
+    _end_with_worker()
     main(sys.argv[1:])

@@ -260,6 +260,11 @@ def _class(error: Error) -> type[TaskError]:
     return _BY_KIND.get(error["kind"], TaskError)
 
 
+def worker_lost(message: str) -> WorkerLost:
+    """The error of a call that only one worker could have run, which is gone."""
+    return WorkerLost(_plain_error("WORKER_LOST", message) | {"kind": "worker_lost"})
+
+
 def _plain_error(reason: str, message: str) -> Error:
     return {
         "kind": "call",

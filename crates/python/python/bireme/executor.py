@@ -16,13 +16,13 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, cast
 
 from . import worker_api
-from .calls import Functions, read_call
+from .calls import Functions, Outputs, read_call
 from .errors import Reschedule, describe
 from .interrupts import Interrupts
 from .serialize import Codec, DecodeError, EncodeError, encode, encode_plain
 
 if TYPE_CHECKING:
-    from ._bireme import Attempt, Err, Ok
+    from ._bireme import Attempt, Err, Ok, Several
 
 #: Longest name of a result's type, in characters.
 _HINT_CHARACTERS = 200
@@ -36,11 +36,11 @@ class Executor:
     """Runs attempts."""
 
     def __init__(self, interrupts: Interrupts) -> None:
-        self._functions = Functions()
+        self._functions = Functions(_forget)
         self._interrupts = interrupts
         self._pid = os.getpid()
 
-    def run(self, attempt: Attempt) -> Ok | Err:
+    def run(self, attempt: Attempt) -> Ok | Several | Err:
         """Runs an attempt to its end, whatever that is."""
         worker_api.enter(attempt)
         try:
@@ -56,7 +56,7 @@ class Executor:
             if os.getpid() != self._pid:
                 os._exit(0)  # The task forked, and this is the child, which has nobody to tell.
 
-    def _run(self, attempt: Attempt) -> Ok | Err:
+    def _run(self, attempt: Attempt) -> Ok | Several | Err:
         try:
             function, args, kwargs = read_call(attempt.given, self._functions)
         except LookupError as error:
@@ -87,9 +87,22 @@ class Executor:
             self._interrupts.running = None
 
 
-def _finished(result: object, attempt: Attempt) -> Ok:
+def _forget(function: bytes | str | None) -> None:
+    # Loaded where something came with a function.
+    preload = sys.modules.get("bireme.preload")
+    if preload is not None:
+        preload.forget(function)
+
+
+def _finished(result: object, attempt: Attempt) -> Ok | Several:
     if result is None:
         return _NOTHING
+    if type(result) is Outputs:
+        return "outputs", [_output(output, attempt) for output in result]
+    return _output(result, attempt)
+
+
+def _output(result: object, attempt: Attempt) -> Ok:
     what = f"the result of {attempt.key!r}"
     if isinstance(result, (GeneratorType, AsyncGeneratorType)):
         sort = "a generator" if isinstance(result, GeneratorType) else "an asynchronous generator"

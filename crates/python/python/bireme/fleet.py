@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from inspect import signature
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from . import worker_api
 from ._bireme import printed
+from ._bireme import wait_for_workers as _wait_for_workers
 from .completed import fire_and_forget
+from .errors import WorkerLost, worker_lost
 from .future import Future
+from .task import PENDING
 
 if TYPE_CHECKING:
     from ._bireme import Session
     from .client import Client
     from .cluster import LocalCluster
+    from .link import Known, Link
 
-#: How often the cluster is asked how many workers it has, in seconds.
-_ASK_S = 0.01
+#: How often is looked whether a worker is still there that a call waits for, in seconds.
+_LOOK_S = 0.5
+#: So many looks in a row may find it absent before it is taken to be gone.
+_LOOKS = 4
 
 WorkerStatus = dict[str, Any]
 
@@ -61,12 +67,9 @@ def nthreads(session: Session, workers: Iterable[str] | None) -> dict[str, int]:
 
 def wait_for_workers(session: Session, wanted: int, timeout: float | None) -> None:
     """Waits until there are so many workers."""
-    pause = threading.Event()
-    until = None if timeout is None else monotonic() + timeout
-    while (present := len(session.workers())) < wanted:
-        if until is not None and monotonic() > until:
-            raise TimeoutError(f"the cluster has {present} of {wanted} workers after {timeout:g} s")
-        pause.wait(_ASK_S)
+    present = _wait_for_workers(session, wanted, timeout)
+    if present < wanted:
+        raise TimeoutError(f"the cluster has {present} of {wanted} workers after {timeout:g} s")
 
 
 def run(
@@ -84,25 +87,53 @@ def run(
     link = client._live()
     called, given = (call_with_worker, (function, *args)) if _takes_worker(function) else (function, tuple(args))
     calls: dict[str, Future[Any]] = {}
+    names: dict[str, str] = {}
     for worker in chosen(link.session, workers):
         if "python" in worker["runtimes"]:
             options = link.options.number(workers=[worker["name"]], resources={"cpus": 0})
             calls[worker["address"]] = Future(client, link.call(called, given, kwargs, options=options))
+            names[worker["address"]] = str(worker["name"])
     link.submitter.flush()
     if not wait:
         fire_and_forget(list(calls.values()))
         return None
     results = {}
     with client._waiting([future.task for future in calls.values()]):
+        lost = wait_at(link, {names[address]: future.task for address, future in calls.items()})
         for address, future in calls.items():
             try:
-                results[address] = link.result(future.task, None)
+                results[address] = _result(link, future.task, lost.get(names[address]))
             except Exception as error:
                 if on_error == "raise":
                     raise
                 if on_error == "return":
                     results[address] = error
     return results
+
+
+def wait_at(link: Link, calls: Mapping[str, Known]) -> dict[str, WorkerLost]:
+    """Waits until calls have ended, each of which can run on the worker of one name only. Those of a worker that is gone are
+    cancelled; returns why, by the workers' names.
+    """
+    ended, absent, lost = threading.Event(), Counter[str](), dict[str, WorkerLost]()
+    if not calls:
+        return lost
+    link.watch_all(list(calls.values()), ended.set)
+    while not ended.wait(_LOOK_S):
+        present = {str(worker["name"]) for worker in link.session.workers()}
+        for name, call in calls.items():
+            absent[name] = 0 if name in present else absent[name] + 1
+            # Once may be a scheduler that has just started again, and has not heard of all workers yet.
+            if absent[name] > _LOOKS and name not in lost and link.status(call) == PENDING:
+                lost[name] = worker_lost(f"worker {name} left before it had ended a call made on it alone")
+                link.cancel([call])
+    return lost
+
+
+def _result(link: Link, call: Known, lost: WorkerLost | None) -> Any:
+    if lost is not None:
+        raise lost
+    return link.result(call, None)
 
 
 def task_logs(client: Client, future: Future[Any], lines: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -23,19 +24,25 @@ class Functions:
         self._last: tuple[object, bytes, str] = (None, b"", "")
         #: What processes are to have before they run any of them.
         self.luggage: Luggage | None = None
+        #: Held by who makes other luggage of the one there is, and while digests are remembered, which are of that.
+        self.changing = threading.RLock()
 
     def travel_with(self, luggage: Luggage) -> None:
         """Has all functions, those that were sent already too, bring something along from here on."""
-        self.luggage = luggage
-        self._digests.clear()
-        self._last = (None, b"", "")
+        with self.changing:
+            self.luggage = luggage
+            self._digests.clear()
+            self._last = (None, b"", "")
 
     def find(self, function: Callable[..., Any]) -> tuple[bytes, str]:
         """The digest by which tasks name a function, which is uploaded the first time, and its name for people."""
         last, digest, name = self._last
         if last is not function:
+            luggage = self.luggage
             digest, name = self.digest(function), name_of(function)
-            self._last = (function, digest, name)
+            with self.changing:
+                if self.luggage is luggage:
+                    self._last = (function, digest, name)
         return digest, name
 
     def digest(self, function: Callable[..., Any]) -> bytes:
@@ -44,18 +51,24 @@ class Functions:
             known = self._digests.get(function)
         except TypeError:
             # Neither hashable nor weakly referable, such as a method of a list: equal pickles are still one blob.
-            return self._upload(function)
+            return self._upload(function, self.luggage)
         if known is None:
-            known = self._upload(function)
-            try:
-                self._digests[function] = known
-            except TypeError:
-                pass
+            luggage = self.luggage
+            known = self._upload(function, luggage)
+            with self.changing:
+                if self.luggage is luggage:
+                    self._remember(function, known)
         return known
 
-    def _upload(self, function: Callable[..., Any]) -> bytes:
+    def _remember(self, function: Callable[..., Any], digest: bytes) -> None:
+        try:
+            self._digests[function] = digest
+        except TypeError:
+            pass
+
+    def _upload(self, function: Callable[..., Any], luggage: Luggage | None) -> bytes:
         blob = encode_function(function, f"the function {name_of(function)}")
-        return self._session.put_blob(self.luggage.packed(blob) if self.luggage is not None else blob)
+        return self._session.put_blob(luggage.packed(blob) if luggage is not None else blob)
 
 
 def name_of(function: Callable[..., Any]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .called import Called
-from .fleet import chosen
+from .fleet import chosen, wait_at
 from .link import Known
 from .task import Task
 
@@ -20,8 +20,9 @@ def who_has(session: Session, futures: Sequence[Future[Any]]) -> dict[Any, list[
     """The addresses of the workers that have each value, by its key."""
     addresses = {worker["number"]: str(worker["address"]) for worker in session.workers()}
     tasks = {future.key: future.task for future in futures}
-    sent = {key: _place(task) for key, task in tasks.items() if not isinstance(task, Task) or task.is_sent}
-    holders = dict(zip(sent, session.holders(list(sent.values())), strict=True))
+    sent = {key: place_of(task) for key, task in tasks.items() if not isinstance(task, Task) or task.is_sent}
+    found = zip(sent, session.holders(list(sent.values())), strict=True)
+    holders = {key: workers for key, (_size, workers) in found}
     return {
         key: sorted(addresses[number] for number in holders.get(key, ()) if number in addresses) for key in tasks
     }
@@ -48,10 +49,10 @@ def spread(
     client: Client, futures: Sequence[Future[Any]], workers: str | Iterable[str] | None, broadcast: bool | int
 ) -> None:
     """Has workers take copies of values: with `broadcast` all of the workers or so many, else each value one, in turn."""
-    names = _names(client, workers)
+    names = python_workers(client, workers)
     if broadcast is not False and broadcast is not True:
         names = names[:broadcast]
-    _have_taken(client, {name: futures if broadcast else futures[n :: len(names)] for n, name in enumerate(names)})
+    have_taken(client, {name: futures if broadcast else futures[n :: len(names)] for n, name in enumerate(names)})
 
 
 def replicate(
@@ -63,7 +64,7 @@ def replicate(
     wait_for(client, [future.task for future in futures])
     session = client._live().session
     by_address = {worker["address"]: worker["name"] for worker in chosen(session, workers)}
-    names = _names(client, workers)
+    names = python_workers(client, workers)
     wanted = len(names) if n is None else min(n, len(names))
     lacking: dict[str, list[Future[Any]]] = {name: [] for name in names}
     holders = who_has(session, futures)
@@ -73,7 +74,7 @@ def replicate(
         in_turn = [names[(place + step) % len(names)] for step in range(len(names))]
         for name in [name for name in in_turn if name not in have][: max(wanted - len(have), 0)]:
             lacking[name].append(future)
-    _have_taken(client, lacking)
+    have_taken(client, lacking)
 
 
 def wait_for(client: Client, values: Sequence[Known]) -> None:
@@ -86,15 +87,19 @@ def wait_for(client: Client, values: Sequence[Known]) -> None:
             raise error
 
 
-def _have_taken(client: Client, plan: dict[str, Sequence[Future[Any]]] | dict[str, list[Future[Any]]]) -> None:
+def have_taken(client: Client, plan: dict[str, Sequence[Future[Any]]] | dict[str, list[Future[Any]]]) -> None:
     """Has each of these workers take its values."""
     link = client._live()
-    calls = []
+    calls: dict[str, Known] = {}
     for name, futures in plan.items():
         if futures:
             options = link.options.number(workers=[name], resources={"cpus": 0})
-            calls.append(link.call(take, tuple(futures), {}, options=options))
-    for call, value in zip(calls, link.results(calls), strict=True):
+            calls[name] = link.call(take, tuple(futures), {}, options=options)
+    link.submitter.flush()
+    with client._waiting(calls.values()):
+        for error in wait_at(link, calls).values():
+            raise error
+    for call, value in zip(calls.values(), link.results(list(calls.values())), strict=True):
         link.taken(call, value)
 
 
@@ -102,15 +107,16 @@ def take(*values: Any) -> None:
     """What runs on a worker so that it has values."""
 
 
-def _names(client: Client, workers: str | Iterable[str] | None) -> list[str]:
-    """Workers that run Python."""
+def python_workers(client: Client, workers: str | Iterable[str] | None) -> list[str]:
+    """The names of workers that run Python."""
     names = [str(worker["name"]) for worker in chosen(client._live().session, workers) if "python" in worker["runtimes"]]
     if not names:
         raise ValueError("no worker is there to have a copy; wait_for_workers() first")
     return names
 
 
-def _place(value: Known) -> Any:
+def place_of(value: Known) -> Any:
+    """What the session knows a value by."""
     if isinstance(value, Called):
         raise TypeError(f"{value.key} is the result of a call, which lies with its actor; pass it to a task to have it elsewhere")
     return value.place if isinstance(value, Task) else value.object

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from _thread import start_new_thread
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -30,9 +32,12 @@ class Interrupts:
         self.running: Attempt | None = None
 
     def install(self) -> None:
-        """Takes the signals over."""
+        """Takes the signals over. Called on the main thread, before there are others."""
         signal.signal(signal.SIGINT, self._on_signal)
-        signal.signal(STACKS, _tell_stack)
+        # It waits for a thread of its own, and never gets in the way of a task. The handler says that the process takes it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {STACKS})
+        signal.signal(STACKS, _ignore)
+        start_new_thread(_tell_stacks, ())
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         attempt = self.running
@@ -41,8 +46,19 @@ class Interrupts:
             raise KeyboardInterrupt(f"the task was ended from outside: {attempt.key}")
 
 
-def _tell_stack(number: int, frame: FrameType | None) -> None:
-    # Loaded by those few processes that are asked.
-    from .stacks import answer
+def _tell_stacks() -> None:
+    """Tells where the main thread is, whenever somebody asks."""
+    while True:
+        signal.sigwait({STACKS})
+        try:
+            # Loaded by those few processes that are asked.
+            from .stacks import answer
 
-    answer(frame)
+            answer()
+        except Exception as error:
+            # Who asks is told as much by hearing nothing. Not by way of `sys.stderr`, which may be a task's by now.
+            os.write(2, f"bireme: where this process is cannot be told: {type(error).__name__}: {error}\n".encode())
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """What reaches a thread that a library started before the signal was blocked."""

@@ -16,7 +16,7 @@ from .functions import Functions
 from .future import Future
 from .keys import content_key, new_key, pure_key
 from .options import PLAIN, Options
-from .serialize import decode, encode, encode_call, taken
+from .serialize import decode, encode, encode_call, frozen, taken
 from .task import CANCELLED, ERROR, FINISHED, PENDING, Key, Stored, Task
 from .watch import STATES, Watcher
 
@@ -109,7 +109,7 @@ class Link:
     ) -> Known:
         """Submits a task that takes results of calls, once these have ended, or finds the one that has its key."""
         # The caller's own arrays may change until then.
-        buffers = [bytes(buffer) for buffer in buffers]
+        buffers = [frozen(buffer) for buffer in buffers]
         with self._lock:
             found = self.find(key)
             if found is not None:

@@ -59,12 +59,15 @@ class Options:
         max_crashes: int | None = None,
         env: EnvironmentLike | None = None,
         isolation: str | None = None,
+        outputs: int = 1,
     ) -> int:
-        """The number of a set. Of `resources`, `cpus` and `memory` are those that every worker has."""
+        """The number of a set. Of `resources`, `cpus` and `memory` are those that every worker has; a function that makes
+        several `outputs` returns `calls.Outputs`.
+        """
         if isolation not in (None, "process"):
             raise ValueError(f"isolation is {isolation!r}; give 'process', a new process for each attempt, or nothing")
         said = workers or resources or retries or priority or timeout or isolation
-        if not said and max_crashes is None and env is None:
+        if not said and max_crashes is None and env is None and outputs == 1:
             return PLAIN
         wanted = dict(resources or {})
         environment = self.environment(env)
@@ -80,6 +83,7 @@ class Options:
             max_crashes=max_crashes,
             environment=environment,
             fresh_process=isolation == "process",
+            outputs=outputs,
         )
         if environment is not None:
             self.environments[number] = environment
@@ -96,7 +100,7 @@ class Options:
         if identity not in self._digests:
             if len(self._digests) >= _DIGESTS:
                 self._digests.clear()
-            self._digests[identity] = self._session.put_blob(wanted.blob())
+            self._digests[identity] = wanted.put(self._session)
         return self._digests[identity]
 
     def names(self, workers: str | Iterable[str] | None) -> list[str]:

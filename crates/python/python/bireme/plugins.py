@@ -33,27 +33,34 @@ def register(client: Client, plugin: Any, name: str | None, idempotent: bool | N
     if isinstance(plugin, type):
         raise TypeError(f"the plugin is the class {plugin.__name__}; give an object of it: {plugin.__name__}()")
     name = name or getattr(plugin, "name", None) or f"{type(plugin).__name__}-{uuid4().hex[:12]}"
-    link = client._live()
-    if (idempotent or getattr(plugin, "idempotent", False)) and name in _parts(link):
-        return {}
-    before = _parts(link)
-    _change(link, before | {name: _pickled(plugin, name)})
+    link, pickled = client._live(), _pickled(plugin, name)
+    # What was submitted before it goes without.
+    link.submitter.flush()
+    with link.functions.changing:
+        before = _parts(link).get(name)
+        if before is not None and (idempotent or getattr(plugin, "idempotent", False)):
+            return {}
+        _change(link, name, pickled)
     try:
         return _everywhere(client)
     except BaseException:
-        _change(link, before)
+        with link.functions.changing:
+            # Unless somebody else has registered another meanwhile.
+            if _parts(link).get(name) == pickled:
+                _change(link, name, before)
         raise
 
 
 def unregister(client: Client, name: str) -> dict[str, dict[str, str]]:
     """Has processes take a plugin down before their next task of this client."""
     link = client._live()
-    parts = _parts(link)
-    if name not in parts:
-        known = ", ".join(sorted(parts)) or "none"
-        raise ValueError(f"no plugin {name!r} is registered; there are: {known}")
-    del parts[name]
-    _change(link, parts)
+    link.submitter.flush()
+    with link.functions.changing:
+        parts = _parts(link)
+        if name not in parts:
+            known = ", ".join(sorted(parts)) or "none"
+            raise ValueError(f"no plugin {name!r} is registered; there are: {known}")
+        _change(link, name, None)
     return _everywhere(client)
 
 
@@ -81,13 +88,16 @@ def _parts(link: Link) -> dict[str, bytes]:
     return {} if luggage is None else {part.name: part.pickled for part in luggage.parts}
 
 
-def _change(link: Link, parts: dict[str, bytes]) -> None:
+def _change(link: Link, name: str, pickled: bytes | None) -> None:
+    """Has functions travel with this plugin under a name, or with none. Whoever calls holds `changing`."""
     luggage = link.functions.luggage
+    parts = _parts(link)
+    parts.pop(name, None)
+    if pickled is not None:
+        parts[name] = pickled
     owner = f"{link.session.address} {link.session.number}" if luggage is None else luggage.owner
     version = 1 if luggage is None else luggage.version + 1
-    kept = tuple(Part(name, pickled) for name, pickled in parts.items())
-    # Those that wait were submitted before it.
-    link.submitter.flush()
+    kept = tuple(Part(*part) for part in parts.items())
     link.functions.travel_with(Luggage(owner, version, kept))
 
 

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 from . import worker_api
 from .serialize import decode_function
 
-#: Functions of which it is known what they came with.
-_FUNCTIONS = 512
+#: Clients for which something is set up here at a time; beyond them those go of which no function is known here.
+_OWNERS = 1024
 
 
 class WorkerPlugin:
@@ -90,14 +90,22 @@ _of_function: dict[Any, Luggage] = {}
 def unpack(owner: str, version: int, parts: Sequence[tuple[str, bytes]], function: bytes) -> Callable[..., Any]:
     """Sets up what a function needs, and unpickles it."""
     luggage = Luggage(owner, version, tuple(Part(*part) for part in parts))
-    attempt = worker_api.running()
-    if attempt is not None:
-        if len(_of_function) >= _FUNCTIONS:
-            _of_function.clear()
-        _of_function[attempt.given.function] = luggage
     with _setting_up:
         _set_up(luggage)
-    return decode_function(function)
+    unpacked = decode_function(function)
+    attempt = worker_api.running()
+    if attempt is not None:
+        # From here on until `forget`.
+        _of_function[attempt.given.function] = luggage
+    return unpacked
+
+
+def forget(function: Any) -> None:
+    """A function of tasks is not known here any more; nor is its client, if it was the last of that one."""
+    luggage = _of_function.pop(function, None)
+    if luggage is not None and not _has_functions(luggage.owner):
+        with _setting_up:
+            _drop(luggage.owner)
 
 
 def inherited() -> Luggage | None:
@@ -108,13 +116,16 @@ def inherited() -> Luggage | None:
 
 def end() -> None:
     """Takes everything down: the process leaves."""
-    for owned in _owners.values():
-        for name in list(owned.plugins):
-            _take_down(owned, name)
+    for owner in list(_owners):
+        _drop(owner)
 
 
 def _set_up(luggage: Luggage) -> None:
-    owned = _owners.setdefault(luggage.owner, _Owned())
+    owned = _owners.get(luggage.owner)
+    if owned is None:
+        if len(_owners) >= _OWNERS and (idle := next((it for it in _owners if not _has_functions(it)), None)) is not None:
+            _drop(idle)
+        owned = _owners[luggage.owner] = _Owned()
     if luggage.version <= owned.version:
         return  # A function that was sent earlier.
     wanted = dict(luggage.parts)
@@ -131,6 +142,18 @@ def _set_up(luggage: Luggage) -> None:
             owned.plugins[name] = _SetUp(pickled, plugin)
     # Only now: what failed is tried again by the next function.
     owned.version = luggage.version
+
+
+def _has_functions(owner: str) -> bool:
+    """Whether functions of a client's tasks are known here, which are called without being unpacked again."""
+    return any(luggage.owner == owner for luggage in _of_function.values())
+
+
+def _drop(owner: str) -> None:
+    """Takes down what is set up for a client, and forgets the client."""
+    owned = _owners.pop(owner)
+    for name in list(owned.plugins):
+        _take_down(owned, name)
 
 
 def _take_down(owned: _Owned, name: str) -> None:

@@ -70,7 +70,8 @@ class Bar:
         with self._changed:
             self._ended[self._group_of(future.key)][state] += 1
             self._left -= 1
-            self._changed.notify_all()
+            if not self._left:
+                self._changed.notify_all()
 
     def counts(self) -> dict[str, int]:
         """How many tasks are in which state."""
@@ -79,11 +80,9 @@ class Bar:
             return {PENDING: self._left, **{state: ended[state] for state in (FINISHED, ERROR, CANCELLED)}}
 
     def wait(self, timeout: float) -> bool:
-        """Waits until more tasks have ended, at most so many seconds. Returns whether all have."""
+        """Waits until all tasks have ended, at most so many seconds. Returns whether they have."""
         with self._changed:
-            if self._left:
-                self._changed.wait(timeout)
-            return not self._left
+            return self._changed.wait_for(lambda: not self._left, timeout)
 
     def draw_until_ended(self, out: TextIO) -> None:
         """Draws itself on a line of a terminal until all tasks have ended."""

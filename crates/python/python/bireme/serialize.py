@@ -184,7 +184,7 @@ def encode_call(
     """Turns the arguments of a task into the one pickle that carries them. `function` is the name that errors call it."""
     before, _scope.number = _scope.number, number
     try:
-        return _pickle((tuple(args), dict(kwargs)))
+        return _pickle((tuple(map(_aside, args)), {name: _aside(value) for name, value in kwargs.items()}))
     except Exception:
         # Says which argument it is rather than which part of the pickle.
         for name, argument in [*enumerate(args), *kwargs.items()]:
@@ -258,6 +258,28 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     """Pickles what the plain pickler does not: code, what `__main__` defines, and views."""
 
     dispatch_table: ClassVar[Any] = ChainMap({memoryview: lambda view: _reduce_view(view)}, cloudpickle.Pickler.dispatch_table)
+
+
+class _Aside:
+    """Long `bytes` among arguments: beside the pickle they are neither copied into it nor searched with it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+
+    def __reduce__(self) -> tuple[type[bytes], tuple[pickle.PickleBuffer]]:
+        return bytes, (pickle.PickleBuffer(self._value),)
+
+
+def _aside(value: Any) -> Any:
+    return _Aside(value) if type(value) is bytes and len(value) >= OUT_OF_BAND_BYTES else value
+
+
+def frozen(buffer: Any) -> bytes:
+    """A buffer of a pickle as it is now: a copy, unless nobody can change it."""
+    whole = buffer.obj if isinstance(buffer, memoryview) else None
+    return whole if type(whole) is bytes and len(whole) == buffer.nbytes else bytes(buffer)
 
 
 def _reduce_view(view: memoryview) -> tuple[Any, ...]:

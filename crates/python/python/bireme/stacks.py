@@ -1,18 +1,19 @@
 """Where tasks are in their code: each process of a worker tells it when a signal asks.
 
-The signal is handled by Python on the main thread, which runs the task. So a process that is deep in native code, or holds
-the interpreter, does not answer, and is named by its number instead.
+The signal is taken by a thread that does nothing else, which looks at the main thread, where tasks run. A process of which
+native code holds the interpreter does not answer, and is named by its number instead.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
+from threading import main_thread
 from time import monotonic, sleep
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from . import fleet, worker_api
@@ -46,32 +47,34 @@ def stacks_of_worker() -> dict[str, tuple[str, ...]]:
     """What runs on a worker: asks the other processes of the one that runs this."""
     directory = _directory()
     directory.mkdir(exist_ok=True)
-    asked = [pid for pid in _siblings() if _handles(pid)]
-    for pid in asked:
-        (directory / str(pid)).unlink(missing_ok=True)
-        os.kill(pid, STACKS)
-    until = monotonic() + _ANSWER_S
+    began = monotonic()
+    asked = {pid for pid in _siblings() if _handles(pid) and _ask(pid)}
     stacks: dict[str, tuple[str, ...]] = {}
-    while asked and monotonic() < until:
-        for pid in [pid for pid in asked if (directory / str(pid)).exists()]:
-            asked.remove(pid)
-            told = json.loads((directory / str(pid)).read_text())
-            if told is not None:
-                stacks[told["key"]] = tuple(told["stack"])
-        sleep(_LOOK_S)
+    while asked and monotonic() < began + _ANSWER_S:
+        for pid in list(asked):
+            said = _said(directory, pid, began)
+            if said is not None:
+                asked.remove(pid)
+                stacks.update(said)
+            elif not _handles(pid):
+                asked.remove(pid)  # It has left meanwhile.
+        if asked:
+            sleep(_LOOK_S)
+    _clear(directory)
     for pid in asked:
         stacks[f"process {pid}"] = (f"it does not answer from native code; `py-spy dump --native --pid {pid}` shows more",)
     return stacks
 
 
-def answer(frame: FrameType | None) -> None:
-    """Tells where this process is, which a signal has interrupted there."""
-    attempt = worker_api.running()
-    told = None
-    if attempt is not None:
+def answer() -> None:
+    """Tells where the main thread of this process is."""
+    # Before the stack is taken: whoever asked earlier can use it.
+    told: dict[str, Any] = {"at": monotonic()}
+    attempt, frame = worker_api.running(), sys._current_frames().get(main_thread().ident or 0)
+    if attempt is not None and frame is not None:
         stack = traceback.extract_stack(frame)
         ours = [n for n, entry in enumerate(stack) if entry.filename == _EXECUTOR]
-        told = {"key": attempt.key, "stack": traceback.format_list(stack[max(ours, default=-1) + 1 :])}
+        told["stacks"] = {attempt.key: traceback.format_list(stack[max(ours, default=-1) + 1 :])}
     directory = _directory()
     # Whole at once, for whoever looks.
     part = directory / f".{os.getpid()}"
@@ -79,24 +82,56 @@ def answer(frame: FrameType | None) -> None:
     part.rename(directory / str(os.getpid()))
 
 
+def _said(directory: Path, pid: int, since: float) -> dict[str, tuple[str, ...]] | None:
+    """What a process has said since then; None if it has not."""
+    try:
+        told = json.loads((directory / str(pid)).read_text())
+    except FileNotFoundError:
+        return None
+    if told["at"] < since:
+        return None  # To somebody who asked earlier, whose file it stays: several may ask at a time.
+    return {key: tuple(stack) for key, stack in told.get("stacks", {}).items()}
+
+
+def _clear(directory: Path) -> None:
+    """Removes what processes said that have left."""
+    for told in directory.iterdir():
+        if not Path("/proc", told.name.removeprefix(".")).exists():
+            told.unlink(missing_ok=True)
+
+
 def _directory() -> Path:
-    return directory_of_process() / "stacks"
+    # Those of actors, and of environments, have directories beside this one's: this is above all of a worker.
+    return directory_of_process().parent / "stacks"
 
 
 def _siblings() -> list[int]:
     """The other children of this process's worker."""
-    worker = os.getppid()
     found: list[int] = []
-    for children in Path(f"/proc/{worker}/task").glob("*/children"):
-        found += [int(pid) for pid in children.read_text().split()]
+    for children in Path(f"/proc/{os.getppid()}/task").glob("*/children"):
+        found += [int(pid) for pid in _read(children).split()]
     return [pid for pid in found if pid != os.getpid()]
+
+
+def _ask(pid: int) -> bool:
+    """Sends a process the signal, unless it has left."""
+    try:
+        os.kill(pid, STACKS)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _handles(pid: int) -> bool:
     """Whether a process would handle the signal, which ends those that do not."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return False  # It has left.
-    caught = next(int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:"))
+    lines = _read(f"/proc/{pid}/status").splitlines()
+    caught = next((int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:")), 0)
     return bool(caught >> (STACKS - 1) & 1)
+
+
+def _read(path: str | Path) -> str:
+    """A file about a thread or a process; empty where that has ended."""
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""

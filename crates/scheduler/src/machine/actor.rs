@@ -43,8 +43,9 @@ pub(super) struct Actors {
     owned: BTreeSet<(SessionId, ActorId)>,
     /// Those that want a worker, in the order in which they are looked at.
     waiting: VecDeque<ActorId>,
-    /// Something has changed since those that want a worker were looked at.
-    stirred: bool,
+    /// So many of them, the first, were not looked at since something has changed.
+    // Invariant: at most their number.
+    unlooked: usize,
     answers: Answers,
     /// How many actors take an object, of objects that any takes.
     pins: BTreeMap<ObjectId, u32>,
@@ -70,7 +71,19 @@ impl Actors {
 
     /// Has those that want a worker looked at again before the step ends.
     pub(super) fn stir(&mut self) {
-        self.stirred |= !self.waiting.is_empty();
+        self.unlooked = self.waiting.len();
+    }
+
+    /// Adds one that wants a worker, before those that were looked at in vain.
+    fn await_worker(&mut self, id: ActorId) {
+        self.waiting.insert(self.unlooked, id);
+        self.unlooked += 1;
+    }
+
+    /// The next one to be looked at.
+    fn next_unlooked(&mut self) -> Option<ActorId> {
+        self.unlooked = self.unlooked.checked_sub(1)?;
+        self.waiting.pop_front()
     }
 
     fn next_request(&mut self) -> u64 {
@@ -126,5 +139,27 @@ impl Machine {
         if let Some(worker) = self.actors.get(id).and_then(Actor::worker) {
             self.errand(worker, Errand::Actor(id));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_looked_at_in_vain_are_looked_at_again_only_after_a_change() {
+        let mut actors = Actors::default();
+        let look = |actors: &mut Actors| {
+            let id = actors.next_unlooked()?;
+            actors.waiting.push_back(id);
+            Some(id.0)
+        };
+        (1..=3).for_each(|id| actors.await_worker(ActorId(id)));
+        assert_eq!([1, 2].map(|_| look(&mut actors)), [Some(1), Some(2)]);
+        actors.await_worker(ActorId(4));
+        assert_eq!([1, 2, 3].map(|_| look(&mut actors)), [Some(3), Some(4), None]);
+        actors.stir();
+        let again: Vec<u128> = std::iter::from_fn(|| look(&mut actors)).collect();
+        assert_eq!(again, [1, 2, 3, 4]);
     }
 }

@@ -39,6 +39,11 @@ impl Machine {
                     machine.on_cancel(id, graph, &tasks, grace, &reason)
                 });
             }
+            Command::DropReplicas { submission, replicas } => {
+                self.answer(id, submission, effects, |machine| {
+                    machine.on_replicas_dropped(id, &replicas)
+                });
+            }
             Command::Forget { submission, graph } => {
                 self.answer(id, submission, effects, |machine| machine.on_forget(id, graph));
             }

@@ -2,7 +2,7 @@
 
 use bireme_core::error::{ErrorClass, TaskError};
 use bireme_core::graph::OnWorkerLost;
-use bireme_core::id::{AttemptNo, WorkerId};
+use bireme_core::id::{AttemptNo, SessionId, WorkerId};
 use bireme_core::object::ObjectId;
 use bireme_core::reason::Reason;
 use smallvec::SmallVec;
@@ -256,9 +256,16 @@ impl Machine {
                 _ => None,
             };
         }
+        let owner = match id {
+            ObjectId::Held { holder, .. } => SessionId::of(holder)?,
+            ObjectId::Output { task, .. } => task.graph.session(),
+        };
+        let Some(session) = self.sessions.get(&owner) else {
+            let message = format!("{id} went with session {}, which is no more", owner.0);
+            return Some(Box::new(lost_input(&message)));
+        };
         // One that its session has not told of may be on its way.
-        let ObjectId::Held { holder, n } = id else { return None };
-        let session = self.sessions.values().find(|session| holder == session.id.into())?;
+        let ObjectId::Held { n, .. } = id else { return None };
         let message = format!("{id} was given up, or is gone with the worker that had it");
         session.told.contains(n).then(|| Box::new(lost_input(&message)))
     }

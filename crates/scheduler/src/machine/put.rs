@@ -151,7 +151,7 @@ impl Machine {
     /// Whether a session that is here may still tell of a value that a worker has: then the worker is to keep it.
     pub(super) fn awaits_word_of(&mut self, worker: WorkerId, id: ObjectId) -> bool {
         let ObjectId::Held { holder, n } = id else { return false };
-        let session = self.sessions.values().find(|session| holder == session.id.into());
+        let session = SessionId::of(holder).and_then(|session| self.sessions.get(&session));
         let awaited = session.is_some_and(|session| !session.told.contains(n));
         let Some(worker) = self.workers.get_mut(worker).filter(|_| awaited) else { return false };
         if worker.untold.len() >= limits::UNTOLD_VALUES {

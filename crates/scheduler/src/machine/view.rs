@@ -155,7 +155,7 @@ pub struct TaskView {
     pub state: TaskState,
     /// Its newest attempt, if there was one.
     pub attempt: Option<AttemptId>,
-    /// How many of its attempts ran.
+    /// How many of its attempts ran, one that runs now among them.
     pub ran: u32,
     /// The worker it was last sent to.
     pub worker: Option<WorkerId>,
@@ -336,7 +336,7 @@ impl Machine {
             key: graph.name(task.index),
             state: record.state(),
             attempt: (record.attempt > 0).then_some(AttemptId { task: id, no }),
-            ran: u32::from(record.ran),
+            ran: u32::from(record.ran) + u32::from(record.state() == TaskState::Running),
             worker: (record.attempt > 0 && record.worker > 0).then_some(WorkerId(record.worker)),
             missing: if record.phase == Phase::Waiting { record.missing } else { 0 },
             resources: self.classes.get(record.class).spec.resources.clone(),

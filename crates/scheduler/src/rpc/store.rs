@@ -6,7 +6,7 @@ mod relayed;
 
 use std::pin::Pin;
 
-use tokio_stream::Stream;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 
 use bireme_core::object::ObjectId;
@@ -18,6 +18,7 @@ use bireme_proto::pb;
 use bireme_proto::pb::store_server::Store;
 use bireme_proto::status::status;
 
+use crate::blobs::Blob;
 use crate::machine::Machine;
 use crate::relay::Whereabouts;
 use crate::rpc::Door;
@@ -61,8 +62,11 @@ impl Store for Door {
         &self,
         request: Request<pb::FetchBlobRequest>,
     ) -> Answer<Self::FetchBlobStream> {
-        let parts = blob::read(&self.site.blobs, request.into_inner()).map_err(status)?;
-        Ok(Response::new(Box::pin(tokio_stream::iter(parts.into_iter().map(Ok)))))
+        let pb::FetchBlobRequest { digest, offset } = request.into_inner();
+        let request = pb::FetchRequest { offset, ..pb::FetchRequest::default() };
+        let parts = self.do_fetch_blob(digest, request).map_err(status)?;
+        let parts = parts.map(move |part| part.map(|part| blob::part(part, offset)));
+        Ok(Response::new(Box::pin(parts)))
     }
 
     async fn ticket(&self, _: Request<pb::TicketRequest>) -> Answer<pb::TicketResponse> {
@@ -130,11 +134,8 @@ impl Door {
         let object = match request.source {
             Some(pb::fetch_request::Source::Object(object)) => ObjectId::try_from(object),
             Some(pb::fetch_request::Source::Blob(ref digest)) => {
-                let bytes = blob::find(&self.site.blobs, Some(digest.clone())).map_err(status)?;
-                let value = Value::raw(bytes);
-                let parts = small(&value, &pb::FetchRequest { source: None, ..request });
-                let parts = parts.map_err(status)?.into_iter().map(Ok);
-                return Ok(Box::pin(tokio_stream::iter(parts)));
+                let digest = Some(digest.clone());
+                return self.do_fetch_blob(digest, request).map_err(status);
             }
             None => Err(Refusal::at(Reason::Malformed, "source", "is missing: name an object")),
         };
@@ -149,6 +150,24 @@ impl Door {
                 let bearer = self.site.relay.bearer();
                 let relay = |sender| relayed::fetch(holders, bearer, request, sender);
                 Ok(Box::pin(self.site.relay.stream(relay).map_err(status)?))
+            }
+        }
+    }
+
+    /// The messages that carry a blob as a value of one buffer.
+    fn do_fetch_blob(
+        &self,
+        digest: Option<pb::Digest>,
+        request: pb::FetchRequest,
+    ) -> Result<Parts<pb::FetchResponse>, Refusal> {
+        match blob::find(&self.site.blobs, digest)? {
+            Blob::Here(bytes) => {
+                let parts = small(&Value::raw(bytes), &request)?.into_iter().map(Ok);
+                Ok(Box::pin(tokio_stream::iter(parts)))
+            }
+            Blob::Filed(file, length) => {
+                let send = move |sender| blob::send((file, length), request, sender);
+                Ok(Box::pin(self.site.relay.stream(send)?))
             }
         }
     }

@@ -11,6 +11,7 @@ use bireme_core::actor::wire::{ToCaller, ToHost};
 use bireme_core::id::{SessionId, WorkerId};
 use bireme_core::{Span, Time};
 
+use super::keeping::Keeping;
 use super::plan::{ACTOR, Plan};
 use super::{Conn, Item, World};
 
@@ -18,10 +19,10 @@ use super::{Conn, Item, World};
 #[derive(Debug)]
 pub(super) struct User {
     pub(super) id: CallerId,
-    caller: Caller,
+    pub(super) caller: Caller,
     /// Calls that are still to be made.
     left: u64,
-    unready: BTreeMap<u64, Call>,
+    pub(super) unready: BTreeMap<u64, Call>,
     /// It makes its next call when there is room.
     waits: bool,
     timer: Option<Time>,
@@ -33,6 +34,8 @@ pub(super) struct User {
     pub(super) skew: Span,
     /// A call of the actor's own process, which waits for it.
     pub(super) inside: Option<(usize, u64, RunNo)>,
+    /// It has a call log.
+    pub(super) keeping: Option<Keeping>,
     /// Its process has died: nobody listens.
     pub(super) is_dead: bool,
 }
@@ -54,7 +57,7 @@ impl User {
         Self::with(config, plan.calls)
     }
 
-    fn with(config: Config, left: u64) -> Self {
+    pub(super) fn with(config: Config, left: u64) -> Self {
         Self {
             id: config.caller,
             caller: Caller::new(config),
@@ -66,6 +69,7 @@ impl User {
             asked: 0,
             skew: Span::ZERO,
             inside: None,
+            keeping: None,
             is_dead: false,
         }
     }
@@ -77,7 +81,7 @@ impl User {
 
 impl World {
     pub(super) fn on_call_time(&mut self, user: usize) -> Result<(), String> {
-        let call = self.plan.call(&mut self.rng);
+        let call = self.next_call(user);
         let pause = if self.rng.chance(60) { 0 } else { 60_000 };
         let pause = self.rng.span(0, 300 + pause);
         let who = self.users.get_mut(user).expect("it is one");
@@ -94,23 +98,30 @@ impl World {
         }
         let is_ready = self.rng.chance(92);
         let seq = self.make_call(user, call, is_ready)?;
-        if self.rng.chance(5) {
+        if !self.is_keeping(user) && self.rng.chance(5) {
             let at = self.rng.span(0, 20_000);
             self.agenda.after(at, Item::Cancel { user, seq });
         }
         Ok(())
     }
 
-    fn make_call(&mut self, user: usize, call: Call, is_ready: bool) -> Result<u64, String> {
+    pub(super) fn make_call(
+        &mut self,
+        user: usize,
+        call: Call,
+        is_ready: bool,
+    ) -> Result<u64, String> {
         let now = self.now();
         let who = self.users.get_mut(user).expect("it is one");
         let mut effects = Vec::new();
         let deadline = call.deadline;
-        let given = if is_ready { Ok(Arc::new(call.clone())) } else { Err(Unready { deadline }) };
+        let given =
+            if is_ready { Ok(Arc::new(call.clone())) } else { Err(Unready { deadline, bytes: 0 }) };
         let seq = who.caller.call(now + who.skew, given, &mut effects);
         let seq = seq.ok_or("there is no room for a call")?;
         let id = CallId { caller: who.id, actor: ACTOR, seq };
         let inside = who.inside.is_some();
+        who.keeping.iter_mut().for_each(|keeping| keeping.made(&call));
         if !is_ready {
             who.unready.insert(seq, call.clone());
             let at = self.rng.span(0, 5_000);
@@ -125,12 +136,12 @@ impl World {
     /// A user goes, and waits for nothing any more.
     pub(super) fn close(&mut self, user: usize) -> Result<(), String> {
         let Some(who) = self.users.get_mut(user) else { return Ok(()) };
-        who.left = 0;
+        (who.left, who.keeping) = (0, None);
         self.drive_user(user, Event::Closed)
     }
 
     pub(super) fn on_prepared(&mut self, user: usize, seq: u64) -> Result<(), String> {
-        let fails = self.rng.chance(10);
+        let fails = !self.is_keeping(user) && self.rng.chance(10);
         let who = self.users.get_mut(user).expect("it is one");
         let Some(call) = who.unready.remove(&seq) else { return Ok(()) };
         let why = "it cannot be encoded";

@@ -1,14 +1,12 @@
 //! Which kinds of events, effects, words and ends a run has seen. One that no seed reaches is not tested.
 
-use std::collections::BTreeMap;
-
 use bireme_core::actor::call::{CallCode, Outcome};
 use bireme_core::actor::caller::{Effect as CallerEffect, Event as CallerEvent};
 use bireme_core::actor::host::{Effect as HostEffect, Event as HostEvent, Record, RunEnd};
 use bireme_core::actor::place::EndKind;
 use bireme_core::actor::wire::{ToCaller, ToHost};
 
-use crate::coverage::{Kind, kinds};
+use crate::coverage::{Kind, Tally, kinds};
 
 kinds! {
     HostEvent {
@@ -31,19 +29,19 @@ kinds! {
     }
 }
 
-/// What cannot be seen, and why.
-const NOT_YET: &[(&str, &str)] =
-    &[("CallerEvent::Kept", "no actor here calls another; the caller's own tests have it")];
-
 /// How often each kind was seen.
-#[derive(Clone, Debug, Default)]
-pub struct Seen {
-    seen: BTreeMap<&'static str, u64>,
+#[derive(Clone, Debug)]
+pub struct Seen(Tally);
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self(Tally::new(ALL, &[]))
+    }
 }
 
 impl Seen {
     pub(super) fn saw(&mut self, thing: &impl Kind) {
-        *self.seen.entry(thing.kind()).or_default() += 1;
+        self.0.saw(thing);
     }
 
     pub(super) fn saw_outcome(&mut self, outcome: &Outcome) {
@@ -62,26 +60,16 @@ impl Seen {
 
     /// Adds what another run has seen.
     pub fn add(&mut self, other: &Self) {
-        for (kind, count) in &other.seen {
-            *self.seen.entry(kind).or_default() += count;
-        }
+        self.0.add(&other.0);
     }
 
-    /// Kinds that were never seen and could have been.
+    /// Kinds that were never seen.
     pub fn missing(&self) -> Vec<&'static str> {
-        let is_excused = |kind: &&str| NOT_YET.iter().any(|(other, _)| other == kind);
-        let kinds = ALL.iter().copied().flatten().copied();
-        kinds.filter(|kind| !is_excused(kind) && !self.seen.contains_key(kind)).collect()
-    }
-
-    /// Kinds that were seen although it is said that they cannot be.
-    pub fn surprises(&self) -> Vec<&'static str> {
-        NOT_YET.iter().map(|(kind, _)| *kind).filter(|kind| self.seen.contains_key(kind)).collect()
+        self.0.missing().collect()
     }
 
     /// Each kind and how often it was seen.
     pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let kinds = ALL.iter().copied().flatten();
-        kinds.map(|kind| (*kind, self.seen.get(kind).copied().unwrap_or(0)))
+        self.0.counts()
     }
 }

@@ -21,6 +21,8 @@ struct Told {
     killed: u64,
     items: u64,
     ending: Option<Ending>,
+    /// How it ended when it was made before, by a process of its caller that died.
+    before: Option<Ending>,
 }
 
 /// Everything that was asked, run and answered.
@@ -43,6 +45,12 @@ pub(super) struct Ledger {
 impl Ledger {
     pub(super) fn made(&mut self, spec: &ActorSpec, id: CallId, call: &Call, is_inside: bool) {
         let own = spec.delivery_of(&call.method);
+        if World::made_before(id)
+            && let Some(told) = self.calls.get_mut(&id)
+        {
+            told.before = told.ending.take().or(told.before.take());
+            return;
+        }
         let told = Told {
             delivery: call.delivery.map_or(own, |wanted| wanted.min(own)),
             is_ordered: !call.unordered && !is_inside,
@@ -50,6 +58,7 @@ impl Ledger {
             killed: 0,
             items: 0,
             ending: None,
+            before: None,
         };
         self.calls.insert(id, told);
     }
@@ -122,7 +131,10 @@ impl Ledger {
         {
             return Err(format!("{name} has {items} items, of which {} came", told.items));
         }
-        told.ending = Some(ending);
+        told.ending = Some(match told.before.take() {
+            Some(before) => compared(before, ending).map_err(|why| format!("{name} {why}"))?,
+            None => ending,
+        });
         Ok(())
     }
 
@@ -216,6 +228,16 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+}
+
+/// What a caller knows that makes a call again: the same as before, or less.
+fn compared(before: Ending, now: Ending) -> Result<Ending, String> {
+    match (before.outcome.code(), now.outcome.code()) {
+        (None, None) if before.outcome == now.outcome => Ok(now),
+        (None, Some(CallCode::Gone | CallCode::ReplayDiverged | CallCode::Unknown)) => Ok(before),
+        (None, _) => Err(format!("gave {:?}, and now {:?}", before.outcome, now.outcome)),
+        (Some(_), _) => Ok(now),
     }
 }
 

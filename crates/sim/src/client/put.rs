@@ -2,7 +2,7 @@
 
 use bireme_core::ObjectId;
 use bireme_core::reason::Refusal;
-use bireme_core::session::{Command, Put};
+use bireme_core::session::{Command, Put, Replica};
 
 use super::{Client, Graph, Stage, Ticket};
 use crate::load::GraphPlan;
@@ -34,6 +34,9 @@ impl Client {
                 self.move_deposit(graph, place, Deposit::Underway(object));
             }
         }
+        if !values.is_empty() && self.graph(graph).all_accepted {
+            self.thin_out(world, graph);
+        }
         let state = self.graph_mut(graph);
         if releases && state.all_accepted && !state.released_values && !values.is_empty() {
             state.released_values = true;
@@ -42,6 +45,20 @@ impl Client {
             let release = Command::ReleaseValues { submission, objects };
             self.ask(world, Ticket::Submission(submission), release);
         }
+    }
+
+    /// Has every worker that is known drop what others have too, once.
+    fn thin_out(&mut self, world: &mut World, graph: usize) {
+        if std::mem::replace(&mut self.graph_mut(graph).thinned_out, true) {
+            return;
+        }
+        let workers: Vec<_> = self.workers.keys().copied().collect();
+        let objects = self.graph(graph).deposited();
+        let of_all = |worker| objects.iter().map(move |object| Replica { object: *object, worker });
+        let replicas = workers.into_iter().flat_map(of_all).collect();
+        let submission = self.submission();
+        let drop = Command::DropReplicas { submission, replicas };
+        self.ask(world, Ticket::Submission(submission), drop);
     }
 
     fn move_deposit(&mut self, graph: usize, place: usize, to: Deposit) {

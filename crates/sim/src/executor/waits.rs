@@ -1,4 +1,4 @@
-//! Code that waits for others in between, and takes no cpus meanwhile.
+//! Code that waits for others in between, and takes no cpus meanwhile; and code that waits for what it runs in.
 
 use bireme_core::{AttemptId, Span, limits};
 use bireme_worker::machine::Event;
@@ -24,6 +24,9 @@ pub(super) enum Away {
 const WAITS: u64 = 6;
 const NEVER_RETURNS: u64 = 4;
 
+/// What one attempt in so many runs in has to be made first.
+const PREPARES: u64 = 8;
+
 impl Executor {
     /// Enters what the code of an attempt that has just begun does next.
     pub(super) fn begin(&self, world: &mut World, number: u64, run: &Run) {
@@ -34,6 +37,20 @@ impl Executor {
         } else if run.job.act != Act::Hang {
             world.agenda.after(span, Item::CodeEnds(self.whose, number));
         }
+        if prepares(run) {
+            world.agenda.after(Span::ZERO, Item::Prepares(self.whose, number));
+            world.agenda.after(Span(span.0 / 4), Item::Prepared(self.whose, number));
+        }
+    }
+
+    /// What code runs in is being made.
+    pub(crate) fn prepares(&self, number: u64) -> Option<Event> {
+        Some(Event::Prepares(self.running.get(&number)?.execution.attempt))
+    }
+
+    /// It is there.
+    pub(crate) fn prepared(&self, number: u64) -> Option<Event> {
+        Some(Event::Prepared(self.running.get(&number)?.execution.attempt))
     }
 
     /// The code of an attempt begins to wait for others.
@@ -76,11 +93,23 @@ impl Executor {
     }
 }
 
+/// Whether what an attempt runs in has to be made first.
+fn prepares(run: &Run) -> bool {
+    is_of_load(run) && luck(run).rotate_left(32).is_multiple_of(PREPARES)
+}
+
 /// Whether an attempt waits, and whether it asks for its cpus again.
 fn plan(run: &Run) -> (bool, bool) {
-    let no = run.execution.attempt.no;
-    let luck = mix(run.job.identity, u64::from(no.n));
-    // Scenarios number their jobs, and measure time: theirs do not wait.
-    let of_load = run.job.identity > u64::from(u32::MAX);
-    (of_load && luck.is_multiple_of(WAITS), !(luck / WAITS).is_multiple_of(NEVER_RETURNS))
+    let luck = luck(run);
+    let waits = is_of_load(run) && luck.is_multiple_of(WAITS);
+    (waits, !(luck / WAITS).is_multiple_of(NEVER_RETURNS))
+}
+
+fn luck(run: &Run) -> u64 {
+    mix(run.job.identity, u64::from(run.execution.attempt.no.n))
+}
+
+/// Scenarios number their jobs, and measure time: theirs wait for nothing.
+fn is_of_load(run: &Run) -> bool {
+    run.job.identity > u64::from(u32::MAX)
 }

@@ -29,6 +29,7 @@ impl Turn<'_> {
         match creation(store, entry) {
             Ok(Creation { order, mut drafts, state }) => {
                 entry.drafts.append(&mut drafts);
+                entry.kept = None;
                 // What its process has mapped stays in place for as long as it lives.
                 entry.inputs.extend(state);
                 self.say_to(number, order);
@@ -55,6 +56,7 @@ impl Turn<'_> {
             return self.feed(actor, Event::NotBegun(RunNo(call)));
         }
         fault::point("after-run-before-reply");
+        entry.stops.remove(&call);
         // What becomes of a call that the process still had at its actor's end is settled with the process.
         let Some(running) = entry.runs.remove(&call).filter(|_| entry.over.is_none()) else {
             return;
@@ -67,7 +69,7 @@ impl Turn<'_> {
                     RunEnd::UnserializableResult(crate::rpc::executor::senseless(&refusal))
                 }
             },
-            Some(Outcome::Error(error)) => failed(read_error(Some(error))),
+            Some(Outcome::Error(error)) => failed(read_error(Some(*error))),
             Some(Outcome::NoSuchMethod(told)) => RunEnd::NoSuchMethod { methods: told.methods },
             Some(Outcome::NotBegun(_)) | None => RunEnd::UnserializableResult(read_error(None)),
         };
@@ -138,6 +140,11 @@ impl Turn<'_> {
         actor: ActorId,
         lengths: Vec<u64>,
     ) {
+        if !self.is_in(number, actor) {
+            let message = "the actor has ended";
+            let error = failure(ErrorClass::User, Reason::Unsupported, message);
+            return self.refuse_request_of(number, request, &error);
+        }
         if let Some(draft) = self.shared.setup.store.allocate_now(&lengths) {
             return self.allocated(number, request, actor, Ok(draft));
         }
@@ -240,7 +247,7 @@ fn creation(store: &Store, entry: &Entry) -> Result<Creation, Box<TaskError>> {
     };
     let state = entry.kept.as_ref().and_then(|kept| Some((kept, kept.state.clone()?)));
     let Some((kept, state)) = state else {
-        return Ok(Creation { order: Order::ActorCreate(create), drafts, state: None });
+        return Ok(Creation { order: Order::ActorCreate(Box::new(create)), drafts, state: None });
     };
     let state =
         Value::try_from(state).map_err(|refusal| crate::rpc::executor::senseless(&refusal))?;
@@ -248,7 +255,7 @@ fn creation(store: &Store, entry: &Entry) -> Result<Creation, Box<TaskError>> {
     let state = Some(lay(store, &stored, &mut room, &mut drafts)?.into());
     let (lsn, callees) = (kept.lsn, kept.callees.clone());
     let restore = ActorRestore { create: Some(create), state, lsn, callees };
-    Ok(Creation { order: Order::ActorRestore(restore), drafts, state: Some(stored) })
+    Ok(Creation { order: Order::ActorRestore(Box::new(restore)), drafts, state: Some(stored) })
 }
 
 fn held(entry: &Entry) -> pb::HeldResources {

@@ -7,9 +7,7 @@ use bireme_core::id::ActorId;
 use bireme_core::{ErrorClass, ObjectId, Reason, Span, TaskError, Value, limits};
 use bireme_proto::pb;
 use bireme_proto::pb::executor_order::{self as wire, Order};
-use rustix::process::Signal;
 use smallvec::SmallVec;
-use tokio::time::sleep;
 
 use super::Turn;
 use super::entry::{Ended, Keeping, Running};
@@ -149,30 +147,6 @@ impl Turn<'_> {
         self.say_to_process(actor, Order::ActorCall(call(actor, run, inputs)));
     }
 
-    /// Asks a call to return, and sees to it that it does.
-    fn stop(&mut self, actor: ActorId, run: RunNo, grace: Option<Span>) {
-        let grace_us = grace.map_or(0, |grace| grace.0.max(1));
-        let order = wire::ActorCancel { actor: Some(actor.into()), call: run.0, grace_us };
-        self.say_to_process(actor, Order::ActorCancel(order));
-        let Some(grace) = grace else { return };
-        let Some(process) = self.table.entries.get(&actor).and_then(|entry| entry.process) else {
-            return;
-        };
-        let shared = std::sync::Arc::downgrade(self.shared);
-        self.shared.setup.bulk.spawn(async move {
-            sleep(grace.to_std()).await;
-            let Some(shared) = shared.upgrade() else { return };
-            let mut turn = shared.turn();
-            let entry = turn.table.entries.get(&actor);
-            let still = entry.is_some_and(|entry| {
-                entry.process == Some(process) && entry.runs.contains_key(&run.0)
-            });
-            if still {
-                turn.table.crew.signal(process, Signal::KILL);
-            }
-        });
-    }
-
     fn checkpointed(
         &mut self,
         actor: ActorId,
@@ -201,7 +175,6 @@ impl Turn<'_> {
         let expires = self.now + entry.spec.ttl;
         entry.over = Some(Ended { report: Some(report), forget, expires });
         (entry.alive, entry.keeping) = (false, None);
-        entry.inputs.clear();
         // What still runs was given its time.
         let by_force = match end {
             EndKind::Crashed | EndKind::Diverged => true,
@@ -214,15 +187,18 @@ impl Turn<'_> {
         }
     }
 
-    /// Nothing is left of an incarnation that is over: its end is told.
+    /// No process has an incarnation that is over: its end is told, as soon as nothing is being written for it either. Arguments
+    /// of calls that wait stay, for the next one.
     pub(super) fn buried(&mut self, actor: ActorId) {
         let Some(entry) = self.table.entries.get_mut(&actor) else { return };
         let Some(over) = &mut entry.over else { return };
-        (entry.process, entry.drafts) = (None, Vec::new());
-        entry.runs.clear();
-        entry.tickets.clear();
+        entry.process = None;
+        if entry.writing {
+            return;
+        }
         let report = over.report.take();
         let forget = over.forget;
+        drop(entry.take_means());
         // Written whole, and unlocked, before the next incarnation is thought of.
         if let Some(mut log) = entry.log.take()
             && let Err(error) = log.write()
@@ -251,7 +227,8 @@ impl Turn<'_> {
 
 /// The process is to run a call.
 fn call(actor: ActorId, run: Run, inputs: Vec<Value>) -> wire::ActorCall {
-    let Run { run: RunNo(number), id, call, lane, credit, replay, lsn, deadline, .. } = run;
+    let Run { run: RunNo(number), id, call, lane, credit, replay, lsn, deadline, left_out, .. } =
+        run;
     let Call { method, arguments, traceparent, chain, .. } = &*call;
     wire::ActorCall {
         actor: Some(actor.into()),
@@ -268,6 +245,7 @@ fn call(actor: ActorId, run: Run, inputs: Vec<Value>) -> wire::ActorCall {
         id: Some(id.into()),
         chain: chain.iter().copied().map(Into::into).collect(),
         credit,
+        left_out,
     }
 }
 

@@ -2,23 +2,24 @@
 
 use std::sync::Arc;
 
-use bireme_core::id::ActorId;
+use bireme_core::actor::host::Event;
+use bireme_core::id::{ActorId, Incarnation};
 use bireme_core::reason::{Reason, Refusal};
 use bireme_core::{TaskError, Value};
-use bireme_executor::batches::{Batches, Taken};
+use bireme_executor::batches::Batches;
 use bireme_proto::pb;
 use bireme_proto::pb::executor_order::{Answer, answer};
 use bireme_proto::pb::executor_report::{self as wire, Report};
 
-use super::{Shared, Turn};
+use super::{Setup, Shared, Turn};
 use crate::executor::process::Manners;
 use crate::failure::failure;
-use crate::rpc::executor::{Reception, each, senseless, timing, unserved, welcome};
+use crate::rpc::executor::{About, Reception, each, senseless, timing, unserved};
 
 impl Reception for Shared {
-    fn welcome(&self, number: u64) -> pb::ExecutorDown {
-        let setup = &self.setup;
-        welcome(number, &setup.worker, &setup.store, &setup.scheduler)
+    fn about(&self) -> About<'_> {
+        let Setup { worker, store, scheduler, .. } = &self.setup;
+        About { worker, store, scheduler }
     }
 
     fn attach(
@@ -26,11 +27,9 @@ impl Reception for Shared {
         number: u64,
         token: &str,
         manners: Manners,
-    ) -> Result<Taken<pb::ExecutorOrder>, &'static str> {
-        let orders = Batches::default();
-        let taken = orders.taken();
-        self.turn().attach(number, token, manners.pid, orders)?;
-        Ok(taken)
+        orders: Batches<pb::ExecutorOrder>,
+    ) -> Result<(), &'static str> {
+        self.turn().attach(number, token, manners.pid, orders)
     }
 
     fn hear(self: &Arc<Self>, number: u64, reports: Vec<pb::ExecutorReport>) {
@@ -51,7 +50,7 @@ impl Turn<'_> {
             Report::ActorReply(reply) => {
                 let wire::ActorReply { actor, call, outcome, timing: taken, wants_checkpoint } =
                     reply;
-                let actor = actor_id(actor)?;
+                let Some(actor) = self.actor_in(number, actor)? else { return Ok(()) };
                 let took = timing(taken).run;
                 self.replied(actor, call, outcome, took);
                 if wants_checkpoint {
@@ -59,9 +58,10 @@ impl Turn<'_> {
                 }
             }
             Report::ActorItem(wire::ActorItem { actor, call, n, value }) => {
+                let Some(actor) = self.actor_in(number, actor)? else { return Ok(()) };
                 let missing = || Refusal::at(Reason::Malformed, "value", "value is missing");
                 let value = Value::try_from(value.ok_or_else(missing)?)?;
-                self.gave_item(actor_id(actor)?, call, n, value);
+                self.gave_item(actor, call, n, value);
             }
             Report::ActorReady(wire::ActorReady { actor, incarnation, checkpoints, .. }) => {
                 let actor = actor_id(actor)?;
@@ -69,23 +69,26 @@ impl Turn<'_> {
                     self.became_alive(actor, checkpoints);
                 }
             }
-            Report::ActorFailed(wire::ActorFailed { actor, incarnation, error }) => {
+            Report::ActorFailed(failed) => {
+                let wire::ActorFailed { actor, incarnation, error } = *failed;
                 let actor = actor_id(actor)?;
                 if self.is_it(number, actor, incarnation) {
-                    self.refused(actor, read_error(error));
                     // It never was: nothing of it is left in the process.
-                    self.dropped(number, actor);
+                    self.out_of(number, actor);
+                    self.refused(actor, read_error(error));
+                    // Of one that it had made after all, too.
+                    self.feed(actor, Event::Exited);
                 }
             }
-            Report::ActorState(state) => self.hear_state(number, state)?,
-            Report::ActorDropped(wire::ActorDropped { actor, .. }) => {
-                self.dropped(number, actor_id(actor)?);
+            Report::ActorState(state) => self.hear_state(number, *state)?,
+            Report::ActorDropped(wire::ActorDropped { actor, incarnation }) => {
+                self.dropped(number, actor_id(actor)?, Incarnation(incarnation));
             }
             Report::AllocatePool(wire::AllocatePool { request, lengths, actor, .. }) => {
                 self.allocate(number, request, actor_id(actor)?, lengths);
             }
             Report::Refused(wire::OrderRefused { actor: Some(actor), refused, .. }) => {
-                let actor = actor_id(Some(actor))?;
+                let Some(actor) = self.actor_in(number, Some(actor))? else { return Ok(()) };
                 let pb::Refused { reason, field, message, .. } = refused.unwrap_or_default();
                 let refusal = bireme_proto::convert::common::refusal(&reason, field, message);
                 self.refused(actor, senseless(&refusal));
@@ -93,6 +96,8 @@ impl Turn<'_> {
             other => {
                 let request = match &other {
                     Report::Rejoin(asked) => Some(asked.request),
+                    // One that wants no answer has no number.
+                    Report::Secede(asked) => Some(asked.request).filter(|request| *request != 0),
                     other => unserved(other),
                 };
                 if let Some(request) = request {
@@ -121,8 +126,31 @@ impl Turn<'_> {
         Ok(())
     }
 
+    /// The actor that a process speaks of, if it lives there: none is spoken for by another's process. What code says that lingers
+    /// after its actor's end is passed over.
+    fn actor_in(
+        &self,
+        number: u64,
+        actor: Option<pb::ActorId>,
+    ) -> Result<Option<ActorId>, Refusal> {
+        let actor = actor_id(actor)?;
+        if self.is_in(number, actor) {
+            return Ok(Some(actor));
+        }
+        if self.lingers_in(number, actor) {
+            return Ok(None);
+        }
+        let message = format!("actor {actor} does not live in this process");
+        Err(Refusal::at(Reason::Malformed, "actor", message))
+    }
+
+    /// Whether a process has an actor, in whichever incarnation.
+    pub(super) fn is_in(&self, number: u64, actor: ActorId) -> bool {
+        self.table.entries.get(&actor).is_some_and(|entry| entry.process == Some(number))
+    }
+
     /// Whether a process has just this incarnation.
-    fn is_it(&self, number: u64, actor: ActorId, incarnation: u32) -> bool {
+    pub(super) fn is_it(&self, number: u64, actor: ActorId, incarnation: u32) -> bool {
         self.table.entries.get(&actor).is_some_and(|entry| {
             entry.process == Some(number) && entry.hosting.incarnation.0 == incarnation
         })

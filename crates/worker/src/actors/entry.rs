@@ -8,7 +8,7 @@ use bireme_core::actor::call::ReplyKind;
 use bireme_core::actor::host::{Host, Table};
 use bireme_core::actor::place::ActorReport;
 use bireme_core::id::Digest;
-use bireme_core::{ObjectId, Time};
+use bireme_core::{ObjectId, Span, Time};
 
 use super::log::{Kept, Log};
 use crate::machine::Hosting;
@@ -26,19 +26,25 @@ pub(super) struct Entry {
     pub(super) inputs: Vec<Stored>,
     /// What its payload names.
     pub(super) blobs: Vec<(Digest, Stored)>,
-    /// What it begins with.
+    /// What it begins with, until its process has it.
     pub(super) kept: Option<Kept>,
     pub(super) log: Option<Log>,
     /// The disk is being waited for.
     pub(super) syncing: bool,
     /// The checkpoint that is being made.
     pub(super) keeping: Option<Keeping>,
+    /// A checkpoint is being written: the incarnation lasts at least until that is done.
+    pub(super) writing: bool,
     /// Its own code wants one.
     pub(super) wishes: bool,
     /// The process that has it, or is to have it.
     pub(super) process: Option<u64>,
     /// Calls that the process was given and that have not ended.
     pub(super) runs: BTreeMap<u64, Running>,
+    /// Those of them that were asked to return.
+    pub(super) stops: BTreeMap<u64, Stop>,
+    /// When the process that is to let go of it has to have done so.
+    pub(super) leaves_by: Option<Time>,
     /// Values of inputs, by the host's ticket. Kept until the host lets go of them, or their call has ended.
     pub(super) tickets: BTreeMap<u64, Vec<Stored>>,
     /// Values of inputs of calls that are played again, by the numbers of their records.
@@ -80,6 +86,28 @@ pub(super) struct Running {
     pub(super) _drafts: Vec<Draft>,
 }
 
+/// A call that was asked to return.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stop {
+    /// When.
+    pub(super) asked: Time,
+    /// It may go on for so long.
+    pub(super) grace: Span,
+    /// When somebody looks what has become of it.
+    pub(super) look: Time,
+}
+
+/// What an actor's code was given to read and to write. None of it is given to anybody else while that may run.
+#[derive(Debug)]
+pub(super) struct Means {
+    _arguments: BTreeMap<u64, Vec<Stored>>,
+    _logged: BTreeMap<u64, Vec<Stored>>,
+    _inputs: Vec<Stored>,
+    _drafts: Vec<Draft>,
+    _runs: BTreeMap<u64, Running>,
+    _blobs: Vec<(Digest, Stored)>,
+}
+
 /// A checkpoint that is being made.
 #[derive(Debug)]
 pub(super) struct Keeping {
@@ -101,9 +129,12 @@ impl Entry {
             log: None,
             syncing: false,
             keeping: None,
+            writing: false,
             wishes: false,
             process: None,
             runs: BTreeMap::new(),
+            stops: BTreeMap::new(),
+            leaves_by: None,
             tickets: BTreeMap::new(),
             logged: BTreeMap::new(),
             drafts: Vec::new(),
@@ -122,6 +153,21 @@ impl Entry {
         let expires = self.over.as_ref().map(|over| over.expires);
         let lease = unheard.filter(|_| !self.fenced && self.over.is_none());
         let lease = lease.map(|since| since + self.spec.lease);
-        [host, expires, lease].into_iter().flatten().min()
+        let stops = self.stops.values().map(|stop| stop.look).min();
+        [host, expires, lease, self.leaves_by, stops].into_iter().flatten().min()
+    }
+
+    /// Takes away what code that does not return may still read and write.
+    pub(super) fn take_means(&mut self) -> Means {
+        self.stops.clear();
+        self.leaves_by = None;
+        Means {
+            _arguments: self.tickets.clone(),
+            _logged: std::mem::take(&mut self.logged),
+            _inputs: std::mem::take(&mut self.inputs),
+            _drafts: std::mem::take(&mut self.drafts),
+            _runs: std::mem::take(&mut self.runs),
+            _blobs: std::mem::take(&mut self.blobs),
+        }
     }
 }

@@ -9,12 +9,12 @@ use bireme_core::{TaskError, limits};
 
 use super::Turn;
 use crate::config::LanguageRuntime;
-use crate::environments::{Built, shown};
+use crate::environments::Built;
 use crate::executor::process::{Program, Variant};
 
-/// The name under which the program of a language in an environment is found.
+/// The name under which the program of a language in an environment is found: all of the digest, which anybody may choose.
 pub(super) fn name_in(language: &str, environment: Digest) -> String {
-    format!("{language} in {}", shown(environment))
+    format!("{language} in {}", blake3::Hash::from(environment.0))
 }
 
 impl Turn<'_> {
@@ -64,5 +64,25 @@ impl Turn<'_> {
         let name = name_in(&language.name, built.digest());
         let variant = Variant { environment: Some(built), fresh_process: false };
         crew.variants.insert(name, Program::language(language).variant(variant));
+    }
+    /// A process is gone. The environment that no other runs in may be removed from here on; an actor that comes back to it
+    /// finds it again.
+    pub(super) fn release_program(&mut self, name: &str) {
+        let crew = &mut self.table.crew;
+        if !crew.processes.values().any(|it| it.runtime == *name) {
+            crew.variants.remove(name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn environments_whose_digests_begin_alike_are_told_apart() {
+        let [mut one, other] = [[7; 32]; 2];
+        one[31] = 8;
+        assert_ne!(name_in("python", Digest(one)), name_in("python", Digest(other)));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bireme_core::actor::Durability;
 use bireme_core::actor::host::Event;
 use bireme_core::actor::place::{Checkpoint, EndKind};
-use bireme_core::id::{ActorId, HolderId};
+use bireme_core::id::{ActorId, HolderId, Incarnation};
 use bireme_core::{ErrorClass, ObjectId, Reason, TaskError, Value};
 use bireme_proto::pb;
 use bireme_proto::pb::executor_order::{ActorCheckpoint, ActorKept, Callee, Order};
@@ -45,15 +45,15 @@ impl Turn<'_> {
 
     fn sync_log(&mut self, actor: ActorId) {
         let Some(entry) = self.table.entries.get_mut(&actor) else { return };
-        let Some(log) = &entry.log else { return };
-        let (file, lsn) = match log.file() {
-            Ok(file) => (file, log.written()),
+        let Some(log) = &mut entry.log else { return };
+        let (unsynced, lsn) = match log.unsynced() {
+            Ok(unsynced) => (unsynced, log.written()),
             Err(error) => return self.feed_later(actor, Event::LogFailed(unwritable(&error))),
         };
         entry.syncing = true;
         let (shared, incarnation) = (Arc::clone(self.shared), entry.hosting.incarnation);
         self.shared.setup.bulk.spawn_blocking(move || {
-            let synced = file.sync_data();
+            let synced = unsynced.sync();
             fault::point("after-log-before-run");
             let mut turn = shared.turn();
             let Some(entry) = turn.table.entries.get_mut(&actor) else { return };
@@ -85,6 +85,7 @@ impl Turn<'_> {
 
     /// Asks the process for its state.
     pub(super) fn begin_checkpoint(&mut self, actor: ActorId, keeping: Keeping) {
+        self.write_log(actor);
         let Some(entry) = self.table.entries.get_mut(&actor) else { return };
         if let Some(log) = &mut entry.log
             && let Err(error) = log.turn_over()
@@ -115,9 +116,10 @@ impl Turn<'_> {
             Ok(state) => state,
             Err(error) => return self.feed_later(actor, Event::StateKept(Err(error))),
         };
+        entry.writing = true;
         let incarnation = entry.hosting.incarnation;
         let directory = entry.log.as_ref().map(|log| log.directory().to_owned());
-        let synced = entry.spec.durability == Durability::Disk;
+        let durability = entry.spec.durability;
         let shared = Arc::clone(self.shared);
         self.shared.setup.bulk.spawn_blocking(move || {
             let Keeping { lsn, table, since } = keeping;
@@ -127,22 +129,29 @@ impl Turn<'_> {
             });
             let kept = kept.and_then(|kept| {
                 if let Some(directory) = &directory {
-                    log::write_checkpoint(directory, &kept, synced)?;
+                    log::write_checkpoint(directory, &kept, durability)?;
                 }
                 Ok(kept)
             });
-            shared.turn().kept(actor, (lsn, since), kept);
+            shared.turn().kept((actor, incarnation), (lsn, since), kept);
         });
     }
 
-    /// A checkpoint was written, or not.
+    /// A checkpoint was written, or not. What is left of an incarnation that ended meanwhile has waited for that.
     fn kept(
         &mut self,
-        actor: ActorId,
+        (actor, incarnation): (ActorId, Incarnation),
         (lsn, since): (u64, bireme_core::Time),
         kept: std::io::Result<Kept>,
     ) {
-        let Some(entry) = self.table.entries.get_mut(&actor) else { return };
+        let entry = self.table.entries.get_mut(&actor);
+        let Some(entry) = entry.filter(|entry| entry.hosting.incarnation == incarnation) else {
+            return;
+        };
+        entry.writing = false;
+        if entry.over.is_some() && entry.process.is_none() {
+            return self.buried(actor);
+        }
         let mut callees = Vec::new();
         let made = kept.map(|kept| {
             let bytes = kept.state.as_ref().map_or(0, |state| state.size);
@@ -152,8 +161,7 @@ impl Turn<'_> {
                 tracing::warn!(?actor, %error, "records that a checkpoint holds are left behind");
             }
             callees.clone_from(&kept.callees);
-            entry.kept = Some(kept);
-            Checkpoint { lsn, bytes, took: self.now.since(since) }
+            (kept, Checkpoint { lsn, bytes, took: self.now.since(since) })
         });
         let made = made.map_err(|error| {
             let message = format!("the checkpoint cannot be written: {error}");
@@ -163,15 +171,14 @@ impl Turn<'_> {
             let kept = ActorKept { actor: Some(actor.into()), callees };
             self.say_to_process(actor, Order::ActorKept(kept));
         }
-        let made = made.and_then(|made| self.store_for_move(actor).map(|()| made));
+        let made = made.and_then(|(kept, made)| self.store_for_move(actor, &kept).map(|()| made));
         self.feed_later(actor, Event::StateKept(made));
     }
 
     /// Puts the checkpoint of an actor that moves into the store, from where the next incarnation has it.
-    fn store_for_move(&mut self, actor: ActorId) -> Result<(), Box<TaskError>> {
+    fn store_for_move(&mut self, actor: ActorId, kept: &Kept) -> Result<(), Box<TaskError>> {
         let entry = self.table.entries.get_mut(&actor).filter(|entry| entry.moves.is_some());
         let Some(entry) = entry else { return Ok(()) };
-        let Some(kept) = &entry.kept else { return Ok(()) };
         let object = object_of(actor, entry);
         let value = Arc::new(Value::raw(kept.encode_to_vec()));
         let size = self.shared.setup.store.put(object, value, None);

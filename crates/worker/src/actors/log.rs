@@ -13,6 +13,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use bireme_core::Value;
+use bireme_core::actor::Durability;
 use bireme_core::actor::host::{Record, Restored};
 use bireme_core::reason::Refusal;
 use bireme_proto::pb;
@@ -60,6 +61,27 @@ pub(crate) struct Log {
     written: u64,
     /// Bytes of all files.
     bytes: u64,
+    durability: Durability,
+    /// What has to reach the disk besides the file that is written to.
+    unsynced: Vec<File>,
+    /// A write has failed, perhaps half-way: what came behind it could not be read.
+    torn: bool,
+}
+
+/// Files that have to reach the disk before records count as durable.
+#[derive(Debug)]
+pub(crate) struct Unsynced {
+    /// Files that were written to before, and the directory that got a new one.
+    others: Vec<File>,
+    file: File,
+}
+
+impl Unsynced {
+    /// Waits for the disk.
+    pub(crate) fn sync(self) -> io::Result<()> {
+        self.others.iter().try_for_each(File::sync_all)?;
+        self.file.sync_data()
+    }
 }
 
 /// What was found of earlier incarnations.
@@ -85,8 +107,11 @@ impl Log {
     }
 
     /// Opens the log in `directory`, which is made if it is not there, and reads what earlier incarnations left. What the
-    /// last of them did not write whole is cut off.
-    pub(crate) fn open(directory: PathBuf) -> Result<(Self, Found), LogError> {
+    /// last of them did not write whole is cut off. It waits for the disk where records have to survive a power cut.
+    pub(crate) fn open(
+        directory: PathBuf,
+        durability: Durability,
+    ) -> Result<(Self, Found), LogError> {
         fs::create_dir_all(&directory)?;
         let mut options = OpenOptions::new();
         let lock = options.create(true).truncate(false).write(true).open(directory.join(LOCK))?;
@@ -114,6 +139,9 @@ impl Log {
         }
         let first = files.last().copied().unwrap_or(end + 1);
         let file = append_to(&directory, first)?;
+        if durability == Durability::Disk {
+            settle(&directory, &files)?;
+        }
         let log = Self {
             directory,
             _lock: lock,
@@ -123,15 +151,18 @@ impl Log {
             end,
             written: end,
             bytes,
+            durability,
+            unsynced: Vec::new(),
+            torn: false,
         };
         Ok((log, found))
     }
 
     /// Makes the directory of a new incarnation begin with a checkpoint that was made elsewhere.
-    pub(crate) fn seed(directory: &Path, kept: &Kept) -> io::Result<()> {
+    pub(crate) fn seed(directory: &Path, kept: &Kept, durability: Durability) -> io::Result<()> {
         remove(directory)?;
         fs::create_dir_all(directory)?;
-        write_checkpoint(directory, kept, true)
+        write_checkpoint(directory, kept, durability)
     }
 
     /// Appends a record, with the values of its call's inputs. It is not written yet.
@@ -149,16 +180,21 @@ impl Log {
 
     /// Writes what was appended. From here on it survives this process, and nothing else. Returns the last record's number.
     pub(crate) fn write(&mut self) -> io::Result<u64> {
+        if std::mem::replace(&mut self.torn, true) {
+            return Err(io::Error::other("records before these were not written whole"));
+        }
         self.file.write_all(&self.buffer)?;
+        self.torn = false;
         self.bytes += self.buffer.len() as u64;
         self.buffer.clear();
         self.written = self.end;
         Ok(self.written)
     }
 
-    /// The file that is written to, to be synced by another thread.
-    pub(crate) fn file(&self) -> io::Result<File> {
-        self.file.try_clone()
+    /// What has to be synced for the records written so far to survive a power cut: for another thread to do.
+    pub(crate) fn unsynced(&mut self) -> io::Result<Unsynced> {
+        let file = self.file.try_clone()?;
+        Ok(Unsynced { others: std::mem::take(&mut self.unsynced), file })
     }
 
     /// The number of the last record written.
@@ -171,14 +207,17 @@ impl Log {
         self.bytes
     }
 
-    /// Has further records go to a new file.
+    /// Has further records go to a new file. It waits for no disk.
     pub(crate) fn turn_over(&mut self) -> io::Result<()> {
         self.write()?;
         let first = self.end + 1;
-        if self.files.last() != Some(&first) {
-            self.file.sync_data()?;
-            self.file = append_to(&self.directory, first)?;
-            self.files.push(first);
+        if self.files.last() == Some(&first) {
+            return Ok(());
+        }
+        let before = std::mem::replace(&mut self.file, append_to(&self.directory, first)?);
+        self.files.push(first);
+        if self.durability == Durability::Disk {
+            self.unsynced.extend([before, File::open(&self.directory)?]);
         }
         Ok(())
     }
@@ -202,8 +241,13 @@ impl Log {
     }
 }
 
-/// Writes a checkpoint beside the old one and puts it in its place. `synced` is for what must survive a power cut.
-pub(crate) fn write_checkpoint(directory: &Path, kept: &Kept, synced: bool) -> io::Result<()> {
+/// Writes a checkpoint beside the old one and puts it in its place.
+pub(crate) fn write_checkpoint(
+    directory: &Path,
+    kept: &Kept,
+    durability: Durability,
+) -> io::Result<()> {
+    let synced = durability == Durability::Disk;
     let (unfinished, path) = (directory.join(UNFINISHED), directory.join(CHECKPOINT));
     let mut buffer = Vec::new();
     frames::push(&mut buffer, &kept.encode_to_vec());
@@ -292,6 +336,17 @@ fn path_of(directory: &Path, first: u64) -> PathBuf {
 
 fn append_to(directory: &Path, first: u64) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path_of(directory, first))
+}
+
+/// Waits until all that is there has reached the disk: also what an earlier life wrote and did not wait for, and the names of
+/// files and directories that are new.
+fn settle(directory: &Path, files: &[u64]) -> io::Result<()> {
+    /// The log's, its worker's and the one that has those of all workers.
+    const DIRECTORIES: usize = 3;
+    for first in files {
+        File::open(path_of(directory, *first))?.sync_data()?;
+    }
+    directory.ancestors().take(DIRECTORIES).try_for_each(|path| File::open(path)?.sync_all())
 }
 
 fn broken(path: &Path, Refusal { message, .. }: Refusal) -> LogError {

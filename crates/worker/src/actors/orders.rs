@@ -13,7 +13,7 @@ use super::entry::Entry;
 use super::log::{Found, Kept, Log, LogError};
 use super::{Actors, Setup, Table, Turn, log};
 use crate::failure::failure;
-use crate::machine::Hosting;
+use crate::machine::{self, Hosting};
 use crate::rpc::payload::blobs;
 use crate::store::Stored;
 
@@ -92,7 +92,7 @@ fn find(
         })?;
         rested = true;
         if keeps_log {
-            Log::seed(&directory, &kept)?;
+            Log::seed(&directory, &kept, hosting.spec.durability)?;
         }
         brought = Some(kept);
     } else if hosting.restores && !Log::exists(&directory) {
@@ -104,7 +104,7 @@ fn find(
         log::remove(&directory)?;
     }
     let (log, mut found) = if keeps_log {
-        let (log, found) = Log::open(directory)?;
+        let (log, found) = Log::open(directory, hosting.spec.durability)?;
         (Some(log), found)
     } else {
         let mut found = Found::default();
@@ -163,10 +163,13 @@ impl Turn<'_> {
             }
             // Of incarnations that lived elsewhere in between it knows nothing, and would not say so.
             let follows = incarnation.0 <= before.hosting.incarnation.0 + 1;
-            before.host.filter(|_| follows)
+            let host = before.host.filter(|_| follows)?;
+            // Calls that wait go over to the next incarnation, and so does what was gathered for them.
+            entry.tickets = before.tickets;
+            Some(host)
         });
         if before.is_none() {
-            self.refuse_lines_of(actor);
+            self.forget_callers_of(actor);
         }
         let worker = self.table.worker;
         let host = if let Some(mut before) = before {
@@ -328,9 +331,18 @@ impl Turn<'_> {
         let expired = over.is_some_and(|over| over.report.is_none() && over.expires <= self.now);
         if expired {
             self.table.entries.remove(&actor);
-            self.refuse_lines_of(actor);
+            self.forget_callers_of(actor);
         }
         expired
+    }
+
+    /// The host of an actor is dropped, with all that it knew: nothing is gathered for its calls any more.
+    fn forget_callers_of(&mut self, actor: ActorId) {
+        let gathering = &mut self.table.gathering;
+        for (asked, _) in gathering.extract_if(.., |_, (of, _)| *of == actor) {
+            self.shared.setup.inbox.tell(machine::Event::Ungather(asked));
+        }
+        self.refuse_lines_of(actor);
     }
 
     /// Ends everything.

@@ -150,9 +150,13 @@ impl Turn<'_> {
         let open = opened.open;
         let hosted = entries.get(&open.actor).is_some_and(|entry| entry.host.is_some());
         if !hosted {
-            known.opens.remove(&number);
             let redirect = ToCaller::Redirect { incarnation: open.incarnation, place: None };
-            known.outgoing.push(told::tell(number, redirect));
+            // One that has much to read is told when it has read that.
+            if known.outgoing.push(told::tell(number, redirect)) {
+                known.opens.remove(&number);
+            } else {
+                known.behind.insert(number);
+            }
             return;
         }
         opened.line = Some(line);

@@ -2,37 +2,39 @@
 //!
 //! An actor has one of its own, unless it shares one with the others of its runtime that are content with that. One more of
 //! each runtime that has hosted an actor is kept ready, so that the next need not wait for its start. Where the worker allows
-//! it, native ones live `inside` the daemon, on threads that are dealt with as a process is.
+//! it, native ones live `inside` the daemon, on threads that are dealt with as a process is. How an actor comes to `leave` its
+//! process says whose end that is.
 
 mod inside;
+mod leave;
+mod weigh;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::sync::Arc;
 
 use bireme_core::actor::Isolation;
-use bireme_core::actor::host::{Event, Reached, RunNo};
+use bireme_core::actor::host::Event;
 use bireme_core::graph::Runtime;
-use bireme_core::id::ActorId;
+use bireme_core::id::{ActorId, Incarnation};
 use bireme_core::{AttemptId, ErrorClass, Reason, TaskError, limits};
 use bireme_daemon::auth::Token;
 use bireme_executor::batches::Batches;
 use bireme_proto::pb;
-use bireme_proto::pb::executor_order::{ActorDrop, Order, ShutdownExecutor};
+use bireme_proto::pb::executor_order::Order;
 use rustix::process::Signal;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::sleep;
 
+use super::entry::{Entry, Means};
 use super::environments::name_in;
 use super::{Setup, Shared, Table, Turn};
 use crate::executor::process::Program;
-use crate::executor::process::ends::{Death, how};
+use crate::executor::process::ends::Death;
 use crate::executor::process::keeper::{self, Owner, Post};
 use crate::executor::process::place::Place;
 use crate::executor::process::setbacks::Setbacks;
 use crate::executor::scales::Bloat;
 use crate::failure::failure;
-use crate::host::private_bytes;
 use crate::logs::{Author, Writer};
 use crate::sync::lock;
 
@@ -61,6 +63,8 @@ pub(super) struct Process {
     use_: Use,
     /// Those that live in it, or are to.
     actors: BTreeSet<ActorId>,
+    /// Those that have ended and whose code has not returned.
+    lingering: BTreeMap<ActorId, Lingering>,
     /// Variables that it is started with besides the usual.
     environment: Vec<(String, String)>,
     /// It is about to end: nobody else comes to live in it.
@@ -73,6 +77,13 @@ pub(super) struct Process {
     signals: mpsc::Sender<Signal>,
     /// Told when its stream is over.
     over: Arc<Notify>,
+}
+
+/// Code that does not return, of an actor that has ended.
+#[derive(Debug)]
+struct Lingering {
+    incarnation: Incarnation,
+    _means: Means,
 }
 
 /// Whom a process is for.
@@ -116,9 +127,11 @@ impl Crew {
         self.processes.get(&number)?.pid
     }
 
+    /// A process for one more actor. Where code does not return, nobody else comes to live beside it.
     fn find(&self, use_: Use, runtime: &str) -> Option<u64> {
         let fits = |process: &Process| {
-            process.use_ == use_ && process.runtime == runtime && !process.doomed
+            let is_it = process.use_ == use_ && process.runtime == runtime;
+            is_it && !process.doomed && process.lingering.is_empty()
         };
         self.processes.iter().find(|(_, process)| fits(process)).map(|(number, _)| *number)
     }
@@ -171,7 +184,8 @@ impl Turn<'_> {
 
     /// Finds a process for an actor: one that is there, or a new one.
     pub(super) fn find_process(&mut self, actor: ActorId) {
-        let Some(entry) = self.table.entries.get(&actor) else { return };
+        let needs = |entry: &&Entry| entry.over.is_none() && entry.process.is_none();
+        let Some(entry) = self.table.entries.get(&actor).filter(needs) else { return };
         let spec = Arc::clone(&entry.spec);
         if spec.isolation == Isolation::InProcess {
             return self.take_inside(actor, &spec);
@@ -233,7 +247,11 @@ impl Turn<'_> {
             });
             let limit = entry.spec.resources.memory_bytes;
             if limit > 0 && use_ == Use::Own {
-                self.shared.setup.bulk.spawn(weigh(Arc::downgrade(self.shared), number, limit));
+                self.shared.setup.bulk.spawn(weigh::weigh(
+                    Arc::downgrade(self.shared),
+                    number,
+                    limit,
+                ));
             }
         }
         if is_there {
@@ -285,6 +303,7 @@ impl Turn<'_> {
             orders: None,
             use_,
             actors: BTreeSet::new(),
+            lingering: BTreeMap::new(),
             environment,
             doomed: false,
             pid: None,
@@ -366,101 +385,6 @@ impl Turn<'_> {
             self.table.crew.signal(number, Signal::KILL);
         }
     }
-
-    /// An incarnation is over: takes it out of its process, which ends if it was its own.
-    pub(super) fn leave_process(&mut self, actor: ActorId, number: u64, by_force: bool) {
-        let Some(process) = self.table.crew.processes.get_mut(&number) else {
-            return self.buried(actor);
-        };
-        if (by_force && process.is_of_one()) || process.orders.is_none() {
-            return self.table.crew.signal(number, Signal::KILL);
-        }
-        process.doomed |= process.is_of_one();
-        let incarnation = self.table.entries.get(&actor).map(|entry| entry.hosting.incarnation.0);
-        self.say_to(
-            number,
-            Order::ActorDrop(ActorDrop {
-                actor: Some(actor.into()),
-                incarnation: incarnation.unwrap_or_default(),
-                // 0 asks calls that run to return.
-                grace_us: if by_force { 0 } else { limits::ACTOR_DROP.0 },
-                reason: String::new(),
-            }),
-        );
-        let shared = Arc::downgrade(self.shared);
-        self.shared.setup.bulk.spawn(async move {
-            sleep(limits::ACTOR_DROP.to_std()).await;
-            let Some(shared) = shared.upgrade() else { return };
-            let mut turn = shared.turn();
-            let process = turn.table.crew.processes.get(&number);
-            if process.is_some_and(|process| process.actors.contains(&actor)) {
-                turn.table.crew.signal(number, Signal::KILL);
-            }
-        });
-    }
-
-    /// A process says that nothing is left of an actor in it.
-    pub(super) fn dropped(&mut self, number: u64, actor: ActorId) {
-        let entry = self.table.entries.get(&actor).filter(|entry| entry.process == Some(number));
-        if entry.is_some_and(|entry| entry.over.is_none()) {
-            // Nobody asked for it: the actor has ended itself.
-            self.feed(actor, Event::Exited);
-            if self.table.entries.get(&actor).is_some_and(|entry| entry.over.is_none()) {
-                return;
-            }
-        }
-        let Some(process) = self.table.crew.processes.get_mut(&number) else { return };
-        if !process.actors.remove(&actor) {
-            return;
-        }
-        if process.is_of_one() {
-            process.doomed = true;
-            self.say_to(number, Order::Shutdown(ShutdownExecutor::default()));
-        }
-        if entry_is_in(self, actor, number) {
-            self.buried(actor);
-        }
-    }
-
-    /// A process is gone and all that it said has been heard: its actors are lost.
-    fn process_lost(&mut self, number: u64, death: Death) {
-        let Some(process) = self.table.crew.processes.remove(&number) else { return };
-        self.shared.place.dismiss(number);
-        let unborn = process.orders.is_none();
-        let mut error = process.bloat.map_or_else(
-            || lost(&death, &process),
-            |bloat| bloat.error("the process of the actor"),
-        );
-        error.exit = death.exit.as_ref().ok().copied();
-        error.last_lines.clone_from(&death.last_lines);
-        // One that was ended because nobody wants it any more says nothing about those to come.
-        if unborn && !process.doomed && !self.table.closed {
-            tracing::warn!(executor = number, %error, "process of an actor could not be started");
-            let setbacks = self.table.crew.setbacks.entry(process.runtime.clone()).or_default();
-            setbacks.add(error.clone(), self.now);
-        }
-        // Of several actors in one process nobody can tell which one it died of.
-        let reached = death.reached.filter(|_| process.use_ == Use::Own);
-        let reached =
-            reached.map(|reached| Reached { started: RunNo(reached.started), runs: reached.runs });
-        for actor in process.actors {
-            if !entry_is_in(self, actor, number) {
-                continue;
-            }
-            if let Some(entry) = self.table.entries.get_mut(&actor) {
-                entry.process = None;
-                entry.runs.clear();
-                let is_over = entry.over.is_some();
-                if is_over || !self.table.closed {
-                    self.feed(actor, Event::ProcessLost { reached, error: error.clone() });
-                }
-                if is_over {
-                    self.buried(actor);
-                }
-            }
-        }
-        self.shared.left.notify_one();
-    }
 }
 
 /// Why there is no process for actors of a runtime.
@@ -470,18 +394,6 @@ fn no_program(runtime: &Runtime) -> String {
         _ => "start it with `--runtime NAME=COMMAND`",
     };
     format!("this worker has no runtime {} for actors: {remedy}", runtime.name())
-}
-
-fn entry_is_in(turn: &Turn<'_>, actor: ActorId, number: u64) -> bool {
-    turn.table.entries.get(&actor).is_some_and(|entry| entry.process == Some(number))
-}
-
-fn lost(death: &Death, process: &Process) -> Box<TaskError> {
-    let how = death.exit.as_ref().map_or_else(String::clone, |exit| how(*exit));
-    let what = if process.use_ == Use::Inside { "" } else { "the process of the actor " };
-    let when = if process.orders.is_none() { " before it was ready" } else { "" };
-    let message = format!("{what}{how}{when}");
-    failure(ErrorClass::ProcessDied, Reason::ProcessDied, message)
 }
 
 impl Owner for Shared {
@@ -525,20 +437,5 @@ impl Owner for Shared {
 
     fn bury(self: &Arc<Self>, number: u64, death: Death) {
         self.turn().process_lost(number, death);
-    }
-}
-
-/// Ends a process whose actor takes more memory than it may.
-async fn weigh(shared: std::sync::Weak<Shared>, number: u64, limit: u64) {
-    loop {
-        sleep(limits::EXECUTOR_WEIGHED.to_std()).await;
-        let Some(shared) = shared.upgrade() else { return };
-        let mut turn = shared.turn();
-        let Some(process) = turn.table.crew.processes.get_mut(&number) else { return };
-        let taken = process.pid.and_then(private_bytes).unwrap_or(0);
-        if taken > limit {
-            process.bloat = Some(Bloat { taken, limit });
-            return turn.table.crew.signal(number, Signal::KILL);
-        }
     }
 }

@@ -33,6 +33,8 @@ pub(crate) enum Step {
     Ordered,
     /// [`Event::Paused`].
     Paused,
+    /// [`Event::Prepared`] and [`Event::Prepares`].
+    Prepared,
     /// [`Event::Recalled`].
     Recalled,
     /// [`Event::Rejoining`].
@@ -68,6 +70,7 @@ impl account::Step for Step {
         "lost",
         "ordered",
         "paused",
+        "prepared",
         "recalled",
         "rejoining",
         "seceded",
@@ -98,6 +101,7 @@ impl From<&Event> for Step {
             Event::Lost(_) => Self::Lost,
             Event::Ordered(_) => Self::Ordered,
             Event::Paused(_) => Self::Paused,
+            Event::Prepared(_) | Event::Prepares(_) => Self::Prepared,
             Event::Recalled { .. } => Self::Recalled,
             Event::Rejoining(_) => Self::Rejoining,
             Event::Seceded(_) => Self::Seceded,

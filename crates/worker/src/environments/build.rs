@@ -3,20 +3,19 @@
 //! Archives are unpacked here; what is Python's business is left to its package, `python -m bireme.environment_builder`, which runs in
 //! the interpreter that the language has on this worker.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use bireme_core::{ErrorClass, Exit, Reason, TaskError, limits};
-use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Child;
 use tokio::time::timeout;
 
 use super::shelf::Place;
-use super::unpack::{is_archive, unpack};
+use super::unpack::{UnpackError, is_archive, unpack};
 use crate::executor::command::tail::Tail;
 use crate::executor::environment::Environment;
 use crate::executor::process::ends::how;
@@ -25,24 +24,23 @@ use crate::failure::failure;
 /// The module that makes environments.
 const MODULE: &str = "bireme.environment_builder";
 
-/// Builds what a blob asks for. `python` is the command of an interpreter; `name` is what errors call the environment.
+/// Builds what the file in its place asks for. `python` is the command of an interpreter; `name` is what errors call the
+/// environment.
 pub(super) async fn build(
     place: &Place,
     python: &[String],
-    blob: Bytes,
     name: &str,
 ) -> Result<(), Box<TaskError>> {
     let broken = |problem: &dyn std::fmt::Display| broken(name, problem);
     let (root, wanted) = (place.root(), place.wanted());
-    place.clear().map_err(|error| broken(&error))?;
-    let is_packed = is_archive(&blob);
     let laid_out = {
         let (root, wanted) = (root.clone(), wanted.clone());
-        tokio::task::spawn_blocking(move || lay_out(&blob, &root, &wanted)).await
+        tokio::task::spawn_blocking(move || lay_out(&wanted, &root)).await
     };
     // It panics only with a bug, and says so itself.
     let laid_out = laid_out.map_err(|error| broken(&error))?;
-    laid_out.map_err(|problem| broken(&format!("its archive is refused: {problem}")))?;
+    let is_packed =
+        laid_out.map_err(|problem| broken(&format!("its archive is refused: {problem}")))?;
     let mut words = python.iter();
     let mut command = Command::new(words.next().map_or("", String::as_str));
     command.args(words).args(["-m", MODULE]);
@@ -64,25 +62,29 @@ pub(super) async fn build(
     Err(error)
 }
 
-/// Writes down what the builder is to read.
-fn lay_out(blob: &[u8], root: &Path, wanted: &Path) -> Result<(), String> {
-    let made = fs::create_dir(root).map_err(|error| error.to_string());
-    if is_archive(blob) {
-        return made.and_then(|()| unpack(blob, root).map_err(|error| error.to_string()));
+/// Unpacks an archive, which is removed after that. Returns whether it is one.
+fn lay_out(wanted: &Path, root: &Path) -> Result<bool, UnpackError> {
+    fs::create_dir(root)?;
+    if !is_archive(wanted)? {
+        return Ok(false);
     }
-    made.and_then(|()| fs::write(wanted, blob).map_err(|error| error.to_string()))
+    unpack(File::open(wanted)?, root)?;
+    fs::remove_file(wanted)?;
+    Ok(true)
 }
 
 /// Runs a builder to its end, or kills it when it takes too long. Returns how it ended, if it did, and what it printed last.
 async fn run(mut command: Command) -> io::Result<(Option<Exit>, Vec<String>)> {
     let (heard, said) = io::pipe()?;
     command.env_clear().envs(Environment::inherited(true));
-    command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
+    // It ends when its standard input does: the worker may be killed.
+    command.stdin(Stdio::piped()).stdout(said.try_clone()?).stderr(said);
     let mut command = tokio::process::Command::from(command);
     let mut child = command.process_group(0).kill_on_drop(true).spawn()?;
     drop(command); // With its end of the pipe.
+    let _input = child.stdin.take();
+    let group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
     let tail = tokio::task::spawn_blocking(move || listen(heard.into()));
-    let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
     let exit = end(&mut child, group).await?;
     let lines = match timeout(limits::EXECUTOR_LAST_WORDS.to_std(), tail).await {
         Ok(lines) => lines.map_err(io::Error::other)?,
@@ -92,13 +94,23 @@ async fn run(mut command: Command) -> io::Result<(Option<Exit>, Vec<String>)> {
     Ok((exit, lines))
 }
 
-async fn end(child: &mut Child, group: Option<Pid>) -> io::Result<Option<Exit>> {
+/// A builder and what it has started. Dropped, it is killed: with its end, or with whoever waits for that.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // Nobody may be left.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+async fn end(child: &mut Child, group: Group) -> io::Result<Option<Exit>> {
     use std::os::unix::process::ExitStatusExt as _;
     let status = timeout(limits::ENVIRONMENT_BUILD.to_std(), child.wait()).await;
-    // What it has left running goes with it, and lets go of the pipe.
-    if let Some(group) = group {
-        let _ = kill_process_group(group, Signal::KILL);
-    }
+    // What it has left running lets go of the pipe.
+    drop(group);
     let Ok(status) = status else {
         child.wait().await?;
         return Ok(None);
@@ -109,7 +121,7 @@ async fn end(child: &mut Child, group: Option<Pid>) -> io::Result<Option<Exit>> 
 
 /// The last lines of all that comes.
 fn listen(heard: OwnedFd) -> Vec<String> {
-    let (mut heard, mut tail) = (fs::File::from(heard), Tail::default());
+    let (mut heard, mut tail) = (File::from(heard), Tail::default());
     let mut part = vec![0; limits::LOG_CHUNK_BYTES];
     while let Ok(length @ 1..) = heard.read(&mut part) {
         tail.push(part.get(..length).unwrap_or_default());
@@ -121,4 +133,34 @@ fn listen(heard: OwnedFd) -> Vec<String> {
 pub(super) fn broken(name: &str, problem: &dyn std::fmt::Display) -> Box<TaskError> {
     let message = format!("the environment {name} cannot be built: {problem}");
     failure(ErrorClass::NotFound, Reason::EnvironmentBroken, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Longest that anything may take.
+    const GUARD: Duration = Duration::from_mins(1);
+
+    #[tokio::test]
+    async fn what_a_builder_has_started_goes_with_whoever_waits_for_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let alive = directory.path().join("alive");
+        assert!(Command::new("mkfifo").arg(&alive).status().unwrap().success());
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec 3>\"$0\"; echo >&3; sleep 1000 & wait"]).arg(&alive);
+        let running = tokio::spawn(run(command));
+        let begun = tokio::task::spawn_blocking(move || {
+            let mut pipe = File::open(&alive).unwrap();
+            pipe.read_exact(&mut [0]).unwrap();
+            pipe
+        });
+        let mut pipe = timeout(GUARD, begun).await.unwrap().unwrap();
+        running.abort();
+        // It ends when nobody is left who could write into it.
+        let gone = tokio::task::spawn_blocking(move || pipe.read(&mut [0]).unwrap());
+        assert_eq!(timeout(GUARD, gone).await.unwrap().unwrap(), 0);
+    }
 }

@@ -1,10 +1,11 @@
 //! Unpacks an archive of an environment, which may have been made by anybody.
 
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, BufReader, Read};
 use std::path::{Component, Path};
 
 use bireme_core::limits;
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 use tar::{Archive, Entry, EntryType};
 
 /// The first bytes of an archive.
@@ -27,17 +28,20 @@ pub(super) enum UnpackError {
     TooLarge,
 }
 
-/// Whether bytes look like an archive.
-pub(super) fn is_archive(bytes: &[u8]) -> bool {
-    bytes.starts_with(&GZIP)
+/// Whether a file looks like an archive.
+pub(super) fn is_archive(path: &Path) -> io::Result<bool> {
+    let mut first = Vec::new();
+    File::open(path)?.take(GZIP.len() as u64).read_to_end(&mut first)?;
+    Ok(first == GZIP)
 }
 
 /// Unpacks an archive into a directory that is there. Nothing is written outside of it, whatever the archive says.
 ///
 /// Links by which `venv-pack` says where an interpreter was on the machine that packed are left out: whoever adopts the
 /// environment makes others.
-pub(super) fn unpack(archive: &[u8], into: &Path) -> Result<(), UnpackError> {
-    let mut archive = Archive::new(GzDecoder::new(archive));
+pub(super) fn unpack(archive: impl Read, into: &Path) -> Result<(), UnpackError> {
+    let archive = BufReader::with_capacity(limits::STORE_CHUNK_BYTES, archive);
+    let mut archive = Archive::new(MultiGzDecoder::new(archive));
     archive.set_unpack_xattrs(false);
     let (mut files, mut bytes) = (0, 0_u64);
     for entry in archive.entries()? {
@@ -162,8 +166,7 @@ mod tests {
             (LINK, "lib64", "lib", ""),
             (LINK, "lib/python3.11/two.py", "../python3.11/site-packages/one.py", ""),
         ]);
-        assert!(is_archive(&packed) && !is_archive(b"numpy\n"));
-        unpack(&packed, directory.path()).unwrap();
+        unpack(&*packed, directory.path()).unwrap();
         let text = |path: &str| fs::read_to_string(directory.path().join(path)).unwrap();
         assert_eq!((text("bin/tool"), text("bin/twin")), ("run".to_owned(), "run".to_owned()));
         assert_eq!(text("lib64/python3.11/two.py"), "x = 1");
@@ -186,9 +189,19 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let into = directory.path().join("within");
             fs::create_dir(&into).unwrap();
-            let error = unpack(&archive(&bad), &into).unwrap_err().to_string();
+            let error = unpack(&*archive(&bad), &into).unwrap_err().to_string();
             assert!(error.contains(says), "{bad:?}: {error}");
             assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_archive_is_told_from_requirements() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("wanted");
+        for (bytes, says) in [(&archive(&[])[..], true), (b"numpy\n", false), (b"", false)] {
+            fs::write(&path, bytes).unwrap();
+            assert_eq!(is_archive(&path).unwrap(), says);
         }
     }
 
@@ -197,6 +210,6 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let packed = archive(&[(FILE, "one", "", "1")]);
         assert!(unpack(&packed[..packed.len() / 2], directory.path()).is_err());
-        assert!(unpack(b"\x1f\x8bnothing of the kind", directory.path()).is_err());
+        assert!(unpack(&b"\x1f\x8bnothing of the kind"[..], directory.path()).is_err());
     }
 }

@@ -298,7 +298,7 @@ impl Shared {
         }
         seat.orders = Some(orders);
         // Of several that were given to a process which marks nothing, nobody could tell which one it died of.
-        let runs_ahead = manners.runs_ahead && self.place.is_marked(number);
+        let runs_ahead = manners.runs_ahead && self.place.reached(number).is_some();
         seat.manners = Manners { runs_ahead, ..manners };
         // It may be back before whoever started it has said which one it is.
         seat.pid = seat.pid.or(manners.pid);

@@ -34,6 +34,8 @@ pub(super) struct Attempt {
     pub(super) has_seceded: bool,
     /// How it stands with its cpus is marked in the outbox.
     pub(super) cpus_marked: bool,
+    /// What it runs in is being made.
+    pub(super) prepares: bool,
 }
 
 /// How far an attempt has come. Only a running one holds resources.
@@ -111,9 +113,10 @@ impl Attempt {
         }
     }
 
-    /// When a running attempt's time is up; `None` while it waits for cpus.
+    /// When a running attempt's time is up; `None` while it waits for cpus, or for what it runs in.
     pub(super) fn deadline(&self) -> Option<Time> {
         match (&self.state, self.timeout) {
+            _ if self.prepares => None,
             (State::Running { cpus: Cpus::Wanted { .. }, .. }, _) => None,
             (State::Running { since, .. }, Some(timeout)) => Some(*since + timeout),
             _ => None,

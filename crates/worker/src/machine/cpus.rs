@@ -1,4 +1,5 @@
-//! Attempts that wait for tasks of their own: they give their cpus back, and want them again when they go on.
+//! Attempts that wait: for tasks of their own, when they give their cpus back and want them again when they go on; and for what
+//! they run in, when they keep them.
 //!
 //! Whatever else an attempt takes it keeps while it waits: memory and devices are in use whether or not code runs. Those that
 //! want to go on have run already and hold a process: they go before everything that has not started, first come, first served.
@@ -81,6 +82,32 @@ impl Machine {
             effects.push(Effect::Rejoined(attempt.id));
             self.run_timer(slot);
         }
+    }
+
+    /// What an attempt runs in is being made: its time does not run.
+    pub(super) fn on_prepares(&mut self, id: AttemptId) {
+        let Some(slot) = self.attempts.find(id) else { return };
+        let attempt = self.attempts.at_mut(slot);
+        if let Some(deadline) = attempt.deadline() {
+            self.timers.remove(&(deadline, slot));
+        }
+        attempt.prepares = true;
+    }
+
+    /// What an attempt runs in is there: its time begins.
+    pub(super) fn on_prepared(&mut self, now: Time, id: AttemptId) {
+        let Some(slot) = self.attempts.find(id) else { return };
+        let attempt = self.attempts.at_mut(slot);
+        if !std::mem::take(&mut attempt.prepares) {
+            return;
+        }
+        if let State::Running { since: began, cpus, .. } = &mut attempt.state {
+            *began = now;
+            if let Cpus::Wanted { since } = cpus {
+                *since = now;
+            }
+        }
+        self.run_timer(slot);
     }
 
     /// Has an attempt that waits for cpus no more ended when its time is up.

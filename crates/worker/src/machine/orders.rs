@@ -109,6 +109,7 @@ impl Machine {
             execution: Some(Box::new(execution)),
             has_seceded: false,
             cpus_marked: false,
+            prepares: false,
         });
         for input in inputs {
             self.need(Waiter::Attempt(slot), input, ahead, effects);

@@ -8,21 +8,21 @@ use std::sync::Arc;
 use bireme_core::protocol::Timing;
 use bireme_core::reason::{Reason, Refusal};
 use bireme_core::{AttemptId, Span, TaskError, Value};
-use bireme_executor::batches::Taken;
+use bireme_executor::batches::Batches;
 use bireme_proto::pb;
 use bireme_proto::pb::executor_report::{
     AllocatePool, Failed, Finished, Leaving, Rejoin, Report, Secede,
 };
 
-pub(crate) use self::door::{Reception, each, serve, unserved, welcome};
+pub(crate) use self::door::{About, Reception, each, serve, unserved};
 pub(crate) use self::orders::Orders;
-use crate::executor::process::{Manners, Shared};
+use crate::executor::process::{Manners, Setup, Shared};
 use crate::registry::Outputs;
 
 impl Reception for Shared {
-    fn welcome(&self, number: u64) -> pb::ExecutorDown {
-        let setup = &self.setup;
-        welcome(number, &setup.worker, &setup.store, &setup.scheduler)
+    fn about(&self) -> About<'_> {
+        let Setup { worker, store, scheduler, .. } = &self.setup;
+        About { worker, store, scheduler }
     }
 
     fn attach(
@@ -30,11 +30,9 @@ impl Reception for Shared {
         number: u64,
         token: &str,
         manners: Manners,
-    ) -> Result<Taken<pb::ExecutorOrder>, &'static str> {
-        let orders = Orders::default();
-        let taken = orders.taken();
-        Self::attach(self, number, token, manners, orders)?;
-        Ok(taken)
+        orders: Batches<pb::ExecutorOrder>,
+    ) -> Result<(), &'static str> {
+        Self::attach(self, number, token, manners, Orders::new(orders))
     }
 
     fn hear(self: &Arc<Self>, number: u64, reports: Vec<pb::ExecutorReport>) {
@@ -56,7 +54,8 @@ fn hear(shared: &Arc<Shared>, number: u64, report: Report) -> Result<(), Refusal
             let outcome = outputs.map_err(|refusal| senseless(&refusal));
             shared.ended(number, id, outcome, timing(taken));
         }
-        Report::Failed(Failed { attempt, error, timing: taken, permanent: _ }) => {
+        Report::Failed(failed) => {
+            let Failed { attempt, error, timing: taken, permanent: _ } = *failed;
             let id = attempt_id(attempt)?;
             let missing = || Refusal::at(Reason::Malformed, "failed.error", "error is missing");
             let error = error.ok_or_else(missing).and_then(TaskError::try_from);

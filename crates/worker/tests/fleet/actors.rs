@@ -6,10 +6,14 @@ mod caller;
 mod inside;
 #[path = "actors/kinds.rs"]
 mod kinds;
+#[path = "actors/liar.rs"]
+mod liar;
 #[path = "actors/life.rs"]
 mod life;
 #[path = "actors/logged.rs"]
 mod logged;
+#[path = "actors/shared.rs"]
+mod shared;
 
 use bireme_core::actor::place::{ActorOrder, ActorReport, EndKind, HostOrder, Hosted};
 use bireme_core::actor::{ActorSpec, Delivery, OnSchedulerLoss, RestartPolicy};

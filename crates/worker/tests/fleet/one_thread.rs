@@ -88,7 +88,8 @@ impl OneThread {
             let error = TaskError::new(ErrorClass::Reschedule, Reason::Busy.name(), message);
             let error = Some(error.into());
             let attempt = Some(wanted);
-            self.report(Report::Failed(Failed { attempt, error, ..Failed::default() })).await;
+            let failed = Failed { attempt, error, ..Failed::default() };
+            self.report(Report::Failed(Box::new(failed))).await;
         }
     }
 

@@ -43,7 +43,7 @@ impl Hosted {
     pub(super) async fn made(subject: &mut Subject) -> Result<Self> {
         let actor = Self::new(1);
         let create = actor.creation(subject, "Counter", vec![given(plain(0))]);
-        actor.make(subject, Order::ActorCreate(create)).await?.ready()?;
+        actor.make(subject, Order::ActorCreate(Box::new(create))).await?.ready()?;
         Ok(actor)
     }
 
@@ -94,7 +94,7 @@ impl Hosted {
         let create = Some(self.creation(subject, "Counter", vec![given(plain(0))]));
         let ActorState { lsn, state, callees, .. } = left;
         let restore = ActorRestore { create, state, lsn, callees };
-        self.make(subject, Order::ActorRestore(restore)).await?.ready().map(drop)
+        self.make(subject, Order::ActorRestore(Box::new(restore))).await?.ready().map(drop)
     }
 
     /// A call, with the next number.
@@ -194,7 +194,7 @@ impl Hosted {
     /// Waits for its state.
     pub(super) async fn state(&self, subject: &mut Subject, lsn: u64) -> Result<ActorState> {
         let state = subject.hear("the state of an actor", |report| match report {
-            Report::ActorState(state) if self.is(state.actor.as_ref()) => Some(state.clone()),
+            Report::ActorState(state) if self.is(state.actor.as_ref()) => Some((**state).clone()),
             _ => None,
         });
         let state = state.await?;
@@ -269,7 +269,7 @@ pub(super) fn returned(outcome: Outcome) -> Result<pb::Value> {
 /// The error of a call that must have failed.
 pub(super) fn failure(outcome: Outcome) -> Result<pb::TaskError> {
     match outcome {
-        Outcome::Error(error) => Ok(error),
+        Outcome::Error(error) => Ok(*error),
         other => bail!("it ended as {other:?} instead of failing"),
     }
 }

@@ -116,7 +116,7 @@ impl Subject {
     /// Gives it an attempt.
     pub(super) async fn give(&mut self, run: Run) -> Result<pb::AttemptId> {
         let attempt = run.attempt.context("an attempt has an id")?;
-        self.order(Order::Run(run)).await?;
+        self.order(Order::Run(Box::new(run))).await?;
         Ok(attempt)
     }
 

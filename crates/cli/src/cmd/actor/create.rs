@@ -16,6 +16,7 @@ use crate::output::{self, Table};
 pub(super) async fn run(global: &Global, args: ActorCreate) -> Result<Exit, Failure> {
     // A session of its own, which ends with the command: the actor does not.
     let client = Client::connect(connect_options(global)).await?;
+    client.on_warning(|warning| output::say(&format!("warning: {}", warning.message)));
     let (timeout, name) = (args.timeout, args.name.as_ref().map(ToString::to_string));
     let creating = async {
         let actor = builder(&client, args).create().await.map_err(failed)?;
@@ -23,7 +24,10 @@ pub(super) async fn run(global: &Global, args: ActorCreate) -> Result<Exit, Fail
         if place.state != ActorState::Alive {
             let waited = timeout.unwrap_or_default();
             let state = place.state.name();
-            let why = format!("actor {} is {state} after {waited}", actor.id());
+            let why = format!(
+                "actor {} is {state} after {waited}; it stays until it is killed",
+                actor.id()
+            );
             return Err(Failure::too_late(why));
         }
         Ok(place)

@@ -1,14 +1,14 @@
 //! What a job made, and what it took.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
 
 use bireme_client::{Effort, Graph, ResultError};
-use bireme_core::graph::{GraphCounts, TaskState};
+use bireme_core::graph::GraphCounts;
 use bireme_core::id::GraphId;
 use bireme_core::{Span, Value};
 use serde_json::{Value as Json, json};
 
+use super::super::follow::{how_it_ended, plural};
 use super::super::{counts_json, value, with};
 use crate::args::Format;
 use crate::exit::Failure;
@@ -76,17 +76,7 @@ impl Report {
 
     /// The last line that a person reads: `NAME: 22 tasks finished, 22 attempts on 2 workers in 123.843 ms`.
     fn line(&self) -> String {
-        let mut line = self.name.clone();
-        let ended = [TaskState::Finished, TaskState::Failed, TaskState::Cancelled].into_iter();
-        let parts =
-            ended.filter(|&state| state == TaskState::Finished || self.counts.of(state) > 0);
-        for (n, state) in parts.enumerate() {
-            let (count, name) = (self.counts.of(state), state.name());
-            let _ = match n {
-                0 => write!(line, ": {} {name}", plural(count.into(), "task")),
-                _ => write!(line, ", {count} {name}"),
-            };
-        }
+        let mut line = how_it_ended(&self.name, &self.counts);
         if let Some(Effort { attempts, workers }) = &self.effort {
             let workers = plural(workers.len() as u64, "worker");
             let _ = write!(line, ", {} on {workers}", plural(*attempts, "attempt"));
@@ -96,32 +86,15 @@ impl Report {
     }
 }
 
-fn plural(count: u64, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
-}
-
 /// A result with the table and the row that it is of.
 fn result_json(table: &str, row: usize, value: &Value, bytes: &[u8]) -> Json {
     with(json!({ "task": table, "row": row }), value::json(value, bytes))
 }
 
-/// Measures how long a job takes.
-pub(super) struct Stopwatch(Instant);
-
-impl Stopwatch {
-    #[expect(clippy::disallowed_methods, reason = "time enters here")]
-    pub(super) fn start() -> Self {
-        Self(Instant::now())
-    }
-
-    pub(super) fn elapsed(&self) -> Span {
-        let elapsed: Duration = self.0.elapsed();
-        elapsed.into()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use bireme_core::graph::TaskState;
+
     use super::*;
 
     fn report(failed: u32, effort: Option<Effort>) -> Report {

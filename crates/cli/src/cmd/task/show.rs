@@ -105,7 +105,14 @@ fn attempt_line(attempt: &AttemptStatus) -> String {
     let id = attempt.attempt.map_or_else(String::new, |attempt| attempt.to_string());
     let state = attempt.state.map_or("unknown", TaskState::name);
     let ran = attempt.timing.as_ref().map(|timing| format!(", ran {}", timing.run));
-    format!("{id} {state} on {}{}", attempt.worker, ran.unwrap_or_default())
+    let why = attempt.error.as_ref().map(|error| format!(": {}", first_line(&error.to_string())));
+    let (ran, why) = (ran.unwrap_or_default(), why.unwrap_or_default());
+    format!("{id} {state} on {}{ran}{why}", attempt.worker)
+}
+
+/// The rest is told of the newest error alone.
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -125,6 +132,7 @@ mod tests {
         let no = AttemptNo { epoch: Epoch(1), n: 2 };
         let mut error = TaskError::new(ErrorClass::User, "COMMAND_FAILED", "exit code 3");
         error.last_lines = vec!["no such file".to_owned()];
+        let earlier = TaskError::new(ErrorClass::User, "COMMAND_FAILED", "exit code 2\nand more");
         TaskDetails {
             status: TaskStatus {
                 task: task(3),
@@ -136,13 +144,22 @@ mod tests {
                 error: "exit code 3".into(),
             },
             error: Some(Box::new(error)),
-            attempts: vec![AttemptStatus {
-                attempt: Some(AttemptId { task: task(3), no }),
-                state: Some(TaskState::Failed),
-                worker: "node1".into(),
-                error: None,
-                timing: Some(Timing { run: Span::millis(20), ..Timing::default() }),
-            }],
+            attempts: vec![
+                AttemptStatus {
+                    attempt: Some(AttemptId { task: task(3), no }),
+                    state: Some(TaskState::Failed),
+                    worker: "node1".into(),
+                    error: None,
+                    timing: Some(Timing { run: Span::millis(20), ..Timing::default() }),
+                },
+                AttemptStatus {
+                    attempt: Some(AttemptId { task: task(3), no: AttemptNo { n: 1, ..no } }),
+                    state: Some(TaskState::Failed),
+                    worker: "node2".into(),
+                    error: Some(Box::new(earlier)),
+                    timing: None,
+                },
+            ],
             resources: Resources::one_cpu(),
             needs: ((0..12).map(task).collect(), 5),
             needed_by: (Vec::new(), 0),
@@ -160,6 +177,7 @@ mod tests {
             priority  0
             needs     7.1/0 7.1/1 7.1/2 7.1/3 7.1/4 7.1/5 7.1/6 7.1/7 7.1/8 7.1/9 and 7 more
             attempt   7.1/3#1.2 failed on node1, ran 20.000 ms
+            attempt   7.1/3#1.1 failed on node2: COMMAND_FAILED: exit code 2
             output 0  12B, on w1
             error     COMMAND_FAILED: exit code 3
                       | no such file

@@ -1,33 +1,51 @@
 //! Calls of an actor with a call log, numbered so that its log, played again, makes the same calls.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bireme_core::actor::call::{CallerId, Who};
-use bireme_core::actor::caller::{Config, Event};
+use bireme_core::actor::caller::{Caller, Config, Event};
 use bireme_core::actor::place::ActorPlace;
-use bireme_core::id::{ActorId, ClusterId};
+use bireme_core::actor::wire::ToHost;
+use bireme_core::id::{ActorId, ClusterId, WorkerId};
 use bireme_core::limits;
+use bireme_proto::convert::actor::said;
 use tokio::sync::Notify;
 
-use super::{Hub, State};
+use super::{Hub, Line, State, Talk};
 use crate::peers::Peers;
 use crate::session::lock;
 
 /// How such calls are numbered.
 #[derive(Debug)]
 pub(crate) struct Numbering {
-    /// The same in all incarnations of the actor.
-    pub(crate) life: u64,
-    /// The number of the first call to each actor that was called before.
-    pub(crate) first: BTreeMap<ActorId, u64>,
+    numbers: Mutex<Numbers>,
     /// Told whenever a call ends.
     pub(super) ended: Notify,
 }
 
+/// From where on calls are numbered.
+#[derive(Debug)]
+struct Numbers {
+    /// The same whenever the same calls are made again.
+    life: u64,
+    /// The number of the first call to each actor that was called before in this life.
+    first: BTreeMap<ActorId, u64>,
+}
+
+/// A conversation of a life that is over. Its host keeps the replies until a checkpoint is kept that needs them no more.
+#[derive(Debug)]
+pub(super) struct Retired {
+    worker: WorkerId,
+    /// The line to there.
+    n: u64,
+    /// Its number on the line.
+    open: u32,
+}
+
 impl Numbering {
     pub(crate) fn new(life: u64, first: BTreeMap<ActorId, u64>) -> Self {
-        Self { life, first, ended: Notify::new() }
+        Self { numbers: Mutex::new(Numbers { life, first }), ended: Notify::new() }
     }
 
     pub(super) fn config(
@@ -36,8 +54,9 @@ impl Numbering {
         actor: ActorId,
         place: Option<Box<ActorPlace>>,
     ) -> Config {
-        let me = CallerId { who, life: self.life };
-        let first = self.first.get(&actor).copied().unwrap_or(1);
+        let numbers = lock(&self.numbers);
+        let me = CallerId { who, life: numbers.life };
+        let first = numbers.first.get(&actor).copied().unwrap_or(1);
         Config { place, first, keeps: true, ..Config::new(me, actor) }
     }
 }
@@ -60,8 +79,9 @@ impl Hub {
 
     /// The actors that were called, with the number of the next call to each.
     pub(crate) fn callees(&self) -> BTreeMap<ActorId, u64> {
-        let mut callees = self.numbering.as_ref().map(|own| own.first.clone()).unwrap_or_default();
         let state = lock(&self.state);
+        let first = |own: &Numbering| lock(&own.numbers).first.clone();
+        let mut callees = self.numbering.as_ref().map(first).unwrap_or_default();
         callees.extend(state.talks.iter().map(|(actor, talk)| (*actor, talk.caller.next_seq())));
         callees
     }
@@ -72,12 +92,27 @@ impl Hub {
         for (actor, next_seq) in callees {
             self.tell(&mut state, actor, Event::Kept { next_seq });
         }
+        state.dismiss();
+    }
+
+    /// Numbers the calls from here on anew, as those of another life of the caller. None may be without an end. What was
+    /// called before goes on being held to its replies, which a replay may need.
+    pub(crate) fn renew(&self, life: u64) {
+        let Some(numbering) = &self.numbering else { return };
+        let mut state = lock(&self.state);
+        *lock(&numbering.numbers) = Numbers { life, first: BTreeMap::new() };
+        for actor in state.talks.keys().copied().collect::<Vec<_>>() {
+            state.retire(actor, |place| Caller::new(numbering.config(self.who, actor, place)));
+        }
     }
 
     /// Whether other actors keep many replies until this one has a checkpoint.
     pub(crate) fn is_owed_much(&self) -> bool {
         let state = lock(&self.state);
-        state.talks.values().any(|talk| talk.caller.unacknowledged() >= limits::OWN_CALLS_KEPT)
+        state.talks.values().any(|Talk { caller, .. }| {
+            caller.unacknowledged() >= limits::OWN_CALLS_KEPT
+                || caller.unacknowledged_bytes() >= limits::OWN_CALLS_KEPT_BYTES
+        })
     }
 
     /// Waits until every call that was made has ended.
@@ -99,5 +134,36 @@ impl Hub {
 impl State {
     fn is_settled(&self) -> bool {
         self.talks.values().all(|talk| talk.caller.pending() == 0)
+    }
+
+    /// Has another caller speak to an actor from here on.
+    fn retire(
+        &mut self,
+        actor: ActorId,
+        successor: impl FnOnce(Option<Box<ActorPlace>>) -> Caller,
+    ) {
+        let Some(talk) = self.talks.get_mut(&actor) else { return };
+        talk.caller = successor(talk.caller.place().cloned().map(Box::new));
+        talk.waiting.clear();
+        talk.room.notify_waiters();
+        if let Some(at) = talk.alarm.take() {
+            self.alarms.remove(&(at, actor));
+        }
+        let (open, worker) = (std::mem::take(&mut talk.open), talk.worker);
+        let is_there = |line: &&Line| line.opens.get(&open) == Some(&actor);
+        if let Some(worker) = worker
+            && let Some(line) = self.lines.get(&worker).filter(is_there)
+        {
+            self.retired.push(Retired { worker, n: line.n, open });
+        }
+    }
+
+    /// Tells those who were called in lives that are over to forget them.
+    fn dismiss(&mut self) {
+        for Retired { worker, n, open } in std::mem::take(&mut self.retired) {
+            let Some(line) = self.line(worker, n) else { continue };
+            line.outbox.push(said::say(open, ToHost::Close { forget: true }));
+            line.opens.remove(&open);
+        }
     }
 }

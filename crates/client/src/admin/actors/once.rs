@@ -2,14 +2,15 @@
 
 use bireme_core::actor::Selector;
 use bireme_core::actor::call::{CallCode, Ending, Outcome};
-use bireme_core::actor::place::ActorPlace;
+use bireme_core::actor::place::{ActorPlace, ActorState};
 use bireme_core::id::Incarnation;
 use bireme_core::protocol::Peer;
 use bireme_core::{Span, limits};
 use bireme_proto::convert::actor;
 use bireme_proto::pb;
+use tokio::time::Instant;
 
-use crate::actors::Args;
+use crate::actors::{Args, not_made};
 use crate::admin::{Admin, Location, submission};
 use crate::error::Refused;
 
@@ -28,10 +29,39 @@ pub struct OneCall {
     pub deadline: Option<Span>,
 }
 
+/// How far a call is.
+#[derive(Clone, Copy, Debug)]
+enum Progress {
+    /// Nobody has it yet; the actor was in this state when it was asked for last.
+    Kept(Option<ActorState>),
+    /// A host has it.
+    Given,
+    /// It has ended, with a result of so many bytes elsewhere.
+    Ended(u64),
+}
+
 impl Admin {
     /// Makes a call, waits until it has ended, and fetches what it returned where that is large.
     pub async fn call_actor(&self, call: OneCall) -> Result<Ending, Refused> {
-        let request = pb::CallRequest {
+        let mut progress = Progress::Kept(None);
+        let Some(deadline) = call.deadline else {
+            return self.make_call(call, None, &mut progress).await;
+        };
+        let end = Instant::now() + deadline.to_std();
+        let made = self.make_call(call, Some(end), &mut progress);
+        match tokio::time::timeout_at(end, made).await {
+            Ok(made) => made,
+            Err(_) => Ok(not_made(CallCode::Deadline, progress.when_late())),
+        }
+    }
+
+    async fn make_call(
+        &self,
+        call: OneCall,
+        end: Option<Instant>,
+        progress: &mut Progress,
+    ) -> Result<Ending, Refused> {
+        let mut request = pb::CallRequest {
             submission_id: submission(),
             actor: Some(call.actor.clone().into()),
             method: call.method,
@@ -39,13 +69,15 @@ impl Admin {
             inputs: call.args.inputs.iter().copied().map(Into::into).collect(),
             lane: call.lane,
             max_wait_us: limits::MAX_WAIT.0,
-            deadline_us: call.deadline.map_or(0, |deadline| deadline.0.max(1)),
             ..pb::CallRequest::default()
         };
         let mut after = Incarnation(0);
         loop {
-            let place = self.takes_calls(&call.actor, after).await?;
+            let place = self.takes_calls(&call.actor, after, progress).await?;
             let mut host = self.host(&place).await?;
+            // What another host did not run begins anew here; what is left of its time does not.
+            request.deadline_us = end.map_or(0, time_left);
+            *progress = Progress::Given;
             let mut ending = None;
             while ending.is_none() {
                 let answer = host.call(self.request(request.clone())).await?;
@@ -53,16 +85,23 @@ impl Admin {
             }
             match ending {
                 Some(ending) if !is_elsewhere(&ending) => {
-                    return self.complete(&place, ending).await;
+                    return self.complete(&place, ending, progress).await;
                 }
                 _ => after = place.incarnation,
             }
+            *progress = Progress::Kept(None);
         }
     }
 
     /// An ending with its value in it. Where the host stored that, it keeps it for a short while.
-    async fn complete(&self, place: &ActorPlace, ending: Ending) -> Result<Ending, Refused> {
+    async fn complete(
+        &self,
+        place: &ActorPlace,
+        ending: Ending,
+        progress: &mut Progress,
+    ) -> Result<Ending, Refused> {
         let Outcome::Stored { object, size, worker } = ending.outcome else { return Ok(ending) };
+        *progress = Progress::Ended(size);
         let (addresses, machine) = (place.addresses.clone(), place.machine.clone());
         let holders = vec![Peer { worker, addresses, machine }];
         let value = self.fetch(&Location { object, size, holders }).await?;
@@ -74,15 +113,38 @@ impl Admin {
         &self,
         actor: &Selector,
         after: Incarnation,
+        progress: &mut Progress,
     ) -> Result<ActorPlace, Refused> {
+        // Asked at once first: what is waited for can be said then.
+        let mut wait = Span::ZERO;
         loop {
-            let asked = crate::actors::ask(&self.peers, actor.clone(), after, limits::MAX_WAIT);
+            let asked = crate::actors::ask(&self.peers, actor.clone(), after, wait);
             let (place, pending) = asked.await?;
-            if !pending || place.worker.is_some() {
+            if !pending || (place.worker.is_some() && wait > Span::ZERO) {
                 return Ok(place);
             }
+            *progress = Progress::Kept(Some(place.state));
+            wait = limits::MAX_WAIT;
         }
     }
+}
+
+impl Progress {
+    /// What there is to say when a call's time is up.
+    fn when_late(self) -> String {
+        let what = match self {
+            Self::Kept(None) => "it did not run".to_owned(),
+            Self::Kept(Some(state)) => format!("it did not run: the actor is {}", state.name()),
+            Self::Given => "it may have run".to_owned(),
+            Self::Ended(size) => format!("it ran, and its result of {size} bytes is not here yet"),
+        };
+        format!("the call's time is up; {what}")
+    }
+}
+
+/// How long it is until `end`, as a message says it: 0 would be for ever.
+fn time_left(end: Instant) -> u64 {
+    Span::from(end.saturating_duration_since(Instant::now())).0.max(1)
 }
 
 /// Whether the worker does not host the actor any more: the call did not run there.

@@ -111,17 +111,19 @@ impl Caller {
     /// Ends all calls: nobody takes them, though the actor may live.
     pub(super) fn refuse_all(&mut self, failure: &CallFailure, effects: &mut Vec<Effect>) {
         for seq in self.queue.numbers() {
-            let said = self.queue.get(seq).is_some_and(|entry| entry.said_to.is_some());
-            let code = if said { CallCode::Unknown } else { failure.code };
+            let code = if self.may_have_run(seq) { CallCode::Unknown } else { failure.code };
             self.end_failed(seq, CallFailure { code, ..failure.clone() }, effects);
         }
     }
 
     fn whether_it_ran(&self, seq: u64) -> &'static str {
-        match self.queue.get(seq).and_then(|entry| entry.said_to) {
-            Some(_) => MAY_HAVE_RUN,
-            None => "; it did not run",
-        }
+        if self.may_have_run(seq) { MAY_HAVE_RUN } else { "; it did not run" }
+    }
+
+    /// Whether somebody may have run a call: of a caller that keeps, also one that an earlier life of its process has made.
+    pub(super) fn may_have_run(&self, seq: u64) -> bool {
+        let was_said = || self.queue.get(seq).is_some_and(|entry| entry.said_to.is_some());
+        self.config.keeps || was_said()
     }
 }
 

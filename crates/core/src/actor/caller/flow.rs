@@ -61,7 +61,7 @@ impl Caller {
             match self.queue.stage(seq) {
                 Some(Stage::Ready) if self.doubted => self.end_doubted(seq, effects),
                 Some(Stage::Ready) if self.has_window() => self.say_call(now, seq, effects),
-                Some(Stage::Ready) if self.terms.on_full == OnFull::Refuse => {
+                Some(Stage::Ready) if self.refuses() => {
                     let why = format!("{} calls wait for replies already", self.queue.held());
                     self.end_failed(seq, CallFailure::new(CallCode::MailboxFull, why), effects);
                 }
@@ -76,6 +76,11 @@ impl Caller {
 
     fn has_window(&self) -> bool {
         u32::try_from(self.queue.held()).is_ok_and(|held| held < self.terms.window)
+    }
+
+    /// Whether calls beyond the window end. Those that may be made again wait: which of them find room would differ each time.
+    fn refuses(&self) -> bool {
+        self.terms.on_full == OnFull::Refuse && !self.config.keeps
     }
 
     fn say_call(&mut self, now: Time, seq: u64, effects: &mut Vec<Effect>) {
@@ -115,6 +120,7 @@ impl Caller {
         if !self.link.is_open() || self.queue.stage(seq) != Some(Stage::Held) {
             return;
         }
+        let bytes = ending.outcome.bytes();
         match ending.outcome.code() {
             Some(CallCode::Fenced) => return self.on_fenced(seq, effects),
             Some(CallCode::Unknown) => {
@@ -122,6 +128,9 @@ impl Caller {
                 self.stop_after(seq, effects);
             }
             _ => self.end(seq, true, ending, effects),
+        }
+        if self.config.keeps {
+            self.owed.add(seq, bytes);
         }
         self.pause = Span::ZERO;
     }
@@ -167,6 +176,7 @@ impl Caller {
         if at <= now || processed_up_to - self.acked >= limits::CALL_ACK_AFTER {
             self.acked = processed_up_to;
             self.ack_at = None;
+            self.owed.free(processed_up_to);
             effects.push(Effect::Say(ToHost::Ack { processed_up_to }));
         }
     }
@@ -194,11 +204,13 @@ impl Caller {
         if self.config.on_unknown == OnUnknown::Continue {
             return;
         }
-        for later in self.queue.numbers().filter(|later| *later > seq) {
+        // What was said before is held, or has ended.
+        let unsaid = self.queue.unsaid();
+        for later in unsaid.start.max(seq + 1)..unsaid.end {
             if let Some(Stage::Preparing | Stage::Ready) = self.queue.stage(later) {
                 let why = format!("call {seq} before it ended as UNKNOWN");
-                let was_said = self.queue.get(later).is_some_and(|entry| entry.said_to.is_some());
-                let code = if was_said { CallCode::Unknown } else { CallCode::NotRun };
+                let may_have = self.may_have_run(later);
+                let code = if may_have { CallCode::Unknown } else { CallCode::NotRun };
                 self.end_failed(later, CallFailure::new(code, why), effects);
             }
         }

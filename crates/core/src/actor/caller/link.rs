@@ -147,6 +147,7 @@ impl Caller {
         }
         self.link = Link::Opening { worker };
         self.acked = self.needless_up_to();
+        self.owed.free(self.acked);
         effects.push(Effect::Say(ToHost::Open(Open {
             caller: self.config.caller,
             actor: self.config.actor,
@@ -264,11 +265,9 @@ impl Caller {
         }
         match failure.code {
             CallCode::Gone => self.on_gone(failure, effects),
-            CallCode::Fenced | CallCode::NotRun => {
-                self.end_conversation(effects);
-                self.go_on_elsewhere(effects);
-            }
+            CallCode::Fenced | CallCode::NotRun => self.leave(effects),
             _ => {
+                effects.push(Effect::Say(ToHost::Close { forget: false }));
                 self.end_conversation(effects);
                 self.link = Link::Idle;
                 self.refuse_all(&failure, effects);
@@ -311,10 +310,6 @@ impl Caller {
     fn leave(&mut self, effects: &mut Vec<Effect>) {
         effects.push(Effect::Say(ToHost::Close { forget: false }));
         self.end_conversation(effects);
-        self.go_on_elsewhere(effects);
-    }
-
-    fn go_on_elsewhere(&mut self, effects: &mut Vec<Effect>) {
         match self.queue.pending() {
             0 => self.link = Link::Idle,
             _ => self.look_again(effects),

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::actor::call::Call;
+use crate::actor::caller::Unready;
 use crate::id::Incarnation;
 use crate::limits;
 use crate::time::Time;
@@ -26,6 +27,8 @@ pub(super) enum Stage {
 pub(super) struct Entry {
     /// What is to be said; `None` before it is ready, and after its end.
     pub(super) call: Option<Arc<Call>>,
+    /// Bytes of its arguments that are not where the host can have them.
+    unready_bytes: usize,
     stage: Stage,
     /// The first incarnation that it was said to; `None` where it is certain that it reached none.
     pub(super) said_to: Option<Incarnation>,
@@ -52,7 +55,7 @@ impl Entry {
     }
 
     fn bytes(&self) -> usize {
-        self.call.as_ref().map_or(0, |call| call.bytes())
+        self.call.as_ref().map_or(self.unready_bytes, |call| call.bytes())
     }
 }
 
@@ -112,6 +115,11 @@ impl Queue {
         self.first..self.first + self.entries.len() as u64
     }
 
+    /// The numbers from the first on that was not said in this conversation.
+    pub(super) fn unsaid(&self) -> std::ops::Range<u64> {
+        self.unsaid..self.numbers().end
+    }
+
     /// There is so much room that it is worth waking those who wait for it.
     pub(super) fn has_ample_room(&self, most: usize) -> bool {
         self.len() <= most / 4 * 3 && self.bytes <= limits::CALLS_PENDING_BYTES / 4 * 3
@@ -129,12 +137,16 @@ impl Queue {
         self.get(seq).map(Entry::stage)
     }
 
-    /// Adds a call, without one that is not ready, and gives its number.
-    pub(super) fn push(&mut self, call: Option<Arc<Call>>, deadline: Option<Time>) -> u64 {
+    /// Adds a call, ready or not, and gives its number.
+    pub(super) fn push(&mut self, call: Result<Arc<Call>, Unready>, deadline: Option<Time>) -> u64 {
         let seq = self.first + self.entries.len() as u64;
-        let stage = if call.is_some() { Stage::Ready } else { Stage::Preparing };
+        let (call, unready_bytes, stage) = match call {
+            Ok(call) => (Some(call), 0, Stage::Ready),
+            Err(unready) => (None, unready.bytes, Stage::Preparing),
+        };
         let entry = Entry {
             call,
+            unready_bytes,
             stage,
             said_to: None,
             cancelled: false,
@@ -153,12 +165,14 @@ impl Queue {
     /// A call that was not ready is.
     pub(super) fn prepare(&mut self, seq: u64, call: Arc<Call>) {
         let Some(entry) = self.get_mut(seq) else { return };
-        let bytes = call.bytes();
+        let before = entry.bytes();
         entry.call = Some(call);
+        entry.unready_bytes = 0;
+        let bytes = entry.bytes();
         if entry.stage == Stage::Preparing {
             entry.stage = Stage::Ready;
         }
-        self.bytes += bytes;
+        self.bytes = self.bytes - before + bytes;
     }
 
     /// The host has a call no more, as far as is known.
@@ -183,6 +197,7 @@ impl Queue {
         }
         let (bytes, deadline) = (entry.bytes(), entry.deadline);
         entry.call = None;
+        entry.unready_bytes = 0;
         self.bytes -= bytes;
         self.pending -= 1;
         self.set_stage(seq, Stage::Ended { known });

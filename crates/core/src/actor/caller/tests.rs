@@ -33,12 +33,12 @@ fn check_with(on_unknown: OnUnknown, script: &str, expect: &Expect) {
 }
 
 fn check_of(config: Config, script: &str, expect: &Expect) {
-    let mut run = Script { caller: Caller::new(config), now: Time(1_000_000) };
+    let mut run = Script::of(config);
     let mut transcript = String::new();
     let steps: Vec<&str> = script.split('|').map(str::trim).collect();
     let width = steps.iter().map(|step| step.len()).max().unwrap_or_default();
     for step in steps {
-        let effects: Vec<Effect> = parts(step).iter().flat_map(|part| run.step(part)).collect();
+        let effects = run.play(step);
         let effects: Vec<String> = effects.iter().map(told).collect();
         writeln!(transcript, "{step:width$} -> {}", effects.join(", ")).unwrap();
     }
@@ -73,6 +73,15 @@ struct Script {
 }
 
 impl Script {
+    fn of(config: Config) -> Self {
+        Self { caller: Caller::new(config), now: Time(1_000_000) }
+    }
+
+    /// All that a step stands for.
+    fn play(&mut self, step: &str) -> Vec<Effect> {
+        parts(step).iter().flat_map(|part| self.step(part)).collect()
+    }
+
     /// One step: a word and what it is about.
     fn step(&mut self, step: &str) -> Vec<Effect> {
         let mut effects = Vec::new();

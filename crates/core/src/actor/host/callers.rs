@@ -1,16 +1,16 @@
 //! The callers that an actor remembers: which of their numbers are used, and which replies they may not have.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::Line;
+use super::forgotten::Forgotten;
 use super::items::Items;
 use super::record::{Remembered, Table};
-use crate::actor::call::{CallCode, CallId, CallerId, Ending, Outcome};
+use crate::actor::call::{CallId, CallerId, Ending};
 use crate::actor::wire::OnUnknown;
 use crate::id::Incarnation;
 use crate::limits;
 use crate::time::{Span, Time};
-use crate::value::Value;
 
 /// Absent callers that are looked at for one without replies, when room is needed.
 const EVICTION_SCAN: usize = 64;
@@ -37,19 +37,7 @@ pub(super) struct Reply {
 impl Reply {
     /// Bytes that it takes up, about.
     pub(super) fn bytes(&self) -> u64 {
-        const OVERHEAD: u64 = 64;
-        let outcome = match &self.ending.outcome {
-            Outcome::Value(value) => value.inline_bytes(),
-            Outcome::UserError(error) => {
-                let opaque = error.opaque.as_ref().map_or(0, Value::inline_bytes);
-                opaque + (error.message.len() + error.traceback.len()) as u64
-            }
-            // Not held against the mailbox, which would never be less full for it.
-            Outcome::Failure(failure) if failure.code == CallCode::MailboxFull => return 0,
-            Outcome::Failure(failure) => failure.message.len() as u64,
-            Outcome::Done { .. } | Outcome::Stored { .. } => 0,
-        };
-        OVERHEAD + outcome + self.items.as_ref().map_or(0, |items| items.bytes())
+        self.ending.outcome.bytes() + self.items.as_ref().map_or(0, |items| items.bytes())
     }
 }
 
@@ -85,6 +73,8 @@ pub(super) struct Caller {
     pub(super) stopped: Incarnation,
     /// What it says to incarnations before this one is not heard.
     pub(super) listens_from: Incarnation,
+    /// The last of its calls that the log has, by lane: those before it that the log does not have ended without having run.
+    pub(super) logged: BTreeMap<usize, u64>,
     /// It was forgotten before, and may not know.
     pub(super) forgotten: bool,
     /// It will not come back.
@@ -104,6 +94,7 @@ impl Caller {
             on_unknown: OnUnknown::Continue,
             stopped: Incarnation(0),
             listens_from: Incarnation(0),
+            logged: BTreeMap::new(),
             forgotten: false,
             leaving: false,
         }
@@ -129,12 +120,12 @@ impl Caller {
 
     /// The first number that is not used.
     pub(super) fn next_seq(&self) -> u64 {
-        let mut next = self.processed_up_to + 1;
+        let mut next = self.processed_up_to.saturating_add(1);
         for seq in self.slots.keys() {
             if *seq != next {
                 break;
             }
-            next += 1;
+            next = next.saturating_add(1);
         }
         next
     }
@@ -153,7 +144,7 @@ impl Caller {
                 }
                 Slot::Void => {}
             }
-            if *seq == seen_up_to + 1 {
+            if seen_up_to.checked_add(1) == Some(*seq) {
                 seen_up_to = *seq;
             } else {
                 seen.push(*seq);
@@ -168,7 +159,7 @@ impl Caller {
             remembered;
         let mut caller = Self::new(since, processed_up_to);
         let most = (limits::CALLS_PENDING as u64).min(seen_up_to.saturating_sub(processed_up_to));
-        let used = (processed_up_to + 1..=processed_up_to + most).chain(seen);
+        let used = (1..=most).map(|n| processed_up_to.saturating_add(n)).chain(seen);
         caller.slots.extend(used.map(|seq| (seq, Slot::Void)));
         for (seq, ending) in replies.into_iter().filter(|(seq, _)| *seq > processed_up_to) {
             let reply = Reply { ending, rests: Rests::Nothing, items: None };
@@ -190,8 +181,7 @@ pub(super) struct Callers {
     lines: BTreeMap<Line, CallerId>,
     /// Those without a line.
     absent: BTreeSet<(Time, CallerId)>,
-    /// Those that were forgotten and might come back, the oldest first.
-    forgotten: VecDeque<CallerId>,
+    forgotten: Forgotten,
     /// Bytes that replies take up.
     pub(super) bytes: u64,
 }
@@ -234,10 +224,9 @@ impl Callers {
                 return None;
             }
             let mut new = Caller::new(since, processed_up_to);
-            new.forgotten = self.forgotten.contains(&caller);
+            new.forgotten = self.forgotten.remove(caller);
             new.absent = Some(now);
             self.absent.insert((now, caller));
-            self.forgotten.retain(|other| *other != caller);
             self.known.insert(caller, new);
         }
         self.known.get_mut(&caller)
@@ -292,10 +281,7 @@ impl Callers {
         let freed: u64 = known.slots.values().map(slot_bytes).sum();
         self.bytes -= freed;
         if may_come_back {
-            if self.forgotten.len() >= limits::ACTOR_CALLERS {
-                self.forgotten.pop_front();
-            }
-            self.forgotten.push_back(caller);
+            self.forgotten.push(caller);
         }
         Some(known)
     }
@@ -317,7 +303,8 @@ impl Callers {
         if up_to <= known.processed_up_to {
             return unwanted;
         }
-        let kept = known.slots.split_off(&up_to.saturating_add(1));
+        let next = up_to.checked_add(1);
+        let kept = next.map_or_else(BTreeMap::new, |next| known.slots.split_off(&next));
         for slot in std::mem::replace(&mut known.slots, kept).values() {
             self.bytes -= slot_bytes(slot);
             if let Slot::Live(ticket) = slot {
@@ -393,13 +380,12 @@ impl Callers {
     /// What is kept with a checkpoint.
     pub(super) fn table(&self) -> Table {
         let callers = self.known.iter().map(|(id, caller)| caller.remembered(*id)).collect();
-        Table { callers, forgotten: self.forgotten.iter().copied().collect() }
+        Table { callers, forgotten: self.forgotten.to_vec(), ..Table::default() }
     }
 
     /// What was kept with a checkpoint. `since` is from where on nothing is forgotten, where that is not as it was.
     pub(super) fn from_table(now: Time, table: Table, since: Option<Incarnation>) -> Self {
-        let mut callers = Self { forgotten: table.forgotten.into(), ..Self::default() };
-        callers.forgotten.truncate(limits::ACTOR_CALLERS);
+        let mut callers = Self { forgotten: Forgotten::new(table.forgotten), ..Self::default() };
         for remembered in table.callers.into_iter().take(limits::ACTOR_CALLERS) {
             let (id, known) = (remembered.caller, since.unwrap_or(remembered.since));
             let mut caller = Caller::from_remembered(remembered, known);

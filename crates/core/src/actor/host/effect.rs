@@ -109,4 +109,7 @@ pub struct Run {
     pub lsn: u64,
     /// What is left of the time that its caller waits.
     pub deadline: Option<Span>,
+    /// How many calls of its lane were set aside for good before it: what they called has used numbers that this one does not
+    /// know of.
+    pub left_out: u32,
 }

@@ -70,6 +70,10 @@ impl Host {
             return Some(gone);
         }
         let caller = self.callers.get(caller)?;
+        if self.is_overtaken(caller, seq, call) {
+            let why = "calls after it have run: it had ended before it began, and how was lost with the worker's daemon";
+            return Some(CallFailure::new(CallCode::NotRun, why));
+        }
         let full = |message: String| Some(CallFailure::new(CallCode::MailboxFull, message));
         let window = self.window();
         if caller.live >= window {
@@ -88,6 +92,26 @@ impl Host {
             return full(format!("calls and replies take up {held} bytes of {most}"));
         }
         None
+    }
+
+    /// Whether a call would run after those that were made after it. It had ended, as one of which an argument is lost or that
+    /// found the mailbox full, and its caller has not heard so.
+    fn is_overtaken(&self, caller: &Caller, seq: u64, call: &Call) -> bool {
+        let is_once = self.delivery_of(call) == Delivery::EffectivelyOnce && !call.unordered;
+        is_once && caller.logged.get(&self.lane_of(call)).is_some_and(|last| *last > seq)
+    }
+
+    /// What is promised about a call.
+    fn delivery_of(&self, call: &Call) -> Delivery {
+        let own = self.spec.delivery_of(&call.method);
+        call.delivery.map_or(own, |wanted| wanted.min(own))
+    }
+
+    /// The place of the lane that a call waits in.
+    fn lane_of(&self, call: &Call) -> usize {
+        let own = self.spec.method(&call.method).map(|method| method.lane);
+        let lane = usize::try_from(call.lane.or(own).unwrap_or(0)).unwrap_or_default();
+        if lane < self.mailbox.lanes() { lane } else { 0 }
     }
 
     /// How many calls of one caller may be without a reply.
@@ -114,16 +138,13 @@ impl Host {
     /// A call as it is kept.
     pub(super) fn live(&self, now: Time, id: CallId, call: Arc<Call>) -> Live {
         let method = self.spec.method(&call.method);
-        let own = method.and_then(|method| method.delivery).unwrap_or(self.spec.delivery);
-        let lane = call.lane.or(method.map(|method| method.lane)).unwrap_or(0);
-        let lane = usize::try_from(lane).unwrap_or_default();
         let credit = self.callers.get(id.caller).map_or(limits::CALL_ITEMS, |caller| caller.credit);
         Live {
             id,
-            lane: if lane < self.mailbox.lanes() { lane } else { 0 },
+            lane: self.lane_of(&call),
             arrived: now,
             deadline: call.deadline.map(|span| now + span),
-            delivery: call.delivery.map_or(own, |wanted: Delivery| wanted.min(own)),
+            delivery: self.delivery_of(&call),
             journal: method.map_or(Journal::Call, |method| method.journal),
             gathering: !call.inputs.is_empty(),
             crashes: 0,

@@ -1,6 +1,7 @@
 //! Checkpoints: when they are made, who waits for them, and what rests on them.
 
 use super::callers::Rests;
+use super::record::Table;
 use super::rest::Next;
 use super::{Effect, Host, Phase};
 use crate::actor::CheckpointPolicy;
@@ -17,6 +18,8 @@ pub(super) struct Keeper {
     pub(super) can: bool,
     /// One is being made, of all calls up to this record.
     asked: Option<u64>,
+    /// Somebody was first heard of since: the table that goes with it does not know of that caller.
+    pub(super) newcomers: bool,
     /// One is to be made as soon as nothing runs.
     due: bool,
     /// A reply waits for one.
@@ -136,7 +139,9 @@ impl Host {
         let lsn = self.log.last();
         self.keeper.due = false;
         self.keeper.asked = Some(lsn);
-        effects.push(Effect::Checkpoint { lsn, table: Box::new(self.callers.table()) });
+        self.keeper.newcomers = false;
+        let table = Table { left_out: self.log.left_out.clone(), ..self.callers.table() };
+        effects.push(Effect::Checkpoint { lsn, table: Box::new(table) });
     }
 
     pub(super) fn on_state_kept(
@@ -153,7 +158,7 @@ impl Host {
     }
 
     fn on_kept(&mut self, now: Time, lsn: u64, made: Checkpoint, effects: &mut Vec<Effect>) {
-        let askers = std::mem::take(&mut self.keeper.askers);
+        let (askers, newcomers) = (std::mem::take(&mut self.keeper.askers), self.keeper.newcomers);
         self.keeper = Keeper {
             can: true,
             last: now,
@@ -169,7 +174,8 @@ impl Host {
         for request in askers {
             effects.push(Effect::Checkpointed { request, made: Ok(made) });
         }
-        if self.moving.is_some() {
+        // Where the wish to move came while this one was made, its table may be too old to move with.
+        if self.moving.is_some() && !newcomers {
             self.over(now, EndKind::Moved, None, Next::Elsewhere, effects);
         }
     }

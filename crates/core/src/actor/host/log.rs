@@ -31,11 +31,27 @@ pub(super) struct Log {
     pub(super) replay: VecDeque<u64>,
     /// Bytes handed over since the last checkpoint, about.
     pub(super) bytes: u64,
+    /// How many calls were set aside for good, by lane.
+    pub(super) left_out: Vec<u32>,
 }
 
 impl Log {
-    pub(super) fn new(on: bool, last: u64) -> Self {
-        Self { on, last, durable: last, ..Self::default() }
+    pub(super) fn new(on: bool, last: u64, left_out: Vec<u32>) -> Self {
+        Self { on, last, durable: last, left_out, ..Self::default() }
+    }
+
+    /// How many calls of a lane were set aside so far.
+    pub(super) fn left_out(&self, lane: usize) -> u32 {
+        self.left_out.get(lane).copied().unwrap_or_default()
+    }
+
+    fn leave_out(&mut self, lane: usize) {
+        if self.left_out.len() <= lane {
+            self.left_out.resize(lane + 1, 0);
+        }
+        if let Some(count) = self.left_out.get_mut(lane) {
+            *count = count.saturating_add(1);
+        }
     }
 
     pub(super) fn is_on(&self) -> bool {
@@ -145,9 +161,10 @@ impl Host {
         }
     }
 
-    /// Sets a call of the log aside for good.
+    /// Sets a call of the log aside for good. Each replay does so at the same place, until a checkpoint holds the count.
     fn poison(&mut self, now: Time, ticket: u64, known: bool, effects: &mut Vec<Effect>) {
         let Some(live) = self.mailbox.take(ticket) else { return };
+        self.log.leave_out(live.lane);
         let lsn = live.lsn();
         let mut rests = Rests::Nothing;
         if !known {

@@ -30,6 +30,7 @@ impl Host {
         {
             self.forget(away, true, effects);
         }
+        self.keeper.newcomers |= self.callers.get(open.caller).is_none();
         let (since, up_to) = (self.incarnation, open.processed_up_to);
         let Some(caller) = self.callers.admit(now, open.caller, since, up_to) else {
             let why =
@@ -64,6 +65,10 @@ impl Host {
         if self.fenced {
             return Some(fenced());
         }
+        if self.leaves_without(open.caller) {
+            let why = "the actor is about to live elsewhere: ask the scheduler where";
+            return refused(CallCode::NotRun, why.to_owned());
+        }
         let Phase::Over(over) = &self.phase else { return None };
         match over.next {
             Next::Elsewhere => Some(self.redirect()),
@@ -72,6 +77,13 @@ impl Host {
             }
             Next::Gone | Next::Unknown => None,
         }
+    }
+
+    /// Whether the table with which the actor moves is written already, and a caller is not in it: what that one says here
+    /// would not be known there.
+    fn leaves_without(&self, caller: CallerId) -> bool {
+        let is_written = self.moving.is_some() && self.keeper.is_asked();
+        is_written && self.callers.get(caller).is_none()
     }
 
     /// Whether a caller may have a reply to come.
@@ -91,7 +103,10 @@ impl Host {
     }
 
     pub(super) fn redirect(&self) -> ToCaller {
-        ToCaller::Redirect { incarnation: Incarnation(self.incarnation.0 + 1), place: None }
+        ToCaller::Redirect {
+            incarnation: Incarnation(self.incarnation.0.saturating_add(1)),
+            place: None,
+        }
     }
 
     pub(super) fn say_opened(&self, caller: CallerId, effects: &mut Vec<Effect>) {

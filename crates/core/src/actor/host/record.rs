@@ -51,6 +51,8 @@ pub struct Table {
     pub callers: Vec<Remembered>,
     /// Callers that were forgotten while they may still have sent again what they had no reply to, the oldest first.
     pub forgotten: Vec<CallerId>,
+    /// How many calls were set aside for good, by lane; lanes after the last that lost one are not named.
+    pub left_out: Vec<u32>,
 }
 
 /// What an actor remembers of a caller.

@@ -72,6 +72,7 @@ impl Host {
         self.keeper.tainted |= live.lsn() > 0 && live.journal == Journal::Result;
         let credit = live.items.as_deref_mut().map_or(0, |items| items.begin(ended_before));
         self.counted.given(&live.call.method);
+        let left_out = self.log.left_out(live.lane);
         effects.push(Effect::Run(Box::new(Run {
             run: given.run,
             id: live.id,
@@ -83,6 +84,7 @@ impl Host {
             replay: live.replay.is_some(),
             lsn: live.lsn(),
             deadline: live.deadline.map(|deadline| deadline.since(now)),
+            left_out,
         })));
     }
 

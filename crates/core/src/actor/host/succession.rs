@@ -43,7 +43,7 @@ impl Host {
             not_begun: BTreeSet::new(),
             last_run: RunNo(0),
             urgent: BTreeSet::new(),
-            log: Log::new(spec.delivery == Delivery::EffectivelyOnce, 0),
+            log: Log::new(spec.delivery == Delivery::EffectivelyOnce, 0, Vec::new()),
             keeper: Keeper::default(),
             moving: None,
             ending: None,
@@ -59,10 +59,10 @@ impl Host {
 
     /// Takes over what was found. Where the last incarnation did not come to rest, callers may have said more than is known.
     fn restore(&mut self, now: Time, restored: Restored) {
-        let end = restored.end();
+        let (end, left_out) = (restored.end(), self.left_out(&restored));
         let since = (!restored.rested).then_some(self.incarnation);
         self.callers = Callers::from_table(now, restored.table, since);
-        self.log = Log::new(self.log.is_on(), end);
+        self.log = Log::new(self.log.is_on(), end, left_out);
         if self.log.is_on() {
             self.play_again(now, restored.lsn, restored.records, false);
         }
@@ -122,7 +122,7 @@ impl Host {
         for caller in self.callers.ids() {
             self.let_go(caller);
         }
-        self.log = Log::new(true, restored.end());
+        self.log = Log::new(true, restored.end(), self.left_out(&restored));
         self.play_again(now, restored.lsn, restored.records, true);
     }
 
@@ -157,6 +157,10 @@ impl Host {
                 self.callers.admit(now, id.caller, self.incarnation, 0);
             }
             let lane = usize::try_from(lane).unwrap_or_default().min(self.mailbox.lanes() - 1);
+            if let Some(caller) = self.callers.get_mut(id.caller).filter(|_| !call.unordered) {
+                let last = caller.logged.entry(lane).or_default();
+                *last = id.seq.max(*last);
+            }
             let (replay, live) = (Some(replay), self.live(now, id, call));
             let mut live = Live { lane, gathering: false, deadline: None, crashes, replay, ..live };
             if self.waits_for(id) {
@@ -167,6 +171,11 @@ impl Host {
             self.mailbox.push_replay(ticket, live);
             self.log.replay.push_back(ticket);
         }
+    }
+
+    /// How many calls were set aside before the checkpoint. Those in the log after it are counted when it is played again.
+    fn left_out(&self, restored: &Restored) -> Vec<u32> {
+        restored.table.left_out.iter().copied().take(self.mailbox.lanes()).collect()
     }
 
     /// Whether a caller may not have the reply to a call of the log, and it is not kept either.

@@ -237,7 +237,11 @@ fn brief(effect: &Effect) -> String {
             } else {
                 ""
             };
-            format!("run {} {}{how}", run.run.0, brief_id(run.id))
+            let behind = match run.left_out {
+                0 => String::new(),
+                left_out => format!(" behind {left_out}"),
+            };
+            format!("run {} {}{how}{behind}", run.run.0, brief_id(run.id))
         }
         Effect::Say { line, word } => format!("{}: {}", line.0, brief_word(word)),
         Effect::Stop { run, .. } => format!("stop {}", run.0),

@@ -25,6 +25,7 @@ fn call(number: u64, lane: u32, chain: Vec<CallId>) -> (Box<Call>, Arc<Credit>) 
         deadline: None,
         replay: false,
         lsn: 0,
+        left_out: 0,
         traceparent: String::new(),
         id: Some(id(number)),
         chain,

@@ -34,10 +34,10 @@ pub(super) fn outcome(
         },
         Wire::Stored(stored) => read_stored(stored).within("stored"),
         Wire::UserError(cause) => {
-            Ok(Outcome::UserError(Box::new(error(cause, unknown).within("user_error")?)))
+            Ok(Outcome::UserError(Box::new(error(*cause, unknown).within("user_error")?)))
         }
         Wire::Failure(failure) => {
-            Ok(Outcome::Failure(Box::new(read_failure(failure, unknown).within("failure")?)))
+            Ok(Outcome::Failure(Box::new(read_failure(*failure, unknown).within("failure")?)))
         }
         Wire::Done(Done { items }) => Ok(Outcome::Done { items }),
     }
@@ -56,13 +56,13 @@ impl From<Outcome> for pb::CallOutcome {
     fn from(outcome: Outcome) -> Self {
         let outcome = match outcome {
             Outcome::Done { items } => Wire::Done(Done { items }),
-            Outcome::Failure(failure) => Wire::Failure((*failure).into()),
+            Outcome::Failure(failure) => Wire::Failure(Box::new((*failure).into())),
             Outcome::Stored { object, size, worker } => Wire::Stored(StoredValue {
                 object: Some(object.into()),
                 size,
                 worker: Some(worker.into()),
             }),
-            Outcome::UserError(error) => Wire::UserError((*error).into()),
+            Outcome::UserError(error) => Wire::UserError(Box::new((*error).into())),
             Outcome::Value(value) => Wire::Value((*value).into()),
         };
         Self { outcome: Some(outcome) }

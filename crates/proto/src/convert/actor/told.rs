@@ -65,7 +65,8 @@ fn read(kind: Kind, unknown: &mut Unknown) -> Result<Option<(u32, ToCaller)>, Re
         Kind::Accepted(wire::Accepted { open, seq, position, estimate_us: _ }) => {
             (open, ToCaller::Accepted { seq, position })
         }
-        Kind::Redirect(wire::Redirect { open, incarnation, place }) => {
+        Kind::Redirect(redirect) => {
+            let wire::Redirect { open, incarnation, place } = *redirect;
             let place = match place {
                 Some(place) => Some(Box::new(read_place(place, unknown).within("redirect.place")?)),
                 None => None,
@@ -73,7 +74,8 @@ fn read(kind: Kind, unknown: &mut Unknown) -> Result<Option<(u32, ToCaller)>, Re
             (open, ToCaller::Redirect { incarnation: Incarnation(incarnation), place })
         }
         Kind::Window(wire::Window { open, window }) => (open, ToCaller::Window(window)),
-        Kind::OpenRefused(wire::OpenRefused { open, failure }) => {
+        Kind::OpenRefused(refused) => {
+            let wire::OpenRefused { open, failure } = *refused;
             let failure = failure.ok_or_else(|| missing("open_refused.failure"))?;
             let failure = read_failure(failure, unknown).within("open_refused.failure")?;
             (open, ToCaller::OpenRefused(Box::new(failure)))
@@ -152,13 +154,13 @@ pub fn tell(open: u32, word: ToCaller) -> pb::HostMessage {
         }
         ToCaller::Opened(opened) => Kind::Opened(write_opened(open, *opened)),
         ToCaller::OpenRefused(failure) => {
-            Kind::OpenRefused(wire::OpenRefused { open, failure: Some((*failure).into()) })
+            let failure = Some((*failure).into());
+            Kind::OpenRefused(Box::new(wire::OpenRefused { open, failure }))
         }
-        ToCaller::Redirect { incarnation, place } => Kind::Redirect(wire::Redirect {
-            open,
-            incarnation: incarnation.0,
-            place: place.map(|place| (*place).into()),
-        }),
+        ToCaller::Redirect { incarnation, place } => {
+            let (incarnation, place) = (incarnation.0, place.map(|place| (*place).into()));
+            Kind::Redirect(Box::new(wire::Redirect { open, incarnation, place }))
+        }
         ToCaller::Reply { seq, ending } => Kind::Reply(write_reply(open, seq, *ending)),
         ToCaller::Window(window) => Kind::Window(wire::Window { open, window }),
     };

@@ -186,7 +186,7 @@ fn a_call_ends_although_nobody_here_reads_how() {
     let unreadable = Some(CallCode::UnserializableResult);
     assert_eq!(code(None), Some(CallCode::Unknown));
     assert_eq!(code(outcome(pb::call_outcome::Outcome::Value(value))), unreadable);
-    let failure = pb::call_outcome::Outcome::Failure(later);
+    let failure = pb::call_outcome::Outcome::Failure(Box::new(later));
     assert_eq!(code(outcome(failure)), Some(CallCode::Unknown));
 }
 

@@ -339,6 +339,7 @@ fn a_command_that_cannot_be_read_can_still_be_answered() {
             | Command::Retry { submission, graph, .. } => (Some(*submission), Some(*graph)),
             Command::Chunk(chunk) => (Some(chunk.submission), chunk.graph),
             Command::Close { submission }
+            | Command::DropReplicas { submission, .. }
             | Command::Put { submission, .. }
             | Command::ReleaseValues { submission, .. } => (Some(*submission), None),
             Command::Want { graph, .. } => (None, Some(*graph)),

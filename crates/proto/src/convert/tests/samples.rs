@@ -17,7 +17,7 @@ use bireme_core::protocol::{
 use bireme_core::reason::{Reason, Refusal};
 use bireme_core::retry::RetryPolicy;
 use bireme_core::session::{
-    Command, IndexRange, Known, Notice, Open, Owner, Place, Put, TaskUpdate,
+    Command, IndexRange, Known, Notice, Open, Owner, Place, Put, Replica, TaskUpdate,
 };
 use bireme_core::value::{Buffer, Codec, Compression, PoolFile, Ref, Value};
 use bireme_core::{ObjectId, Resources, Span};
@@ -246,7 +246,11 @@ pub(super) fn commands() -> Vec<Command> {
             }
             Some(Command::Cancel { .. }) => Command::Chunk(Box::new(chunks().remove(0))),
             Some(Command::Chunk(_)) => Command::Close { submission },
-            Some(Command::Close { .. }) => Command::Forget { submission, graph },
+            Some(Command::Close { .. }) => Command::DropReplicas {
+                submission,
+                replicas: vec![Replica { object: held(), worker: worker(1) }],
+            },
+            Some(Command::DropReplicas { .. }) => Command::Forget { submission, graph },
             Some(Command::Forget { .. }) => {
                 Command::Locate { request: 3, objects: vec![output(), held()] }
             }

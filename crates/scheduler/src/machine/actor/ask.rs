@@ -48,6 +48,8 @@ pub enum ActorRequest {
         allow_restart: bool,
         /// How long running calls may go on.
         grace: Span,
+        /// The handle that kept it alive is gone, that is all.
+        released: bool,
     },
     /// Move an actor to another worker.
     Move {
@@ -122,8 +124,10 @@ impl Machine {
             ActorRequest::Create { actor, spec, get_if_exists } => {
                 self.on_create_asked(asker, actor, *spec, get_if_exists)
             }
-            ActorRequest::Kill { actor, allow_restart, grace } => {
-                self.on_kill_asked(asker, actor, allow_restart, grace)
+            ActorRequest::Kill { actor, allow_restart, grace, released } => {
+                let why =
+                    if released { self.let_go(actor) } else { "somebody ended it".to_owned() };
+                self.on_kill_asked(asker, actor, allow_restart, grace, &why)
             }
             ActorRequest::Move { actor, to, quiesce, lose_state } => {
                 let moving = Moving {
@@ -208,11 +212,12 @@ impl Machine {
         id: ActorId,
         allow_restart: bool,
         grace: Span,
+        why: &str,
     ) -> Result<ActorAnswer, Refusal> {
         self.own_actor(asker, id)?;
         let place = self.actor_place(id).ok_or_else(|| unknown(id))?;
         if !allow_restart || self.actors.get(id).is_some_and(|actor| actor.worker().is_some()) {
-            self.end_actor(id, grace, !allow_restart, "somebody ended it");
+            self.end_actor(id, grace, !allow_restart, why);
         }
         Ok(ActorAnswer::Killed(Box::new(place)))
     }
@@ -325,8 +330,27 @@ impl Machine {
         let of_session = (session, ActorId(0))..=(session, ActorId(u128::MAX));
         let actors: Vec<ActorId> =
             self.actors.owned.range(of_session).map(|(_, actor)| *actor).collect();
+        let who = self.called(session);
+        let why = format!("{who}, which made it, is over; `detached` lets an actor outlive that");
         for actor in actors {
-            self.end_actor(actor, Span::ZERO, true, "the session that made it is over");
+            self.end_actor(actor, Span::ZERO, true, &why);
+        }
+    }
+
+    /// Why an actor ends whose creator has no handle of it any more.
+    fn let_go(&self, id: ActorId) -> String {
+        let session = self.actors.get(id).and_then(|actor| actor.session);
+        let who = session.map_or_else(|| "its session".to_owned(), |id| self.called(id));
+        format!(
+            "{who}, which made it, has let its handle go; `detached` lets an actor outlive that"
+        )
+    }
+
+    /// A session as errors name it.
+    fn called(&self, id: SessionId) -> String {
+        match self.sessions.get(&id).map(|session| session.name.as_str()) {
+            None | Some("") => format!("session {id}"),
+            Some(name) => format!("session {id} ({name})"),
         }
     }
 
@@ -346,8 +370,7 @@ impl Machine {
     pub(super) fn want_worker(&mut self, id: ActorId, until: Option<bireme_core::Time>) {
         if let Some(actor) = self.actors.records.get_mut(&id) {
             actor.phase = Phase::Waiting(until);
-            self.actors.waiting.push_back(id);
-            self.actors.stirred = true;
+            self.actors.await_worker(id);
         }
         if let Some(until) = until {
             self.timers.insert((until, Timer::Actor(id)));

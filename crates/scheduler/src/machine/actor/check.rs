@@ -36,6 +36,10 @@ impl Machine {
                 format!("actor {id} is to end with session {}, which does not know", session.0)
             })?;
         }
+        let (unlooked, waiting) = (self.actors.unlooked, self.actors.waiting.len());
+        ensure(unlooked <= waiting, || {
+            format!("{unlooked} actors are to be looked at, {waiting} wait")
+        })?;
         let versions = self.actors.changes.order.len();
         ensure(versions == self.actors.records.len(), || {
             format!("{versions} actors changed, there are {}", self.actors.records.len())

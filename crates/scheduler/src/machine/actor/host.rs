@@ -69,17 +69,18 @@ impl Machine {
     /// Finds workers for actors that want one.
     pub(in super::super) fn place_actors(&mut self) {
         for _ in 0..LOOKS {
-            if !std::mem::take(&mut self.actors.stirred) {
+            if self.actors.unlooked == 0 {
                 return; // As a rule.
             }
             self.place_some_actors();
         }
     }
 
+    /// Looks at some of those that want a worker; the others have their turn in the next step.
     fn place_some_actors(&mut self) {
         let mut hopeless: SmallVec<[Arc<ActorSpec>; 4]> = SmallVec::new();
-        for _ in 0..self.actors.waiting.len().min(limits::ACTORS_LOOKED_AT) {
-            let Some(id) = self.actors.waiting.pop_front() else { return };
+        for _ in 0..self.actors.unlooked.min(limits::ACTORS_LOOKED_AT) {
+            let Some(id) = self.actors.next_unlooked() else { return };
             let Some(actor) = self.actors.get(id) else { continue };
             if !matches!(actor.phase, Phase::Waiting(_)) {
                 continue;
@@ -105,8 +106,6 @@ impl Machine {
                 }
             }
         }
-        // The others have their turn in the next step.
-        self.actors.stirred |= self.actors.waiting.len() > limits::ACTORS_LOOKED_AT;
     }
 
     /// What an actor is to begin with is gone. One whose state may be lost begins with its constructor, as after a crash.

@@ -344,10 +344,23 @@ fn actors_end_with_their_session_unless_they_are_detached() {
             create d sessionless detached -> made d | 1: host d.1
             alive 1 a                     ->
             alive 1 b                     ->
-            close                         -> 1: forget a.1 (the session that made it is over)
+            close                         -> 1: forget a.1 (session s1, which made it, is over; `detached` lets an actor outlive that)
             ends 1 a killed               -> 1: settle a.1
-            where a                       -> dead in life 1 after 0 restarts and 1 deaths: ACTOR_KILLED: the session that made it is over
+            where a                       -> dead in life 1 after 0 restarts and 1 deaths: ACTOR_KILLED: session s1, which made it, is over; `detached` lets an actor outlive that
             where b                       -> alive on 1 in life 1 after 0 restarts and 0 deaths
+        "]],
+    );
+}
+
+#[test]
+fn an_actor_that_was_let_go_is_not_said_to_be_ended_by_somebody() {
+    check(
+        "join 1 1 | create a | alive 1 a | kill a released",
+        &expect![[r"
+            join 1 1        ->
+            create a        -> made a | 1: host a.1
+            alive 1 a       ->
+            kill a released -> 1: forget a.1 (session s1, which made it, has let its handle go; `detached` lets an actor outlive that)
         "]],
     );
 }

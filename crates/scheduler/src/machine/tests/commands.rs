@@ -14,7 +14,7 @@ use crate::machine::{Effect, Event, Machine};
 const SESSION: SessionId = SessionId(1);
 
 /// Has a command carried out.
-fn command(machine: &mut Machine, command: Command) -> Outcome {
+pub(super) fn command(machine: &mut Machine, command: Command) -> Outcome {
     let mut effects = Vec::new();
     machine.handle(Time(5), Event::Commanded { session: SESSION, command }, &mut effects);
     assert_eq!(machine.check(), Ok(()));

@@ -16,7 +16,7 @@ use bireme_core::id::{
 use bireme_core::object::ObjectId;
 use bireme_core::protocol::{Output, Report, Timing};
 use bireme_core::resources::UNITS;
-use bireme_core::session::{Command, IndexRange, Open, Put};
+use bireme_core::session::{Command, IndexRange, Open, Put, Replica};
 use bireme_core::{ErrorClass, Resources, RetryPolicy, Span, TaskError, Time};
 use expect_test::Expect;
 
@@ -136,6 +136,15 @@ impl Run {
                 };
                 self.handle(Event::WorkerReported { worker: WorkerId(number(worker)), report });
             }
+            ["missing", worker, n, "of", session] => {
+                let holder = SessionId(number(session)).into();
+                let report = Report::InputMissing {
+                    object: ObjectId::Held { holder, n: number(n).into() },
+                    asked: std::iter::empty().collect(),
+                    made_by: None,
+                };
+                self.handle(Event::WorkerReported { worker: WorkerId(number(worker)), report });
+            }
             ["retry", key] => {
                 let task = self.task(key);
                 let tasks = vec![IndexRange { first: task.index, count: 1 }];
@@ -179,6 +188,12 @@ impl Run {
                 let object = ObjectId::output(self.task(key), 0);
                 let report = Report::ReplicaAdded { object, size: 1 << 20 };
                 self.handle(Event::WorkerReported { worker: WorkerId(number(worker)), report });
+            }
+            ["drop", worker, key] => {
+                let (object, worker) =
+                    (ObjectId::output(self.task(key), 0), WorkerId(number(worker)));
+                let (submission, replicas) = (self.submission(), vec![Replica { object, worker }]);
+                self.command(Command::DropReplicas { submission, replicas });
             }
             ["class", "calls", function] => {
                 let function = Some((*function).to_owned());

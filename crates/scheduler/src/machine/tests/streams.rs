@@ -102,6 +102,18 @@ fn who_misses_what_will_not_be_made_is_told_so() {
 }
 
 #[test]
+fn a_value_of_a_session_that_is_no_more_is_not_waited_for() {
+    check(
+        "join 1 1 | missing 1 7 of 1 | missing 1 7 of 9",
+        &expect![[r#"
+            join 1 1         ->
+            missing 1 7 of 1 ->
+            missing 1 7 of 9 -> 1: Gone { object: Held { holder: HolderId(9), n: 7 }, error: TaskError { class: InputLost, reason: "INPUT_LOST", message: "h9:7 went with session 9, which is no more", traceback: "", language: "", attempt: None, worker: "", exit: None, last_lines: [], cause: None, opaque: None } }
+        "#]],
+    );
+}
+
+#[test]
 fn a_retry_whose_input_may_not_be_made_again_fails_alone() {
     check(
         "class once | join 1 1 | submit a b:a | finish 1 a | fail 1 b | retry b | error a | error b",

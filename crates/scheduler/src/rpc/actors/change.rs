@@ -25,14 +25,20 @@ impl Door {
         request: Request<pb::KillActorRequest>,
     ) -> Answered<pb::KillActorResponse> {
         let (asker, request) = self.asker(request, |request| &request.session).await?;
-        let pb::KillActorRequest { submission_id, actor, allow_restart, grace_us, session: _ } =
-            request;
+        let pb::KillActorRequest {
+            submission_id,
+            actor,
+            allow_restart,
+            grace_us,
+            session: _,
+            released,
+        } = request;
         let submission = submission(&submission_id)?;
         if let Some(ActorAnswer::Killed(place)) = self.before(submission).await? {
             return Ok(Response::new(pb::KillActorResponse { place: Some((*place).into()) }));
         }
         let actor = self.selected(actor).await?;
-        let kill = ActorRequest::Kill { actor, allow_restart, grace: Span(grace_us) };
+        let kill = ActorRequest::Kill { actor, allow_restart, grace: Span(grace_us), released };
         match self.ask_actors(submission, asker, kill).await? {
             ActorAnswer::Killed(place) => {
                 Ok(Response::new(pb::KillActorResponse { place: Some((*place).into()) }))

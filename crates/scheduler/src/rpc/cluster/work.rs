@@ -133,7 +133,18 @@ impl Door {
         request: Request<pb::ReleaseObjectsRequest>,
     ) -> Answered<pb::ReleaseObjectsResponse> {
         let (caller, request) = Caller::of(self, request)?;
-        let pb::ReleaseObjectsRequest { submission_id, session, objects, tasks, graph } = request;
+        let pb::ReleaseObjectsRequest { submission_id, session, objects, tasks, graph, replicas } =
+            request;
+        if !replicas.is_empty() {
+            if !(objects.is_empty() && tasks.is_empty()) {
+                let message = "replicas cannot be dropped by a call that releases values too";
+                return Err(status(Refusal::at(Reason::Unsupported, "replicas", message)));
+            }
+            let drop = pb::DropReplicas { submission_id, replicas };
+            let by = caller.by(&session)?;
+            let (_, dropped) = self.carry_out(by, Arm::DropReplicas(drop)).await?;
+            return Ok(Response::new(pb::ReleaseObjectsResponse { released: dropped.into() }));
+        }
         if !objects.is_empty() {
             if !tasks.is_empty() {
                 let message = "values and outputs of tasks cannot be released by one call";

@@ -1,6 +1,11 @@
 //! Blobs that the scheduler keeps, in and out.
 
-use bytes::{Bytes, BytesMut};
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::task::spawn_blocking;
 use tonic::{Status, Streaming};
 
 use bireme_core::Value;
@@ -11,8 +16,9 @@ use bireme_proto::pb;
 use bireme_proto::pb::put_blob_request::Part;
 use bireme_proto::status::status;
 
-use super::small;
-use crate::blobs::Blobs;
+use super::head_of;
+use crate::blobs::{self, Blob, Blobs};
+use crate::relay::Sender;
 
 /// Keeps a blob whose bytes follow.
 pub(super) async fn put(
@@ -25,25 +31,17 @@ pub(super) async fn put(
     };
     let digest = named(digest).map_err(status)?;
     let answer = |existed| pb::PutBlobResponse { digest: Some(digest.into()), length, existed };
-    if blobs.length(digest) == Some(length) {
+    if blobs.length(digest).is_some_and(|(kept, _)| kept == length) {
         return Ok(answer(true));
     }
-    let _room = blobs.enter(length).map_err(status)?;
-    let mut bytes = BytesMut::new();
+    let mut upload = blobs.begin(length).await.map_err(status)?;
     while let Some(message) = parts.message().await? {
         let Some(Part::Data(data)) = message.part else {
             return Err(malformed("data", "a later message carries no bytes"));
         };
-        if (bytes.len() + data.len()) as u64 > length {
-            return Err(malformed("data", &format!("more than the {length} bytes announced")));
-        }
-        bytes.extend_from_slice(&data);
+        upload.add(data).await.map_err(status)?;
     }
-    if bytes.len() as u64 != length {
-        let message = format!("ended after {} of {length} bytes: send it again", bytes.len());
-        return Err(malformed("data", &message));
-    }
-    blobs.put(digest, bytes.freeze()).map_err(status)?;
+    blobs.put(digest, upload).map_err(status)?;
     Ok(answer(false))
 }
 
@@ -68,14 +66,16 @@ pub(super) fn missing(
 
 /// How large a blob is.
 pub(super) fn stat(blobs: &Blobs, digest: pb::Digest) -> Result<pb::BlobStat, Refusal> {
-    let length = blobs.length(digest.clone().try_into()?);
-    let residence = if length.is_some() { pb::Residence::Memory } else { pb::Residence::Absent };
-    let (digest, residence) = (Some(digest), residence.into());
-    Ok(pb::BlobStat { digest, residence, length: length.unwrap_or_default() })
+    let (length, residence) = match blobs.length(digest.clone().try_into()?) {
+        Some((length, true)) => (length, pb::Residence::Memory),
+        Some((length, false)) => (length, pb::Residence::Spilled),
+        None => (0, pb::Residence::Absent),
+    };
+    Ok(pb::BlobStat { digest: Some(digest), residence: residence.into(), length })
 }
 
-/// The bytes of a blob.
-pub(super) fn find(blobs: &Blobs, digest: Option<pb::Digest>) -> Result<Bytes, Refusal> {
+/// A blob that is kept.
+pub(super) fn find(blobs: &Blobs, digest: Option<pb::Digest>) -> Result<Blob, Refusal> {
     let digest = named(digest)?;
     blobs.get(digest).ok_or_else(|| {
         let message = format!("the scheduler has no blob {digest:?}: upload it");
@@ -83,25 +83,52 @@ pub(super) fn find(blobs: &Blobs, digest: Option<pb::Digest>) -> Result<Bytes, R
     })
 }
 
-/// The messages that carry a blob from an offset on.
-pub(super) fn read(
-    blobs: &Blobs,
-    request: pb::FetchBlobRequest,
-) -> Result<Vec<pb::FetchBlobResponse>, Refusal> {
+/// Sends the messages that carry a blob in a file, as a value of one buffer, from the place on that was asked for.
+pub(super) async fn send(
+    (file, whole): (Arc<File>, u64),
+    request: pb::FetchRequest,
+    sender: Sender<pb::FetchResponse>,
+) -> Result<(), Status> {
     use pb::fetch_response::Part;
-    let pb::FetchBlobRequest { digest, offset: from } = request;
-    let bytes = find(blobs, digest)?;
-    let length = bytes.len() as u64;
-    let whole = pb::FetchRequest { offset: from, ..pb::FetchRequest::default() };
-    let parts = small(&Value::raw(bytes), &whole)?.into_iter().filter_map(|message| {
-        Some(match message.part? {
-            Part::Head(_) => pb::FetchBlobResponse { data: Bytes::new(), offset: from, length },
-            Part::Chunk(pb::DataChunk { data, offset, .. }) => {
-                pb::FetchBlobResponse { data, offset, length: 0 }
-            }
-        })
-    });
-    Ok(parts.collect())
+    let pb::FetchRequest { buffer, offset, length, .. } = request;
+    if buffer > 0 || offset > whole {
+        let message = format!("byte {offset} of buffer {buffer} of a blob of {whole} bytes");
+        return Err(malformed("offset", &message));
+    }
+    let left = whole - offset;
+    let end = offset + if length == 0 { left } else { length.min(left) };
+    let value = Value::raw(Bytes::new());
+    let head = pb::ValueHead { buffer_lengths: vec![whole], size: whole, ..head_of(&value) };
+    let head = pb::FetchHead { value: Some(head), made_by: None, length: end - offset };
+    let mut part = Part::Head(head);
+    let mut from = offset;
+    while sender.send(Ok(pb::FetchResponse { part: Some(part) })).await.is_ok() && from < end {
+        let length = usize::try_from(end - from).unwrap_or(usize::MAX);
+        let (length, file) = (length.min(limits::STORE_CHUNK_BYTES), Arc::clone(&file));
+        let data = spawn_blocking(move || blobs::read(&file, from, length)).await;
+        let data = data.map_err(io::Error::other).flatten().map_err(|error| {
+            let message = format!("the blob's file cannot be read: {error}: upload it again");
+            status(Refusal::new(Reason::BlobUnknown, message))
+        })?;
+        part = Part::Chunk(pb::DataChunk { data, buffer: 0, offset: from });
+        from += length as u64;
+    }
+    Ok(())
+}
+
+/// A message of a fetch as one of a fetch of a blob from an offset on.
+pub(super) fn part(message: pb::FetchResponse, from: u64) -> pb::FetchBlobResponse {
+    use pb::fetch_response::Part;
+    match message.part {
+        Some(Part::Chunk(pb::DataChunk { data, offset, .. })) => {
+            pb::FetchBlobResponse { data, offset, length: 0 }
+        }
+        Some(Part::Head(pb::FetchHead { value, .. })) => {
+            let length = value.map_or(0, |value| value.size);
+            pb::FetchBlobResponse { data: Bytes::new(), offset: from, length }
+        }
+        None => pb::FetchBlobResponse::default(),
+    }
 }
 
 fn named(digest: Option<pb::Digest>) -> Result<Digest, Refusal> {

@@ -82,6 +82,9 @@ pub(crate) struct Kept {
     /// The actors that it has called.
     #[prost(message, repeated, tag = "6")]
     pub(crate) callees: Vec<Callee>,
+    /// How many calls were set aside for good, by lane.
+    #[prost(uint32, repeated, tag = "7")]
+    left_out: Vec<u32>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -177,7 +180,8 @@ impl Kept {
         });
         let callers = callers.collect();
         let forgotten = table.forgotten.into_iter().map(Into::into).collect();
-        Self { lsn, incarnation: incarnation.0, state, callers, forgotten, callees }
+        let (incarnation, left_out) = (incarnation.0, table.left_out);
+        Self { lsn, incarnation, state, callers, forgotten, callees, left_out }
     }
 
     /// Reads what [`Self::encode_to_vec`] wrote.
@@ -210,7 +214,8 @@ impl Kept {
         });
         let callers = callers.collect::<Result<_, Refusal>>()?;
         let forgotten = std::mem::take(&mut self.forgotten).into_iter().map(TryInto::try_into);
-        Ok(Table { callers, forgotten: forgotten.collect::<Result<_, _>>()? })
+        let forgotten = forgotten.collect::<Result<_, _>>()?;
+        Ok(Table { callers, forgotten, left_out: std::mem::take(&mut self.left_out) })
     }
 }
 

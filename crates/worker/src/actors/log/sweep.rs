@@ -88,6 +88,8 @@ fn entries(directory: &Path) -> impl Iterator<Item = DirEntry> + use<> {
 mod tests {
     use std::time::Duration;
 
+    use bireme_core::actor::Durability;
+
     use super::*;
     use crate::actors::log::Log;
 
@@ -100,7 +102,7 @@ mod tests {
 
     fn log(base: &Path, worker: &str, actor: &str) -> PathBuf {
         let directory = base.join(worker).join(actor);
-        drop(Log::open(directory.clone()).unwrap());
+        drop(Log::open(directory.clone(), Durability::Process).unwrap());
         directory
     }
 
@@ -109,7 +111,7 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let (lost, other) = (log(base.path(), "actors-1", "a"), base.path().join("spill"));
         fs::create_dir(&other).unwrap();
-        let (held, _) = Log::open(base.path().join("actors-2/b")).unwrap();
+        let (held, _) = Log::open(base.path().join("actors-2/b"), Durability::Process).unwrap();
         sweep(base.path(), now());
         assert!(lost.exists(), "its worker may come back");
         sweep(base.path(), now() + DAY);

@@ -59,8 +59,8 @@ async fn keep(
     orders: Taken<pb::ExecutorOrder>,
 ) {
     let number = post.number;
-    let welcome = shared.welcome(number).welcome;
-    let exit = match Inside::start(maker, welcome.unwrap_or_default()) {
+    let welcome = shared.about().welcome(number);
+    let exit = match Inside::start(maker, welcome) {
         Ok((inside, reports)) => look_after(&shared, &mut post, inside, (orders, reports)).await,
         Err(error) => format!("no thread can be started for the actor: {error}"),
     };

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use bireme_executor::{Mark, Seal};
+use bireme_executor::{Mark, Reached, Seal};
 use tempfile::TempDir;
 
 use super::starter::Starter;
@@ -52,10 +52,9 @@ impl Place {
         Ok((Mark::create(&self.mark(number), seal)?, seal))
     }
 
-    /// Whether a process marks how far it has come.
-    pub(crate) fn is_marked(&self, number: u64) -> bool {
-        let mark = Mark::open(&self.mark(number)).and_then(|mark| mark.get());
-        mark.is_ok_and(|reached| reached.is_some())
+    /// How far a process has come; `None` where it marks nothing.
+    pub(crate) fn reached(&self, number: u64) -> Option<Reached> {
+        Mark::open(&self.mark(number)).and_then(|mark| mark.get()).ok().flatten()
     }
 
     /// Removes them.

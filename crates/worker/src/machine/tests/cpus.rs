@@ -175,6 +175,29 @@ fn time_that_passes_while_it_wants_cpus_is_not_its_own() {
 }
 
 #[test]
+fn time_begins_when_there_is_what_it_runs_in() {
+    check(
+        "start 1 timeout=10 cpus=2 | prepares 1 | at 50 | prepared 1 | prepared 1 | at 59 | at 60 | start 2 timeout=10 cpus=2 | prepares 2 | end 1 next=2 | at 90 | prepared 2 | at 99 | at 100",
+        expect![[r"
+            start 1 timeout=10 cpus=2 -> run 1
+            prepares 1               ->
+            at 50                    ->
+            prepared 1               ->
+            prepared 1               ->
+            at 59                    ->
+            at 60                    -> kill 1 in 1.000 s timed out
+            start 2 timeout=10 cpus=2 -> follow 2
+            prepares 2               ->
+            end 1 next=2             ->
+            at 90                    ->
+            prepared 2               ->
+            at 99                    ->
+            at 100                   -> kill 2 in 1.000 s timed out
+        "]],
+    );
+}
+
+#[test]
 fn nothing_follows_while_somebody_waits_but_what_he_waits_for() {
     check(
         "start 1 rank=5 cpus=2 | start 4 rank=5 cpus=2 | start 5 rank=5 cpus=2 | start 2 rank=5 | start 3 rank=5 | secede 1 | end 2 | recalled 4 back | recalled 5 back | start 6 rank=4 | start 7 rank=4 | start 8 rank=5 | start 9 rank=5 | end 3 | end 6",

@@ -243,6 +243,15 @@ impl World {
     }
 
     /// An attempt that runs begins to wait, or wants to go on.
+    fn prepare(&mut self) {
+        if self.running.is_empty() {
+            return;
+        }
+        let attempt = self.running[self.rng.index(self.running.len())].attempt;
+        let event = if self.rng.below(2) == 0 { Event::Prepares } else { Event::Prepared };
+        self.ends.push_back(event(attempt));
+    }
+
     fn secede_or_rejoin(&mut self) {
         if self.running.is_empty() {
             return;
@@ -425,7 +434,8 @@ impl World {
             20..22 => self.end_fetch(false),
             26 => self.put(),
             27..29 => self.secede_or_rejoin(),
-            29..32 => self.act(),
+            29 => self.prepare(),
+            30..32 => self.act(),
             22 => {
                 let budget = [100, usize::MAX][self.rng.index(2)];
                 self.take_reports(budget);

@@ -174,6 +174,8 @@ fn event(command: &str, words: &[&str]) -> Event {
         "recalled" => {
             return Event::Recalled { attempt: attempt(first), taken_back: words[1] == "back" };
         }
+        "prepared" => return Event::Prepared(attempt(first)),
+        "prepares" => return Event::Prepares(attempt(first)),
         "rejoin" => return Event::Rejoining(attempt(first)),
         "release" => Order::Release(object(first)),
         "replicate" => Order::Replicate(words.iter().map(|text| input(text)).collect()),

@@ -111,6 +111,7 @@ impl<T: Actor> bireme_executor::Actor for Native<T> {
             Ok(args) => args,
             Err(error) => return CallEnd::Failed(unreadable(error)),
         };
+        self.outward.begin(call);
         let context = CallContext::new(call, &self.outward);
         // What a panic leaves behind is the actor's own.
         let made = catch_unwind(AssertUnwindSafe(|| self.run(code, &context, &args)));

@@ -47,6 +47,13 @@ impl Outward {
         }
     }
 
+    /// A method begins, for `call`.
+    pub(super) fn begin(&self, call: &Call) {
+        if let Some(own) = &self.own {
+            own.begin(call.lane, call.left_out);
+        }
+    }
+
     /// An actor, as a method calls it that runs for `call`.
     pub(super) fn actor(
         &self,

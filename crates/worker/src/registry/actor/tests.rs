@@ -104,6 +104,7 @@ pub(crate) fn call(method: &str, args: Vec<pb::Arg>) -> Call {
         deadline: None,
         replay: false,
         lsn: 0,
+        left_out: 0,
         traceparent: String::new(),
         id: None,
         chain: Vec::new(),

@@ -7,8 +7,8 @@ use bireme_core::id::Epoch;
 use bireme_core::limits;
 use bireme_core::link::{Hello, greet};
 use bireme_core::reason::{Reason, Refusal};
-use bireme_executor::batches::Taken;
-use bireme_executor::features;
+use bireme_executor::batches::Batches;
+use bireme_executor::{Socket, features};
 use bireme_proto::convert::common::Greeting;
 use bireme_proto::pb;
 use bireme_proto::pb::executor_report::Report;
@@ -29,22 +29,33 @@ use crate::target::{Scheduler, Target};
 
 /// Whose processes come back.
 pub(crate) trait Reception: Send + Sync + 'static {
-    /// What a process is told first.
-    fn welcome(&self, number: u64) -> pb::ExecutorDown;
+    /// What processes are told of their worker first.
+    fn about(&self) -> About<'_>;
 
-    /// A process has come back. Returns what it is sent; the reason if it is none of these.
+    /// A process has come back, and is sent what is put into `orders`. The reason if it is none of these.
     fn attach(
         self: &Arc<Self>,
         number: u64,
         token: &str,
         manners: Manners,
-    ) -> Result<Taken<pb::ExecutorOrder>, &'static str>;
+        orders: Batches<pb::ExecutorOrder>,
+    ) -> Result<(), &'static str>;
 
     /// A process says something.
     fn hear(self: &Arc<Self>, number: u64, reports: Vec<pb::ExecutorReport>);
 
     /// A process has nothing more to say.
     fn detached(self: &Arc<Self>, number: u64);
+}
+
+/// What processes are told of their worker.
+#[derive(Debug)]
+pub(crate) struct About<'a> {
+    /// Its name.
+    pub(crate) worker: &'a str,
+    pub(crate) store: &'a Store,
+    /// Where their code finds the cluster.
+    pub(crate) scheduler: &'a Scheduler,
 }
 
 /// Serves executor processes until it is aborted.
@@ -55,7 +66,7 @@ pub(crate) async fn serve<R: Reception>(listener: UnixListener, reception: Arc<R
         .initial_stream_window_size(limits::STREAM_WINDOW_BYTES)
         .initial_connection_window_size(limits::CONNECTION_WINDOW_BYTES)
         .add_service(service)
-        .serve_with_incoming(UnixListenerStream::new(listener))
+        .serve_with_incoming(UnixListenerStream::new(listener).map(|to| to.and_then(Socket::new)))
         .await;
     if let Err(error) = served {
         tracing::error!(%error, "executor processes are served no more");
@@ -82,13 +93,17 @@ impl<R: Reception> Executor for Door<R> {
         let (attach, manners, token) = judge(first).map_err(status)?;
 
         let number = attach.started_as;
-        let welcome = iter([self.reception.welcome(number)]);
-        let orders = self.reception.attach(number, &token, manners).map_err(|why| {
+        let hello = Some(Greeting::new(ours()).into());
+        let welcome = Some(self.reception.about().welcome(number));
+        let first = iter([pb::ExecutorDown { hello, welcome, orders: Vec::new() }]);
+        let orders = Batches::default();
+        let taken = orders.taken();
+        self.reception.attach(number, &token, manners, orders).map_err(|why| {
             refuse(Reason::Unauthenticated, "attach", format!("executor process {number}: {why}"))
         })?;
-        let batches = orders.map(|orders| pb::ExecutorDown { orders, ..Default::default() });
+        let batches = taken.map(|orders| pb::ExecutorDown { orders, ..Default::default() });
         tokio::spawn(listen(incoming, Arc::clone(&self.reception), number));
-        Ok(Response::new(Box::pin(welcome.chain(batches).map(Ok))))
+        Ok(Response::new(Box::pin(first.chain(batches).map(Ok))))
     }
 }
 
@@ -138,27 +153,22 @@ pub(crate) fn unserved(report: &Report) -> Option<u64> {
     }
 }
 
-/// What a process is told first.
-pub(crate) fn welcome(
-    executor: u64,
-    worker: &str,
-    store: &Store,
-    scheduler: &Scheduler,
-) -> pb::ExecutorDown {
-    let (services, token) = services(scheduler).unwrap_or_default();
-    let welcome = pb::Welcome {
-        worker_name: worker.to_owned(),
-        executor,
-        pool_directory: store.directory().display().to_string(),
-        inline_bytes: limits::POOL_FILE_BYTES - 1,
-        heartbeat_us: limits::HEARTBEAT.0,
-        log_chunk_bytes: limits::LOG_CHUNK_BYTES as u64,
-        services: services.into_iter().collect(),
-        token,
-        ..pb::Welcome::default()
-    };
-    let hello = Some(Greeting::new(ours()).into());
-    pb::ExecutorDown { hello, welcome: Some(welcome), orders: Vec::new() }
+impl About<'_> {
+    /// What the process of this number is told.
+    pub(crate) fn welcome(&self, executor: u64) -> pb::Welcome {
+        let (services, token) = services(self.scheduler).unwrap_or_default();
+        pb::Welcome {
+            worker_name: self.worker.to_owned(),
+            executor,
+            pool_directory: self.store.directory().display().to_string(),
+            inline_bytes: limits::POOL_FILE_BYTES - 1,
+            heartbeat_us: limits::HEARTBEAT.0,
+            log_chunk_bytes: limits::LOG_CHUNK_BYTES as u64,
+            services: services.into_iter().collect(),
+            token,
+            ..pb::Welcome::default()
+        }
+    }
 }
 
 /// Where code of attempts and actors finds the cluster, and the token to show there: what this worker goes by itself.

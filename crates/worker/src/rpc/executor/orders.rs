@@ -6,7 +6,7 @@ use bireme_core::graph::Row;
 use bireme_core::id::Digest;
 use bireme_core::value::{Buffer, PoolFile};
 use bireme_core::{AttemptId, ErrorClass, Span, TaskError, Value};
-use bireme_executor::batches::{Batches, Taken};
+use bireme_executor::batches::Batches;
 use bireme_proto::pb;
 use bireme_proto::pb::executor_order::{
     Allocated, Answer, Blob, Cancel, Done, DrainExecutor, Order, ReleaseObjects, Run,
@@ -20,13 +20,13 @@ use crate::machine::Execution;
 use crate::registry::IntoValue as _;
 
 /// The way to one process. What is said at once travels together.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Orders(Batches<pb::ExecutorOrder>);
 
 impl Orders {
-    /// What the process is sent. There should be one.
-    pub(super) fn taken(&self) -> Taken<pb::ExecutorOrder> {
-        self.0.taken()
+    /// What is put in here is sent to the process.
+    pub(super) fn new(batches: Batches<pb::ExecutorOrder>) -> Self {
+        Self(batches)
     }
 
     /// Has an attempt run, with the blobs that the process does not have yet and the variables that are its own.
@@ -43,7 +43,7 @@ impl Orders {
         let blobs = blobs
             .into_iter()
             .map(|(digest, bytes)| Blob { digest: Some(digest.into()), bytes: Some(bytes.into()) });
-        self.push(Order::Run(Run {
+        self.push(Order::Run(Box::new(Run {
             attempt: Some(execution.attempt.into()),
             key: execution.key.clone(),
             payload: execution.payload.clone(),
@@ -55,7 +55,7 @@ impl Orders {
             environment: environment.collect(),
             blobs: blobs.collect(),
             ..Run::default()
-        }));
+        })));
     }
 
     /// Ends an attempt, or takes it back if the reason is that it should run elsewhere.

@@ -9,9 +9,11 @@ use bireme_core::id::{HolderId, Incarnation};
 use bireme_core::protocol::Order;
 use bireme_core::{ErrorClass, ObjectId, Span};
 use bireme_proto::pb;
+use rustix::process::{Pid, Signal, kill_process};
 use smallvec::SmallVec;
 
 use super::caller::{Caller, authorized, call, client, number, stored, within};
+use super::shared::pid;
 use super::{COUNTER, address, end, host, opened, spec};
 use crate::scene::Scene;
 
@@ -187,17 +189,10 @@ async fn a_call_that_does_not_return_when_it_is_cancelled_is_killed_with_its_pro
     let mut scene = scene_with(spec()).await;
     let mut caller = opened(&scene.join, 1).await;
     let at = address(&scene.join);
-    // The host tells of calls that its process was given. One that had not begun there is taken back; but if the process is
-    // too late to say so, it dies for nothing.
+    // The host tells of calls that its process was given. One that had not begun there is taken back.
     for seq in 1.. {
         caller.call(seq, call("spin", Some("600000000"))).await;
-        tokio::select! {
-            begun = tokio::time::timeout(crate::played::GUARD, runs(&at)) => begun.expect("it runs"),
-            (end, _) = scene.stream.ended(1) => {
-                assert_eq!(end, EndKind::Crashed);
-                return scene.close().await;
-            }
-        }
+        tokio::time::timeout(crate::played::GUARD, runs(&at)).await.expect("it runs");
         caller.say([ToHost::Cancel { seq, grace: Some(Span::millis(100)) }]).await;
         let (_, ending) = caller.reply().await;
         match ending.outcome.code() {
@@ -207,6 +202,47 @@ async fn a_call_that_does_not_return_when_it_is_cancelled_is_killed_with_its_pro
     }
     assert_eq!(scene.stream.ended(1).await.0, EndKind::Crashed);
     scene.close().await;
+}
+
+#[tokio::test]
+async fn a_process_that_is_late_to_take_a_cancelled_call_back_lives() {
+    let scene = scene_with(spec()).await;
+    let mut caller = opened(&scene.join, 1).await;
+    let process = pid(&address(&scene.join), COUNTER).await;
+    let process = Pid::from_raw(process.cast_signed()).unwrap();
+    kill_process(process, Signal::STOP).unwrap();
+    caller.call(1, call("increment", None)).await;
+    caller.say([ToHost::Cancel { seq: 1, grace: Some(Span::millis(1)) }]).await;
+    // What it wants is nowhere: its time is up long after that of the first.
+    let inputs = std::iter::once(ObjectId::Held { holder: HolderId(3), n: 99 }).collect();
+    let waits = Call { inputs, ..call("increment", None) };
+    caller.call(2, within(Span::millis(300), waits)).await;
+    let (seq, ending) = caller.reply().await;
+    assert_eq!((seq, ending.outcome.code()), (2, Some(CallCode::Deadline)));
+    kill_process(process, Signal::CONT).unwrap();
+    let (seq, first) = caller.reply().await;
+    assert_eq!(seq, 1);
+    let begun = i64::from(first.outcome.code() != Some(CallCode::Cancelled));
+    caller.call(3, call("get", None)).await;
+    assert_eq!(caller.number().await, (3, begun), "{first:?}");
+    over(scene, 1).await;
+}
+
+#[tokio::test]
+async fn what_waits_for_the_next_incarnation_keeps_its_arguments() {
+    let mut scene = scene_with(spec()).await;
+    let mut caller = opened(&scene.join, 1).await;
+    let object = ObjectId::Held { holder: HolderId(3), n: 1 };
+    caller.call(1, stored("bytes", "1000", object)).await;
+    assert!(matches!(caller.reply().await.1.outcome, Outcome::Stored { .. }));
+    caller.call(2, call("die", Some("9"))).await;
+    let (inputs, arguments) = (std::iter::once(object).collect(), super::caller::input(0));
+    caller.call_accepted(3, Call { inputs, arguments, ..call("take", None) }).await;
+    assert_eq!(scene.stream.ended(1).await.0, EndKind::Crashed);
+    scene.stream.tell(host(spec(), 2)).await;
+    assert_eq!(caller.reply().await.1.outcome.code(), Some(CallCode::Unknown));
+    assert_eq!(caller.number().await, (3, 1_000));
+    over(scene, 2).await;
 }
 
 /// Waits until the host says that a call runs.

@@ -1,6 +1,7 @@
 //! Actors whose state shows each call once, whatever is killed.
 
-use std::fs;
+use std::path::Path;
+use std::{fs, io};
 
 use bireme_core::Span;
 use bireme_core::actor::call::CallCode;
@@ -11,14 +12,16 @@ use bireme_core::protocol::Order;
 use bireme_proto::pb;
 use bireme_proto::pb::actor_host_client::ActorHostClient;
 use bireme_worker::Config;
+use rustix::fs::{CWD, FlockOperation, Mode, flock, mkfifoat};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::caller::{Caller, authorized, call, number};
+use super::shared::pid;
 use super::{COUNTER, address, durable, end, host, opened};
 use crate::scene::Scene;
 use crate::supervised;
 
-async fn scene_in(directory: &std::path::Path, spec: ActorSpec) -> Scene {
+async fn scene_in(directory: &Path, spec: ActorSpec) -> Scene {
     let state_dir = Some(directory.to_owned());
     let mut scene = Scene::new(|config| Config { state_dir, ..config }).await;
     scene.stream.tell(host(spec, 1)).await;
@@ -99,8 +102,44 @@ async fn a_checkpoint_takes_the_place_of_the_log() {
     assert_eq!(left, Vec::<String>::new(), "what is forgotten is removed");
 }
 
+#[tokio::test]
+async fn an_incarnation_lasts_until_what_is_written_for_it_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut scene = scene_in(directory.path(), durable()).await;
+    let mut caller = opened(&scene.join, 1).await;
+    // Replies that nobody has acknowledged are part of the checkpoint: more than a pipe takes at once.
+    for seq in 1..=4 {
+        caller.call(seq, call("bytes", Some("60000"))).await;
+        caller.reply().await;
+    }
+    let home = Path::new(walk(directory.path()).first().unwrap()).parent().unwrap().to_owned();
+    let pipe = home.join("checkpoint.new");
+    mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
+    let (actor, incarnation) = (COUNTER, Incarnation(1));
+    let wish = ActorOrder::Checkpoint { actor, incarnation, request: 9 };
+    scene.stream.tell(Order::Actor(wish)).await;
+    let opening = tokio::task::spawn_blocking(move || fs::File::open(pipe).unwrap());
+    let mut written = opening.await.unwrap();
+    let at = address(&scene.join);
+    let process = pid(&at, COUNTER).await;
+    kill_process(Pid::from_raw(process.cast_signed()).unwrap(), Signal::KILL).unwrap();
+    while pid(&at, COUNTER).await != 0 {}
+    let lock = fs::File::open(home.join("lock")).unwrap();
+    assert!(flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err(), "it is over");
+    let reading = move || io::copy(&mut written, &mut io::sink()).unwrap();
+    let bytes = tokio::task::spawn_blocking(reading).await.unwrap();
+    assert!(bytes > 4 * 60_000);
+    let ended = loop {
+        if let ActorReport::Ended { end, .. } = scene.stream.actor_report().await {
+            break end;
+        }
+    };
+    assert_eq!(ended, EndKind::Crashed);
+    scene.close().await;
+}
+
 /// The logs below a directory.
-fn walk(directory: &std::path::Path) -> Vec<String> {
+fn walk(directory: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

@@ -30,7 +30,7 @@ pub(super) async fn is_made(program: &Program) -> Result<()> {
     let mut subject = Subject::start(program).await?;
     let mut actor = Hosted::new(1);
     let create = actor.creation(&subject, "Counter", vec![given(plain(40))]);
-    let ready = actor.make(&mut subject, Order::ActorCreate(create)).await?.ready()?;
+    let ready = actor.make(&mut subject, Order::ActorCreate(Box::new(create))).await?.ready()?;
     ensure!(ready.incarnation == 1, "incarnation {} was made", ready.incarnation);
     for method in ["add", "echo", "fail", "sleep"] {
         let known = ready.methods.iter().any(|known| known == method);
@@ -97,7 +97,8 @@ pub(super) async fn cannot_be_made(program: &Program) -> Result<()> {
     ];
     for (class, n, kind, names) in cases {
         let create = actor.creation(&subject, class, vec![given(plain(n))]);
-        let error = actor.make(&mut subject, Order::ActorCreate(create)).await?.failed()?;
+        let error =
+            actor.make(&mut subject, Order::ActorCreate(Box::new(create))).await?.failed()?;
         class_is(&error, kind).with_context(|| format!("{class}({n}) was to be made"))?;
         ensure!(error.message.contains(names), "{:?} does not say {names}", error.message);
     }

@@ -48,7 +48,9 @@ pub(super) async fn taken_back(program: &Program) -> Result<()> {
         bail!("an attempt has an id")
     };
     // In one message, so that the second cannot have started.
-    subject.order_all([Order::Run(runs), Order::Run(waits), wanted_back(waiting)]).await?;
+    subject
+        .order_all([Order::Run(runs.into()), Order::Run(waits.into()), wanted_back(waiting)])
+        .await?;
     let error = failed(subject.end(waiting).await?).context("an attempt that had not started")?;
     class_is(&error, pb::ErrorClass::Reschedule)?;
     ensure!(error.reason == "BUSY", "the reason is {:?} instead of BUSY", error.reason);
@@ -72,7 +74,7 @@ pub(super) async fn drained(program: &Program) -> Result<()> {
     let late = subject.call("echo", vec![given(plain(1))]);
     let Some(late_id) = late.attempt else { bail!("an attempt has an id") };
     let drain = DrainExecutor { reason: "enough".to_owned() };
-    subject.order_all([Order::Drain(drain), Order::Run(late)]).await?;
+    subject.order_all([Order::Drain(drain), Order::Run(Box::new(late))]).await?;
     let leaving = |report: &Report| matches!(report, Report::Leaving(_)).then_some(());
     subject.hear("`leaving`", leaving).await?;
     let late = failed(subject.end(late_id).await?)?;

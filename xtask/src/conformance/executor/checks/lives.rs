@@ -183,7 +183,7 @@ pub(super) async fn shared(program: &Program) -> Result<()> {
         if let Some(spec) = &mut create.spec {
             spec.isolation = pb::Isolation::Shared.into();
         }
-        actor.make(&mut subject, Order::ActorCreate(create)).await?.ready()?;
+        actor.make(&mut subject, Order::ActorCreate(Box::new(create))).await?.ready()?;
     }
     for expected in 1..=3 {
         for (n, actor) in [0, 100].into_iter().zip(&mut actors) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use expect_test::expect;
 
-use super::{Caller, Config, Script, a_call, check, me, told};
+use super::{Caller, Config, Script, Unready, a_call, check, me, told};
 use crate::actor::call::CallCode;
 use crate::limits;
 use crate::time::Time;
@@ -88,7 +88,7 @@ fn a_host_that_does_not_begin_ends_the_calls_with_its_reason() {
         call a               -> resolve >i0 30000ms
         lives w1 i1          -> reach w1 i1
         up 1                 -> open i1 done 0
-        refused MAILBOX_FULL -> END 1 MAILBOX_FULL: no
+        refused MAILBOX_FULL -> bye, END 1 MAILBOX_FULL: no
         call b               -> reach w1 i1
     "]],
     );
@@ -118,6 +118,21 @@ fn those_who_find_no_room_are_told_when_there_is_some() {
         assert_eq!(effects.last().map(told), Some("ROOM".to_owned()));
         assert!(run.caller.has_room());
     }
+}
+
+#[test]
+fn arguments_that_are_not_stored_yet_take_room() {
+    let mut run = Script { caller: Caller::new(Config::new(me(), super::ACTOR)), now: Time(0) };
+    let unready = Unready { deadline: None, bytes: limits::CALLS_PENDING_BYTES / 2 };
+    for seq in [1, 2] {
+        assert_eq!(run.caller.call(run.now, Err(unready), &mut Vec::new()), Some(seq));
+    }
+    assert_eq!(run.caller.call(run.now, Err(unready), &mut Vec::new()), None);
+    run.step("ready 1");
+    assert_eq!(run.caller.call(run.now, Err(unready), &mut Vec::new()), Some(3), "one is stored");
+    assert!(!run.caller.has_room());
+    let effects = run.step("cancel 3");
+    assert_eq!(effects.last().map(told), Some("ROOM".to_owned()), "one is wanted no more");
 }
 
 #[test]

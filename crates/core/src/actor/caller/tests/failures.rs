@@ -218,7 +218,7 @@ fn a_fenced_host_keeps_no_call() {
             call a         -> resolve >i0 30000ms
             lives w1 i1    -> reach w1 i1
             up 1           -> open i1 done 0
-            refused FENCED -> resolve >i1 25ms
+            refused FENCED -> bye, resolve >i1 25ms
             begin          -> reach w1 i1, open i1 done 0, call 1 a i1
             reply 1 FENCED -> bye, resolve >i1 50ms
             elsewhere      -> reach w2 i2, open i2 done 0, call 1 a i2

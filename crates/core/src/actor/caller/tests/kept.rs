@@ -2,7 +2,7 @@
 
 use expect_test::{Expect, expect};
 
-use super::{ACTOR, check_of, me};
+use super::{ACTOR, Script, check_of, me};
 use crate::actor::caller::Config;
 
 /// A caller whose last checkpoint came before this call.
@@ -80,6 +80,56 @@ fn a_host_that_has_forgotten_the_caller_is_not_told_anything_twice() {
             kept 7                     ->
             call g                     -> call 7 g i1
             reply 7                    -> END 7 ok
+        "]],
+    );
+}
+
+#[test]
+fn replies_that_stay_are_weighed_until_they_can_go() {
+    let config = Config { keeps: true, ..Config::new(me(), ACTOR) };
+    let mut script = Script::of(config);
+    for step in ["call a", "call b", "begin once", "reply 2", "reply 1"] {
+        script.play(step);
+    }
+    let both = script.caller.unacknowledged_bytes();
+    assert!(both > 0);
+    for step in ["kept 2", "after 50"] {
+        script.play(step);
+    }
+    assert_eq!(script.caller.unacknowledged_bytes(), both / 2);
+    for step in ["down 1", "kept 3", "call c", "up 1"] {
+        script.play(step);
+    }
+    assert_eq!(script.caller.unacknowledged_bytes(), 0, "said with the next conversation");
+}
+
+#[test]
+fn calls_that_may_be_made_again_wait_for_room_whatever_the_actor_says() {
+    check(
+        3,
+        "call c | call d | call e | lives w1 i1 | up 1 | opened i1 6 once narrow refuses | reply 3 | reply 4 | reply 5",
+        &expect![[r"
+            call c                          -> resolve >i0 30000ms
+            call d                          ->
+            call e                          ->
+            lives w1 i1                     -> reach w1 i1
+            up 1                            -> open i1 done 2
+            opened i1 6 once narrow refuses -> call 3 c i1, call 4 d i1
+            reply 3                         -> END 3 ok, call 5 e i1
+            reply 4                         -> END 4 ok
+            reply 5                         -> END 5 ok
+        "]],
+    );
+}
+
+#[test]
+fn nobody_knows_of_a_call_that_may_have_been_made_before_whether_it_ran() {
+    check(
+        3,
+        "call c | close",
+        &expect![[r"
+            call c -> resolve >i0 30000ms
+            close  -> END 3 UNKNOWN: the caller was closed
         "]],
     );
 }

@@ -327,3 +327,33 @@ fn later_calls_stop_after_an_unknown_one_where_that_is_wanted() {
     assert_eq!(rig.succeeds(), ["1: opened 2 next 4 since 1"]);
     assert_eq!(rig.call(1, 4, "a"), ["run 1 s1#4"]);
 }
+
+#[test]
+fn numbers_of_any_size_are_taken_for_what_they_are() {
+    for delivery in [Delivery::AtMostOnce, Delivery::EffectivelyOnce] {
+        let mut rig = Rig::new(spec(delivery), 2);
+        rig.call(1, 1, "a");
+        for line in [1, 2] {
+            for up_to in [u64::MAX - 1, u64::MAX] {
+                rig.say(line, ToHost::Ack { processed_up_to: up_to });
+                rig.say(line, ToHost::Cancel { seq: u64::MAX, grace: Some(Span(u64::MAX)) });
+                rig.say(line, ToHost::Credit { seq: u64::MAX, n: u32::MAX });
+                rig.say(line, ToHost::AckItems { seq: u64::MAX, up_to: u64::MAX });
+                let deadline = Some(Span(u64::MAX));
+                let streams =
+                    Call { reply: crate::actor::call::ReplyKind::Stream, deadline, ..call("a") };
+                rig.send(line, u64::MAX, streams);
+                rig.open(line, u32::try_from(line).unwrap(), up_to);
+            }
+        }
+        rig.returns(1, "x");
+        for run in 2..=3 {
+            rig.ends(run, RunEnd::Done { items: u64::MAX });
+        }
+        rig.on(Event::CheckpointAsked { request: u64::MAX });
+        rig.kept();
+        rig.restarts(false);
+        let told = format!("1: opened 2 next {} since 2", u64::MAX);
+        assert_eq!(rig.open(1, 1, u64::MAX), [told], "{delivery:?}");
+    }
+}

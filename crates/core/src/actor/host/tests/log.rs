@@ -1,7 +1,12 @@
 //! Effectively once: what is logged, what waits for the log, and what runs again.
 
 use super::*;
-use crate::actor::{Journal, MethodSpec};
+use smallvec::SmallVec;
+
+use crate::actor::call::CallFailure;
+use crate::actor::{Journal, LaneSpec, MethodSpec};
+use crate::id::HolderId;
+use crate::object::ObjectId;
 
 fn with_method(journal: Journal, delivery: Option<Delivery>) -> ActorSpec {
     let mut spec = spec(Delivery::EffectivelyOnce);
@@ -86,13 +91,71 @@ fn a_call_that_kills_is_set_aside_in_the_log() {
         "1: opened 3 next 3 since 1",
         "log 7 life 3",
         "log 8 poison 2",
-        "run 1 s1#2 again",
+        "run 1 s1#2 again behind 1",
         "1: 1 = POISONED",
     ];
     assert_eq!(rig.succeeds(), told);
     rig.returns(1, "y");
-    assert_eq!(rig.restarts(false), ["log 10 life 4", "run 1 s1#2 again"]);
+    assert_eq!(rig.restarts(false), ["log 10 life 4", "run 1 s1#2 again behind 1"]);
     assert!(rig.open(9, 1, 0).contains(&"9: 1 = POISONED".to_owned()));
+}
+
+#[test]
+fn a_call_that_ended_unrun_does_not_run_after_its_successors_where_that_is_lost() {
+    let mut rig = Rig::effectively_once(1);
+    let inputs: SmallVec<[ObjectId; 1]> =
+        [ObjectId::Held { holder: HolderId(1), n: 1 }].into_iter().collect();
+    let wants = Call { inputs, ..call("a") };
+    assert_eq!(rig.send(1, 1, wants.clone()), ["gather 1"]);
+    assert!(rig.call(1, 2, "a").is_empty(), "it waits for its turn");
+    let lost = CallFailure::new(CallCode::ArgumentFailed, "it was lost");
+    let told = rig.on(Event::Gathered { ticket: 1, inputs: Err(Box::new(lost)) });
+    assert!(told.contains(&"1: 1 = ARGUMENT_FAILED".to_owned()), "{told:?}");
+    rig.restarts(false);
+    assert_eq!(rig.open(2, 1, 0), ["2: opened 2 next 1 since 2"]);
+    assert_eq!(rig.send(2, 1, wants.clone()), ["2: 1 = NOT_RUN"]);
+    let free = Call { unordered: true, ..wants };
+    rig.restarts(false);
+    rig.open(3, 1, 0);
+    assert_eq!(rig.send(3, 1, free), ["gather 2"], "it has no order");
+}
+
+#[test]
+fn calls_behind_one_that_was_set_aside_are_told_so_for_good() {
+    let mut spec = spec(Delivery::EffectivelyOnce);
+    spec.lanes.push(LaneSpec { name: "other".to_owned(), ..spec.lanes[0].clone() });
+    let mut rig = Rig::new(spec, 1);
+    rig.call(1, 1, "a");
+    for _ in 0..2 {
+        rig.dies(None);
+        rig.succeeds();
+    }
+    let other = Call { lane: Some(1), ..call("a") };
+    assert!(rig.call(1, 2, "a").contains(&"run 1 s1#2 behind 1".to_owned()));
+    assert!(rig.send(1, 3, other.clone()).contains(&"run 2 s1#3".to_owned()), "another lane");
+    (1..=2).for_each(|run| drop(rig.returns(run, "x")));
+    rig.on(Event::CheckpointAsked { request: 1 });
+    assert_eq!(rig.kept.1.left_out, [1]);
+    rig.kept();
+    assert!(rig.call(1, 4, "a").contains(&"run 3 s1#4 behind 1".to_owned()));
+    rig.dies(None);
+    assert!(rig.succeeds().contains(&"run 1 s1#4 again behind 1".to_owned()));
+    rig.dies(None);
+    assert!(rig.restarts(false).iter().any(|told| told.contains("poison")));
+    rig.open(1, 1, 0);
+    assert!(rig.call(1, 5, "a").contains(&"run 1 s1#5 behind 2".to_owned()));
+    rig.returns(1, "x");
+    rig.on(moved(2));
+    assert_eq!(rig.kept.1.left_out, [2]);
+    rig.kept();
+    rig.restarts(true);
+    rig.open(1, 1, 0);
+    assert!(rig.call(1, 6, "a").contains(&"run 1 s1#6 behind 2".to_owned()), "it has moved");
+    assert!(rig.send(1, 7, other).contains(&"run 2 s1#7".to_owned()));
+}
+
+fn moved(request: u64) -> Event {
+    Event::MoveAsked { request, quiesce: None, lose_state: false }
 }
 
 #[test]

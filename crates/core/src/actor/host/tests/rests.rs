@@ -87,6 +87,37 @@ fn an_actor_that_moves_leaves_everything_to_the_next_host() {
 }
 
 #[test]
+fn who_comes_when_the_table_is_written_that_goes_along_is_sent_after_the_actor() {
+    let mut rig = Rig::at_most_once(1);
+    assert_eq!(rig.on(moved(1, None, false)), ["checkpoint 0"]);
+    assert_eq!(rig.open(2, 2, 0), ["2: refused NOT_RUN"]);
+    assert_eq!(rig.open(3, 1, 0), ["3: opened 1 next 1 since 1"], "one that it knows");
+    assert_eq!(rig.on(Event::StateKept(Err(died("disk full")))), ["not made 1: disk full"]);
+    assert_eq!(rig.open(2, 2, 0), ["2: opened 1 next 1 since 1"], "it stays");
+    assert_eq!(rig.kept.1.callers.len(), 1);
+}
+
+#[test]
+fn a_checkpoint_that_was_begun_before_a_move_goes_along_if_its_table_is_whole() {
+    for is_whole in [true, false] {
+        let mut rig = Rig::at_most_once(1);
+        assert_eq!(rig.on(Event::CheckpointAsked { request: 1 }), ["checkpoint 0"]);
+        if !is_whole {
+            rig.open(2, 2, 0);
+        }
+        assert!(rig.on(moved(2, None, false)).is_empty());
+        assert_eq!(rig.open(3, 3, 0), ["3: refused NOT_RUN"]);
+        let mut told = rig.kept();
+        if !is_whole {
+            assert_eq!(told, ["made 1 at 0", "checkpoint 0"]);
+            assert_eq!(rig.kept.1.callers.len(), 2);
+            told = rig.kept();
+        }
+        assert!(told.contains(&"over Moved".to_owned()), "{told:?}");
+    }
+}
+
+#[test]
 fn a_move_is_given_up_when_calls_run_for_too_long() {
     let mut rig = Rig::at_most_once(1);
     rig.call(1, 1, "a");

@@ -205,7 +205,7 @@ impl World {
         let request = match self.draw(4) {
             0 => {
                 let allow_restart = self.draw(2) == 0;
-                ActorRequest::Kill { actor, allow_restart, grace: Span::ZERO }
+                ActorRequest::Kill { actor, allow_restart, grace: Span::ZERO, released: false }
             }
             1 => ActorRequest::Checkpoint { actor },
             _ => {

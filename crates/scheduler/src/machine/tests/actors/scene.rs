@@ -87,9 +87,12 @@ impl Scene {
                 said.push(self.create(name, &[]));
             }
             ["kill", name, options @ ..] => {
-                let allow_restart = options.contains(&"life");
-                let kill =
-                    ActorRequest::Kill { actor: actor(name), allow_restart, grace: Span::ZERO };
+                let kill = ActorRequest::Kill {
+                    actor: actor(name),
+                    allow_restart: options.contains(&"life"),
+                    grace: Span::ZERO,
+                    released: options.contains(&"released"),
+                };
                 said.extend(self.ask(kill, options));
             }
             ["checkpoint", name] => {
