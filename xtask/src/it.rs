@@ -19,6 +19,8 @@ mod checks;
 #[cfg(feature = "cluster")]
 mod commands;
 #[cfg(feature = "cluster")]
+mod copies;
+#[cfg(feature = "cluster")]
 mod counters;
 #[cfg(feature = "cluster")]
 mod cut;

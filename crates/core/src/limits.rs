@@ -484,6 +484,16 @@ pub const ACTOR_DROP: Span = Span::secs(2);
 pub const ACTOR_LOG_KEPT: Span = Span::secs(3_600);
 /// Bytes of such logs on one machine, below one directory; beyond it the oldest go sooner.
 pub const ACTOR_LOGS_LEFT_BYTES: u64 = 16 << 30;
+/// Other workers that keep copies of the log and the checkpoint of one actor, at most.
+pub const ACTOR_PEERS: u32 = 3;
+/// How long one of them may be silent while something is to be kept, before it is left out.
+pub const COPY_WAIT: Span = Span::secs(5);
+/// How long after it was left out a worker may be chosen for the same actor again.
+pub const COPY_RETRY: Span = Span::secs(10);
+/// Bytes of call log that wait for one copy, at most; one that is further behind is left out.
+pub const COPY_BYTES: usize = 64 << 20;
+/// Actors that keep fewer copies than they are to and are looked at in one step of the scheduler.
+pub const COPIES_LOOKED_AT: usize = 256;
 /// How often a worker looks for such logs, besides when it starts.
 pub const ACTOR_LOGS_SWEPT: Span = Span::secs(600);
 /// Results of calls without a stream that a worker keeps for those who made them, because they are too large for a reply. The

@@ -31,6 +31,7 @@ pub(crate) struct Spec {
     max_restarts: Option<i64>,
     delivery: String,
     durability: String,
+    peers: u32,
     /// Calls, bytes, seconds.
     checkpoint: (u64, u64, f64),
     lanes: Vec<(String, u32)>,
@@ -63,6 +64,7 @@ impl Spec {
             .blob(runtime, Digest(self.class))
             .delivery(delivery)
             .durability(durability(&self.durability)?)
+            .peers(self.peers)
             .checkpoint(checkpoint(self.checkpoint)?)
             .isolation(isolation(&self.isolation)?)
             .resources(resources(self.cpus, self.memory, self.resources.clone())?)

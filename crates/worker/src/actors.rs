@@ -2,7 +2,7 @@
 //!
 //! Each incarnation is a `core::actor::host::Host`, a machine that decides; here are its hands. Callers come in over
 //! `peers`, processes over `processes` and `door`; `carry` does what a host asks for, `answers` tells it what a process says,
-//! `keep` writes its log and its checkpoints, `orders` is the way from and to the driver and its scheduler.
+//! `keep` writes its log and its checkpoints, `copies` has other workers keep them too, `orders` is the way from and to the driver and its scheduler.
 //!
 //! All of it is behind one lock, and nearly all of it happens on the bulk thread: a call crosses no thread on its way through
 //! the daemon. What the driver orders is done on its own thread, under the same lock, which is never held across I/O but
@@ -10,12 +10,13 @@
 
 mod answers;
 mod carry;
+pub(crate) mod copies;
 mod door;
 mod entry;
 mod environments;
 pub(crate) mod fault;
 mod keep;
-mod log;
+pub(crate) mod log;
 mod look;
 mod orders;
 mod outgoing;
@@ -32,8 +33,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
+use bireme_core::actor::copies::CopyPlaces;
 use bireme_core::actor::host::{Effect, Event};
-use bireme_core::id::{ActorId, Digest, WorkerId, WorkerUid};
+use bireme_core::id::{ActorId, Digest, Incarnation, WorkerId, WorkerUid};
 use bireme_core::{Time, limits};
 use tokio::net::UnixListener;
 use tokio::runtime::Handle;
@@ -41,6 +43,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, sleep_until};
 
+use self::copies::Copying;
+use self::copies::keeper::Keeper;
 use self::entry::Entry;
 use self::peers::Peers;
 use self::processes::Crew;
@@ -100,6 +104,8 @@ pub(crate) struct Actors {
 pub(crate) struct Shared {
     setup: Setup,
     place: Place,
+    /// Copies of the logs of actors that live elsewhere.
+    keeper: Keeper,
     table: Mutex<Table>,
     /// The next timer may be due sooner than it was.
     sooner: Notify,
@@ -120,6 +126,10 @@ struct Table {
     effects: Vec<Effect>,
     /// Actors whose logs have records that are not written.
     unwritten: BTreeSet<ActorId>,
+    /// Copies of the logs of incarnations that live here or are about to.
+    copying: BTreeMap<ActorId, Copying>,
+    /// Where copies are kept of incarnations whose logs are being opened.
+    places: BTreeMap<ActorId, (Incarnation, CopyPlaces)>,
     /// Calls whose inputs the driver's machine gathers, by the ticket that it knows them by.
     gathering: BTreeMap<u64, (ActorId, u64)>,
     /// The ticket given last.
@@ -148,6 +158,8 @@ impl Table {
             pending: VecDeque::new(),
             effects: Vec::new(),
             unwritten: BTreeSet::new(),
+            copying: BTreeMap::new(),
+            places: BTreeMap::new(),
             gathering: BTreeMap::new(),
             ticket: 0,
             blobs: BTreeMap::new(),
@@ -177,7 +189,8 @@ impl Actors {
         let bulk = setup.bulk.clone();
         let (sooner, left) = (Notify::new(), Notify::new());
         let table = Mutex::new(Table::new());
-        let shared = Arc::new(Shared { setup, place, table, sooner, left });
+        let keeper = Keeper::new(setup.directory.clone());
+        let shared = Arc::new(Shared { setup, place, keeper, table, sooner, left });
         let guard = bulk.enter();
         let listener = UnixListener::from_std(listener)?;
         drop(guard);
@@ -221,6 +234,11 @@ impl Drop for Actors {
 }
 
 impl Shared {
+    /// Who keeps copies for others.
+    pub(crate) fn keeper(&self) -> &Keeper {
+        &self.keeper
+    }
+
     /// Takes the table.
     pub(crate) fn turn(self: &Arc<Self>) -> Turn<'_> {
         Turn { shared: self, table: lock(&self.table), now: self.setup.clock.now() }

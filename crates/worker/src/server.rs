@@ -11,6 +11,7 @@ use bireme_core::{Resources, limits};
 use bireme_daemon::auth::Gate;
 use bireme_daemon::listen::ListenError;
 use bireme_daemon::{Listener, Shutdown, Systemd, Task, http};
+use bireme_proto::pb::actor_copies_server::ActorCopiesServer;
 use bireme_proto::pb::actor_host_server::ActorHostServer;
 use bireme_proto::pb::logs_server::LogsServer;
 use bireme_proto::pb::store_server::StoreServer;
@@ -452,6 +453,8 @@ async fn serve(
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .expect("the descriptors are checked when they are generated");
+    let copies = rpc::actor_copies::Door { actors: Arc::clone(&callers.actors) };
+    let copies = ActorCopiesServer::new(copies).max_decoding_message_size(limits::MESSAGE_BYTES);
     let callers = ActorHostServer::new(callers).max_decoding_message_size(limits::MESSAGE_BYTES);
     let store = StoreServer::new(door)
         .max_decoding_message_size(limits::STORE_CHUNK_BYTES + limits::MESSAGE_BYTES);
@@ -463,6 +466,7 @@ async fn serve(
         .layer(Gate::new(target.admits, bireme_proto::role::role_of))
         .add_service(store)
         .add_service(callers)
+        .add_service(copies)
         .add_service(LogsServer::new(logs))
         .add_service(health_service)
         .add_service(reflection)

@@ -70,6 +70,11 @@ impl Child {
         })
     }
 
+    /// What it is called here.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()

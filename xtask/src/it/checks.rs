@@ -20,9 +20,9 @@
 use super::runner::{Check, Running};
 use super::storm::{self, Kind};
 use super::{
-    actors, ahead, blobs, calling, commands, counters, cut, daemons, door, graphs, isolated, liars,
-    loss, node, once, partings, python, refused, relay, scarcity, sessions, shapes, store,
-    supervise, wordcount,
+    actors, ahead, blobs, calling, commands, copies, counters, cut, daemons, door, graphs,
+    isolated, liars, loss, node, once, partings, python, refused, relay, scarcity, sessions,
+    shapes, store, supervise, wordcount,
 };
 use crate::cluster::GUARD;
 
@@ -109,6 +109,8 @@ pub(super) static CHECKS: &[Check] = &[
     check("an_actor_whose_daemon_is_killed", || Box::pin(partings::daemon_killed())),
     check("actors_go_on_without_a_scheduler", || Box::pin(partings::scheduler_away())),
     check("an_actor_stops_at_the_end_of_its_lease", || Box::pin(partings::lease_over())),
+    slow("actors_with_copies_outlive_their_worker", || Box::pin(copies::outlive_their_worker())),
+    slow("actors_with_copies_go_on_without_one", || Box::pin(copies::go_on_without_a_copy())),
     long("a_counter_counts_once_whatever_is_killed", || Box::pin(once::counter(Kind::Anywhere))),
     long("a_counter_counts_once_wherever_its_host_dies", || {
         Box::pin(once::counter(Kind::InPlaces))

@@ -62,7 +62,7 @@ pub(super) async fn counter(kind: Kind) -> Result<()> {
 }
 
 /// Increments so often, with some calls ahead, and returns what that gave.
-async fn increment(
+pub(super) async fn increment(
     client: Client,
     calls: u64,
     answered: Arc<watch::Sender<u64>>,

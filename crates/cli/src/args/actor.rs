@@ -132,6 +132,10 @@ pub(crate) struct ActorCreate {
     /// How often it is started again when it is lost
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) max_restarts: u32,
+    /// Keep log and checkpoints on so many other workers too, at most 3: when its own is lost it goes on at one of them, if it may
+    /// be started again. For `effectively-once`
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) peers: u32,
     /// Make a checkpoint after so many calls
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) checkpoint_calls: u64,

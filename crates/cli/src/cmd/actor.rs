@@ -161,6 +161,8 @@ fn json(actor: &ActorStatus) -> Json {
             "class": actor.class,
             "session": actor.session.map(|session| session.to_string()),
             "restarts": actor.restarts,
+            "peers": actor.peers,
+            "copies": actor.copies,
             "deaths": deaths.collect::<Vec<_>>(),
             "age_us": actor.age.0,
             "resources": actor.resources.to_string(),
@@ -263,6 +265,8 @@ pub(super) mod tests {
             age: Span::secs(60),
             resources: Resources::none(),
             delivery: Some(Delivery::AtMostOnce),
+            peers: 0,
+            copies: Vec::new(),
             statistics: ActorStatistics {
                 methods: [("increment".to_owned(), increment)].into(),
                 mailbox: 2,

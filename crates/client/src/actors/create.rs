@@ -119,6 +119,15 @@ impl<T: From<Actor>> ActorBuilder<T> {
         self
     }
 
+    /// On how many other workers its log and its checkpoints are kept too, at most [`limits::ACTOR_PEERS`]: when its own is lost it
+    /// goes on at one of them. For effectively-once actors, and those that may be started again.
+    ///
+    /// [`limits::ACTOR_PEERS`]: bireme_core::limits::ACTOR_PEERS
+    pub fn peers(mut self, peers: u32) -> Self {
+        self.spec.peers = peers;
+        self
+    }
+
     /// When checkpoints are made.
     pub fn checkpoint(mut self, checkpoint: CheckpointPolicy) -> Self {
         self.spec.checkpoint = checkpoint;

@@ -43,6 +43,10 @@ pub struct ActorStatus {
     pub resources: Resources,
     /// What it promises about its calls; `None` is something that this version does not know.
     pub delivery: Option<Delivery>,
+    /// On how many other workers its log and its checkpoints are to be kept.
+    pub peers: u32,
+    /// Names of the workers whose copies are in step: any of them can go on with it.
+    pub copies: Vec<String>,
     /// Counters of its lives, as of its worker's last heartbeat.
     pub statistics: ActorStatistics,
 }
@@ -199,6 +203,8 @@ fn status(actor: pb::ActorSummary) -> Result<ActorStatus, Refused> {
         age: Span(actor.age_us),
         resources: resources(actor.resources)?,
         delivery,
+        peers: actor.peers,
+        copies: actor.copies,
         statistics: ActorStatistics::try_from(actor.statistics.unwrap_or_default())?,
     })
 }

@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::ActorSpec;
+use super::copies::{CopiesTold, CopyPlaces};
 use super::statistics::ActorStatistics;
 use crate::error::TaskError;
 use crate::id::{ActorId, Incarnation, WorkerId};
@@ -91,6 +92,15 @@ pub enum ActorOrder {
         /// Comes back with the answer.
         request: u64,
     },
+    /// Keep copies of the log and the checkpoint in these places, and in no others.
+    Copy {
+        /// Which actor.
+        actor: ActorId,
+        /// Which incarnation.
+        incarnation: Incarnation,
+        /// Where.
+        copies: CopyPlaces,
+    },
     /// End an incarnation.
     End {
         /// Which actor.
@@ -144,6 +154,8 @@ pub struct HostOrder {
     pub checkpoint: Option<Input>,
     /// There was an incarnation before whose state must be found here.
     pub restores: bool,
+    /// Where copies of its log and its checkpoint are kept.
+    pub copies: CopyPlaces,
 }
 
 /// What a worker tells the scheduler of actors.
@@ -161,6 +173,15 @@ pub enum ActorReport {
         request: u64,
         /// What was made.
         made: Result<Checkpoint, Box<TaskError>>,
+    },
+    /// How it stands with the copies of its log and its checkpoint.
+    Copied {
+        /// Which actor.
+        actor: ActorId,
+        /// Which incarnation.
+        incarnation: Incarnation,
+        /// How.
+        told: CopiesTold,
     },
     /// An incarnation has ended. Told until it is settled.
     Ended {

@@ -206,6 +206,8 @@ pub struct ActorSpec {
     pub delivery: Delivery,
     /// What its log and checkpoints outlive.
     pub durability: Durability,
+    /// On how many other workers log and checkpoints are kept too.
+    pub peers: u32,
     /// When checkpoints are made.
     pub checkpoint: CheckpointPolicy,
     /// What happens when an incarnation is lost.
@@ -251,6 +253,7 @@ impl ActorSpec {
             detached: false,
             delivery: Delivery::default(),
             durability: Durability::default(),
+            peers: 0,
             checkpoint: CheckpointPolicy::default(),
             restart: RestartPolicy::default(),
             lanes: vec![LaneSpec { name: String::new(), concurrency: 1 }],
@@ -302,6 +305,20 @@ impl ActorSpec {
             let why =
                 "an effectively-once actor stops when its lease ends: two lives of it must not run";
             return Err(malformed("on_scheduler_loss", why));
+        }
+        self.check_peers()
+    }
+
+    /// Whether copies of its log can be kept.
+    fn check_peers(&self) -> Result<(), Refusal> {
+        let malformed = |why: String| Err(Refusal::at(Reason::Malformed, "peers", why));
+        if self.peers > limits::ACTOR_PEERS {
+            let (peers, limit) = (self.peers, limits::ACTOR_PEERS);
+            return malformed(format!("copies on {peers} other workers, the limit is {limit}"));
+        }
+        if self.peers > 0 && self.delivery != Delivery::EffectivelyOnce {
+            let why = "only an effectively-once actor has a log to copy: leave `peers` out, or ask for `effectively_once`";
+            return malformed(why.to_owned());
         }
         Ok(())
     }

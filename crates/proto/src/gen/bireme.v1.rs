@@ -2164,7 +2164,8 @@ pub struct ActorSpec {
     /// How long a caller is remembered that went away without its replies; 0 is the lifetime of its session.
     #[prost(uint64, tag = "24")]
     pub caller_ttl_us: u64,
-    /// Log and checkpoints are kept on so many other machines too. Not yet.
+    /// Log and checkpoints are kept on so many other workers too, at most 3, if possible on other machines; for
+    /// `DELIVERY_EFFECTIVELY_ONCE` only.
     #[prost(uint32, tag = "25")]
     pub peers: u32,
     /// Where checkpoints are kept for good. Not yet.
@@ -2473,6 +2474,12 @@ pub struct ActorSummary {
     /// What it promises about its calls.
     #[prost(enumeration = "Delivery", tag = "10")]
     pub delivery: i32,
+    /// On how many other workers its log and checkpoint are to be kept.
+    #[prost(uint32, tag = "11")]
+    pub peers: u32,
+    /// Names of the workers whose copies are in step: any of them can go on with it.
+    #[prost(string, repeated, tag = "12")]
+    pub copies: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// How an incarnation ended.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -4174,7 +4181,10 @@ pub struct Heartbeat {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FleetReport {
     /// What it is about.
-    #[prost(oneof = "fleet_report::Report", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(
+        oneof = "fleet_report::Report",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14"
+    )]
     pub report: ::core::option::Option<fleet_report::Report>,
 }
 /// Nested message and enum types in `FleetReport`.
@@ -4221,6 +4231,9 @@ pub mod fleet_report {
         /// An attempt that gave its cpus back wants them again, or has them.
         #[prost(message, tag = "13")]
         Rejoined(super::AttemptRejoined),
+        /// How it stands with the copies of an actor.
+        #[prost(message, tag = "14")]
+        ActorCopied(super::ActorCopied),
     }
 }
 /// An incarnation of an actor has ended. Told until `SettleActor`.
@@ -4269,6 +4282,26 @@ pub struct ActorCheckpointed {
     /// Why there is none; absent where there is one.
     #[prost(message, optional, tag = "7")]
     pub error: ::core::option::Option<TaskError>,
+}
+/// How it stands with the copies of an actor's log and checkpoint. Told after each change, and after each `CopyActor`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ActorCopied {
+    /// The actor.
+    #[prost(message, optional, tag = "1")]
+    pub actor: ::core::option::Option<ActorId>,
+    /// Its incarnation.
+    #[prost(uint32, tag = "2")]
+    pub incarnation: u32,
+    /// The list it speaks of, as in `CopyPlaces`; what is said of an earlier one does not count.
+    #[prost(uint64, tag = "3")]
+    pub version: u64,
+    /// Workers by `uid` that have everything the actor's answers rest on. The host answers nobody without them until a list comes
+    /// that leaves them out.
+    #[prost(bytes = "bytes", repeated, tag = "4")]
+    pub in_sync: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// Workers by `uid` that cannot be reached, or fall behind.
+    #[prost(bytes = "bytes", repeated, tag = "5")]
+    pub failed: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 /// User code of an attempt has started.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4386,7 +4419,7 @@ pub struct FleetOrder {
     /// What to do.
     #[prost(
         oneof = "fleet_order::Order",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17"
     )]
     pub order: ::core::option::Option<fleet_order::Order>,
 }
@@ -4443,6 +4476,9 @@ pub mod fleet_order {
         /// An object that was told as missing will not be had.
         #[prost(message, tag = "16")]
         InputGone(super::InputGone),
+        /// Where copies of an actor are kept.
+        #[prost(message, tag = "17")]
+        CopyActor(super::CopyActor),
     }
 }
 /// Host an incarnation of an actor. It begins when its resources are free and its inputs are here: with the checkpoint that is
@@ -4470,6 +4506,42 @@ pub struct HostActor {
     /// How long it may go on without a word from the scheduler, where it stops at all.
     #[prost(uint64, tag = "7")]
     pub lease_us: u64,
+    /// Where copies of its log and checkpoint are kept. It takes calls when all of them are whole, or have been left out.
+    #[prost(message, optional, tag = "8")]
+    pub copies: ::core::option::Option<CopyPlaces>,
+}
+/// Keep copies of an actor's log and checkpoint in these places from here on, and in no others. Answered by `ActorCopied`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CopyActor {
+    /// The actor.
+    #[prost(message, optional, tag = "1")]
+    pub actor: ::core::option::Option<ActorId>,
+    /// Its incarnation.
+    #[prost(uint32, tag = "2")]
+    pub incarnation: u32,
+    /// Where.
+    #[prost(message, optional, tag = "3")]
+    pub copies: ::core::option::Option<CopyPlaces>,
+}
+/// Where copies of an actor are kept.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CopyPlaces {
+    /// Greater with each list of the actor.
+    #[prost(uint64, tag = "1")]
+    pub version: u64,
+    /// The workers.
+    #[prost(message, repeated, tag = "2")]
+    pub members: ::prost::alloc::vec::Vec<CopyPlace>,
+}
+/// A worker that keeps a copy.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CopyPlace {
+    /// As in `JoinFleet.uid`.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub uid: ::prost::bytes::Bytes,
+    /// Where it listens.
+    #[prost(message, repeated, tag = "2")]
+    pub addresses: ::prost::alloc::vec::Vec<Address>,
 }
 /// End an incarnation of an actor.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -9109,6 +9181,375 @@ pub mod cluster_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "bireme.v1.Cluster";
     impl<T> tonic::server::NamedService for ClusterServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// What a host sends to a worker that keeps a copy: one part, at most 256 KiB long.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CopyBatch {
+    /// What it is.
+    #[prost(oneof = "copy_batch::Part", tags = "1, 2, 3, 4")]
+    pub part: ::core::option::Option<copy_batch::Part>,
+}
+/// Nested message and enum types in `CopyBatch`.
+pub mod copy_batch {
+    /// What it is.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Part {
+        /// In the first message only.
+        #[prost(message, tag = "1")]
+        Hello(super::CopyHello),
+        /// Bytes of the call log.
+        #[prost(message, tag = "2")]
+        Records(super::CopyRecords),
+        /// Bytes of a checkpoint.
+        #[prost(message, tag = "3")]
+        Checkpoint(super::CopyCheckpoint),
+        /// All that there was when the stream began has been sent: the copy takes the place of an earlier one.
+        #[prost(message, tag = "4")]
+        Whole(super::CopyWhole),
+    }
+}
+/// Whose copy it is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CopyHello {
+    /// The actor.
+    #[prost(message, optional, tag = "1")]
+    pub actor: ::core::option::Option<ActorId>,
+    /// Its incarnation.
+    #[prost(uint32, tag = "2")]
+    pub incarnation: u32,
+    /// The copy must survive a power cut: nothing counts as kept before it is on the disk.
+    #[prost(bool, tag = "3")]
+    pub synced: bool,
+    /// Number of the first record that will be sent, of any file.
+    #[prost(uint64, tag = "4")]
+    pub first: u64,
+}
+/// Bytes of the call log, which follow those of the message before.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CopyRecords {
+    /// The file they belong to, by the number of its first record.
+    #[prost(uint64, tag = "1")]
+    pub file: u64,
+    /// Frames, perhaps only parts of some.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub frames: ::prost::bytes::Bytes,
+    /// The last record that is whole with them; 0 where that is not known.
+    #[prost(uint64, tag = "3")]
+    pub last: u64,
+}
+/// Bytes of a checkpoint, which follow those of the message before.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CopyCheckpoint {
+    /// Part of what is in the file.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub bytes: ::prost::bytes::Bytes,
+    /// It is complete, and holds all calls up to `lsn`: it takes the place of the one before, and records up to there may go.
+    #[prost(bool, tag = "2")]
+    pub complete: bool,
+    /// As of `complete`.
+    #[prost(uint64, tag = "3")]
+    pub lsn: u64,
+}
+/// The end of what there was.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CopyWhole {
+    /// The last record sent so far.
+    #[prost(uint64, tag = "1")]
+    pub last: u64,
+}
+/// What a copy has by now.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CopyKept {
+    /// Every record up to this one, or a checkpoint that holds it.
+    #[prost(uint64, tag = "1")]
+    pub lsn: u64,
+    /// The checkpoint that it has holds all calls up to this record; 0 is none.
+    #[prost(uint64, tag = "2")]
+    pub checkpoint: u64,
+    /// The copy is whole: an incarnation could begin with it.
+    #[prost(bool, tag = "3")]
+    pub whole: bool,
+}
+/// Generated client implementations.
+pub mod actor_copies_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value
+    )]
+    use tonic::codegen::http::Uri;
+    use tonic::codegen::*;
+    /// Keeps copies. Served by every worker for the others.
+    #[derive(Debug, Clone)]
+    pub struct ActorCopiesClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl ActorCopiesClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> ActorCopiesClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> ActorCopiesClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                    http::Request<tonic::body::Body>,
+                    Response = http::Response<
+                        <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                    >,
+                >,
+            <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
+                Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            ActorCopiesClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// First `hello`, then the whole state up to `whole`, then what is written from there on. Ends as `SUPERSEDED` when a later
+        /// incarnation than that of `hello` is known here: nothing of it is kept any more.
+        pub async fn keep(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::CopyBatch>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::CopyKept>>,
+            tonic::Status,
+        > {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/bireme.v1.ActorCopies/Keep");
+            let mut req = request.into_streaming_request();
+            req.extensions_mut().insert(GrpcMethod::new("bireme.v1.ActorCopies", "Keep"));
+            self.inner.streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod actor_copies_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with ActorCopiesServer.
+    #[async_trait]
+    pub trait ActorCopies: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the Keep method.
+        type KeepStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::CopyKept, tonic::Status>,
+            > + std::marker::Send
+            + 'static;
+        /// First `hello`, then the whole state up to `whole`, then what is written from there on. Ends as `SUPERSEDED` when a later
+        /// incarnation than that of `hello` is known here: nothing of it is kept any more.
+        async fn keep(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::CopyBatch>>,
+        ) -> std::result::Result<tonic::Response<Self::KeepStream>, tonic::Status>;
+    }
+    /// Keeps copies. Served by every worker for the others.
+    #[derive(Debug)]
+    pub struct ActorCopiesServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> ActorCopiesServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for ActorCopiesServer<T>
+    where
+        T: ActorCopies,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/bireme.v1.ActorCopies/Keep" => {
+                    #[allow(non_camel_case_types)]
+                    struct KeepSvc<T: ActorCopies>(pub Arc<T>);
+                    impl<T: ActorCopies> tonic::server::StreamingService<super::CopyBatch> for KeepSvc<T> {
+                        type Response = super::CopyKept;
+                        type ResponseStream = T::KeepStream;
+                        type Future =
+                            BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<tonic::Streaming<super::CopyBatch>>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut =
+                                async move { <T as ActorCopies>::keep(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = KeepSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => Box::pin(async move {
+                    let mut response = http::Response::new(tonic::body::Body::default());
+                    let headers = response.headers_mut();
+                    headers.insert(
+                        tonic::Status::GRPC_STATUS,
+                        (tonic::Code::Unimplemented as i32).into(),
+                    );
+                    headers.insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
+                    Ok(response)
+                }),
+            }
+        }
+    }
+    impl<T> Clone for ActorCopiesServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "bireme.v1.ActorCopies";
+    impl<T> tonic::server::NamedService for ActorCopiesServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

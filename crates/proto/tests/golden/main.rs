@@ -132,7 +132,7 @@ macro_rules! travellers {
 travellers! {
     ActorStatus AllocatePoolRequest AllocatePoolResponse CallArguments CallRequest CallResponse CallerBatch CancelGraphRequest
     CancelGraphResponse CancelTasksRequest CancelTasksResponse CheckpointActorRequest CheckpointActorResponse
-    CloseSessionRequest CloseSessionResponse CreateActorRequest CreateActorResponse DescribeActorRequest
+    CloseSessionRequest CloseSessionResponse CopyBatch CopyKept CreateActorRequest CreateActorResponse DescribeActorRequest
     DrainWorkerRequest DrainWorkerResponse ExecutorDown ExecutorUp ExplainTaskRequest ExplainTaskResponse
     FetchBlobRequest FetchBlobResponse FetchRequest FetchResponse FleetDown FleetUp ForgetGraphRequest
     ForgetGraphResponse GetGraphRequest GetGraphResponse GetLoopStatsRequest GetLoopStatsResponse GetResultRequest

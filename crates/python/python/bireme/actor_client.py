@@ -40,6 +40,7 @@ class ActorMethods:
         - `max_restarts`: how often it is made again when its process is lost, -1 for always; 0 unless its calls survive.
         - `delivery`: what is promised of its calls, `at_most_once`, `at_least_once` or `effectively_once`.
         - `durability`: what its log outlives, the death of any `process` or a power cut (`disk`).
+        - `peers`: on how many other workers its log and its checkpoints are kept too, at most 3, so that it outlives its own.
         - `checkpoint`: when checkpoints are made, as `every(n=1000)` says.
         - `lanes`: how many calls run at a time, by names of lanes; one in the lane `default`, unless said otherwise.
         - `mailbox`: how many calls of one caller may wait, or a dictionary of `calls`, `bytes` and `on_full`, which is
@@ -138,6 +139,7 @@ def _spec(link: Link, cls: type, options: dict[str, Any]) -> dict[str, Any]:
         "max_restarts": take("max_restarts", None),
         "delivery": take("delivery", "at_most_once"),
         "durability": take("durability", "process"),
+        "peers": int(take("peers", 0)),
         "checkpoint": (checkpoint.n, checkpoint.bytes, float(checkpoint.seconds)),
         "lanes": [("" if name == _FIRST else name, count) for name, count in lanes.items()],
         "methods": _methods(cls, list(lanes)),

@@ -6,10 +6,11 @@
 //!
 //! `record` is what is known of one, `ask` hears what people want, `host` finds workers, `report` hears what workers say,
 //! `life` decides what follows when an incarnation is lost, `fleet` what follows when a worker is lost, comes back or is sent
-//! away, `inputs` keeps what constructors take, `count` adds up what hosts count, `show` makes the views.
+//! away, `copies` says who else keeps logs, `inputs` keeps what constructors take, `count` adds up what hosts count, `show` makes the views.
 
 mod ask;
 mod check;
+mod copies;
 mod count;
 mod fleet;
 mod host;
@@ -27,6 +28,7 @@ use bireme_core::{ObjectId, limits};
 
 use self::ask::Answers;
 pub use self::ask::{ActorAnswer, ActorRequest, Asker};
+use self::copies::AllCopies;
 pub use self::count::ClassCounts;
 use self::count::Counts;
 use self::record::Actor;
@@ -53,6 +55,7 @@ pub(super) struct Actors {
     last_request: u64,
     changes: Changes,
     counts: Counts,
+    copies: AllCopies,
 }
 
 impl Actors {
@@ -72,6 +75,7 @@ impl Actors {
     /// Has those that want a worker looked at again before the step ends.
     pub(super) fn stir(&mut self) {
         self.unlooked = self.waiting.len();
+        self.copies.stir();
     }
 
     /// Adds one that wants a worker, before those that were looked at in vain.

@@ -144,7 +144,7 @@ impl Turn<'_> {
             _drafts: drafts,
         };
         entry.runs.insert(run.run.0, running);
-        self.say_to_process(actor, Order::ActorCall(call(actor, run, inputs)));
+        self.say_when_durable(actor, run.lsn, Order::ActorCall(call(actor, run, inputs)));
     }
 
     fn checkpointed(
@@ -175,13 +175,15 @@ impl Turn<'_> {
         let expires = self.now + entry.spec.ttl;
         entry.over = Some(Ended { report: Some(report), forget, expires });
         (entry.alive, entry.keeping) = (false, None);
+        let process = entry.process;
         // What still runs was given its time.
         let by_force = match end {
             EndKind::Crashed | EndKind::Diverged => true,
             EndKind::Killed => !entry.runs.is_empty(),
             EndKind::Exited | EndKind::Failed | EndKind::Moved => false,
         };
-        match entry.process {
+        self.end_copies(actor, incarnation);
+        match process {
             Some(number) => self.leave_process(actor, number, by_force),
             None => self.buried(actor),
         }
@@ -197,7 +199,7 @@ impl Turn<'_> {
             return;
         }
         let report = over.report.take();
-        let forget = over.forget;
+        let (forget, incarnation) = (over.forget, entry.hosting.incarnation);
         drop(entry.take_means());
         // Written whole, and unlocked, before the next incarnation is thought of.
         if let Some(mut log) = entry.log.take()
@@ -206,7 +208,7 @@ impl Turn<'_> {
             tracing::warn!(?actor, %error, "the last records of a call log are lost");
         }
         if forget {
-            self.remove_directory(actor);
+            self.remove_directory(actor, incarnation);
         }
         if let Some(report) = report {
             let end =

@@ -34,13 +34,13 @@ impl Turn<'_> {
             }
             Ok(lsn) if entry.spec.durability == Durability::Process => {
                 fault::point("after-log-before-run");
-                return self.feed_later(actor, Event::Durable { lsn });
+                self.hand_on(actor);
+                return self.durable_here(actor, lsn);
             }
-            Ok(_) => {}
+            Ok(_) if entry.syncing => {}
+            Ok(_) => self.sync_log(actor),
         }
-        if !entry.syncing {
-            self.sync_log(actor);
-        }
+        self.hand_on(actor);
     }
 
     fn sync_log(&mut self, actor: ActorId) {
@@ -65,13 +65,10 @@ impl Turn<'_> {
             if more {
                 turn.sync_log(actor);
             }
-            turn.feed_later(
-                actor,
-                match synced {
-                    Ok(()) => Event::Durable { lsn },
-                    Err(error) => Event::LogFailed(unwritable(&error)),
-                },
-            );
+            match synced {
+                Ok(()) => turn.durable_here(actor, lsn),
+                Err(error) => turn.feed_later(actor, Event::LogFailed(unwritable(&error))),
+            }
         });
     }
 
@@ -94,6 +91,7 @@ impl Turn<'_> {
         }
         let (lsn, incarnation) = (keeping.lsn, entry.hosting.incarnation.0);
         entry.keeping = Some(keeping);
+        self.hand_on(actor);
         let order = ActorCheckpoint { actor: Some(actor.into()), incarnation, lsn };
         self.say_to_process(actor, Order::ActorCheckpoint(order));
     }
@@ -167,12 +165,25 @@ impl Turn<'_> {
             let message = format!("the checkpoint cannot be written: {error}");
             failure(ErrorClass::Store, Reason::StoreFull, message)
         });
+        let made = made.and_then(|(kept, made)| self.store_for_move(actor, &kept).map(|()| made));
+        match made {
+            Ok(made) => self.checkpoint_here(actor, made, callees),
+            Err(error) => self.feed_later(actor, Event::StateKept(Err(error))),
+        }
+    }
+
+    /// A checkpoint is kept wherever it has to be: it takes the place of what was before.
+    pub(super) fn checkpoint_kept(
+        &mut self,
+        actor: ActorId,
+        made: Checkpoint,
+        callees: Vec<Callee>,
+    ) {
         if !callees.is_empty() {
             let kept = ActorKept { actor: Some(actor.into()), callees };
             self.say_to_process(actor, Order::ActorKept(kept));
         }
-        let made = made.and_then(|(kept, made)| self.store_for_move(actor, &kept).map(|()| made));
-        self.feed_later(actor, Event::StateKept(made));
+        self.feed_later(actor, Event::StateKept(Ok(made)));
     }
 
     /// Puts the checkpoint of an actor that moves into the store, from where the next incarnation has it.
@@ -202,14 +213,13 @@ impl Turn<'_> {
         }
     }
 
-    /// Removes all that is kept of an actor on disk.
-    pub(super) fn remove_directory(&mut self, actor: ActorId) {
-        let directory = self.shared.setup.directory_of(actor);
-        if !directory.exists() {
-            return;
-        }
+    /// Removes all that is kept on disk of an actor up to this incarnation.
+    pub(super) fn remove_directory(&mut self, actor: ActorId, incarnation: Incarnation) {
+        let shared = Arc::clone(self.shared);
         self.shared.setup.bulk.spawn_blocking(move || {
-            if let Err(error) = log::remove(&directory) {
+            let directory = shared.setup.directory_of(actor);
+            let copy = shared.keeper.forget(actor, incarnation);
+            if let Err(error) = log::remove(&directory).and(copy) {
                 tracing::warn!(path = %directory.display(), %error, "the log of an actor is left behind");
             }
         });

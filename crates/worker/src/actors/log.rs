@@ -4,6 +4,7 @@
 //! the old one and takes its place in one step; then the files go whose records it holds. The directory is locked for as long
 //! as an incarnation writes to it: a life that was thought to be over cannot append behind the back of the next.
 
+pub(crate) mod copy;
 mod frames;
 mod record;
 mod sweep;
@@ -21,6 +22,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use rustix::fs::{FlockOperation, flock};
 
+pub(crate) use self::copy::{Batch, Snapshot};
 pub(crate) use self::record::Kept;
 use self::record::Written;
 pub(crate) use self::sweep::{PREFIX, sweep};
@@ -61,6 +63,8 @@ pub(crate) struct Log {
     written: u64,
     /// Bytes of all files.
     bytes: u64,
+    /// What was written and is to be handed on, if it is.
+    batches: Option<Vec<Batch>>,
     durability: Durability,
     /// What has to reach the disk besides the file that is written to.
     unsynced: Vec<File>,
@@ -113,12 +117,7 @@ impl Log {
         durability: Durability,
     ) -> Result<(Self, Found), LogError> {
         fs::create_dir_all(&directory)?;
-        let mut options = OpenOptions::new();
-        let lock = options.create(true).truncate(false).write(true).open(directory.join(LOCK))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-            rustix::io::Errno::WOULDBLOCK => LogError::Locked,
-            other => LogError::Io(other.into()),
-        })?;
+        let lock = lock(&directory)?;
         let mut found = Found::default();
         if let Some(mut kept) = read_checkpoint(&directory)? {
             let path = || directory.join(CHECKPOINT);
@@ -151,6 +150,7 @@ impl Log {
             end,
             written: end,
             bytes,
+            batches: None,
             durability,
             unsynced: Vec::new(),
             torn: false,
@@ -186,6 +186,12 @@ impl Log {
         self.file.write_all(&self.buffer)?;
         self.torn = false;
         self.bytes += self.buffer.len() as u64;
+        if let (Some(batches), Some(file)) = (&mut self.batches, self.files.last())
+            && !self.buffer.is_empty()
+        {
+            let frames = std::mem::take(&mut self.buffer).into();
+            batches.push(Batch { file: *file, frames, last: self.end });
+        }
         self.buffer.clear();
         self.written = self.end;
         Ok(self.written)
@@ -214,6 +220,11 @@ impl Log {
         if self.files.last() == Some(&first) {
             return Ok(());
         }
+        self.begin_file(first)
+    }
+
+    /// Has what is written from here on go to another file.
+    fn begin_file(&mut self, first: u64) -> io::Result<()> {
         let before = std::mem::replace(&mut self.file, append_to(&self.directory, first)?);
         self.files.push(first);
         if self.durability == Durability::Disk {
@@ -239,6 +250,17 @@ impl Log {
         }
         Ok(())
     }
+}
+
+/// Keeps others out of a directory for as long as the file is open.
+fn lock(directory: &Path) -> Result<File, LogError> {
+    let mut options = OpenOptions::new();
+    let lock = options.create(true).truncate(false).write(true).open(directory.join(LOCK))?;
+    flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
+        rustix::io::Errno::WOULDBLOCK => LogError::Locked,
+        other => LogError::Io(other.into()),
+    })?;
+    Ok(lock)
 }
 
 /// Writes a checkpoint beside the old one and puts it in its place.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use bireme_core::actor::host::{Config, Event, Host};
 use bireme_core::actor::place::{ActorOrder, ActorReport, EndKind, Hosted};
 use bireme_core::actor::{Delivery, OnSchedulerLoss};
-use bireme_core::id::{ActorId, Digest, WorkerId};
+use bireme_core::id::{ActorId, Digest, Incarnation, WorkerId};
 use bireme_core::{ErrorClass, Reason, TaskError};
 use rustix::process::Signal;
 
+use super::copies::Waiting;
+use super::copies::keeper::Keeper;
 use super::entry::Entry;
 use super::log::{Found, Kept, Log, LogError};
 use super::{Actors, Setup, Table, Turn, log};
@@ -39,7 +41,7 @@ impl Actors {
         let shared = Arc::clone(&self.shared);
         self.shared.setup.bulk.spawn_blocking(move || {
             let directory = shared.setup.directory_of(hosting.actor);
-            let found = find(directory, keeps_log, &hosting, checkpoint);
+            let found = find(&shared.keeper, directory, keeps_log, &hosting, checkpoint);
             shared.turn().host(hosting, inputs, found);
         });
     }
@@ -77,11 +79,16 @@ impl Actors {
 
 /// Reads what earlier incarnations left: in the checkpoint that was brought along, or in the log that is here.
 fn find(
+    keeper: &Keeper,
     directory: std::path::PathBuf,
     keeps_log: bool,
     hosting: &Hosting,
     checkpoint: Option<Stored>,
 ) -> Result<(Option<Log>, Found), LogError> {
+    if keeps_log {
+        let restores = hosting.restores && checkpoint.is_none();
+        keeper.give_up(hosting.actor, hosting.incarnation, &directory, restores)?;
+    }
     let mut rested = false;
     let mut brought = None;
     if let Some(checkpoint) = checkpoint {
@@ -124,25 +131,38 @@ fn find(
 }
 
 impl Turn<'_> {
-    /// Begins an incarnation, with what was found of earlier ones.
+    /// Takes an incarnation on, with what was found of earlier ones.
     fn host(
         &mut self,
-        hosting: Box<Hosting>,
+        mut hosting: Box<Hosting>,
         inputs: Vec<Stored>,
         found: Result<(Option<Log>, Found), LogError>,
     ) {
         if self.table.closed {
             return;
         }
-        let actor = hosting.actor;
-        let (log, found) = match found {
-            Ok(found) => found,
+        self.take_places(&mut hosting);
+        match found {
+            Ok((Some(log), found)) if hosting.spec.peers > 0 => {
+                self.begin_with_copies(Waiting { hosting, inputs, log, found });
+            }
+            Ok(found) => self.begin(hosting, inputs, found),
             Err(error) => {
                 let message = format!("the actor's state cannot be restored: {error}");
                 let error = failure(ErrorClass::Store, Reason::InputLost, message);
-                return self.never_began(&hosting, error);
+                self.never_began(&hosting, EndKind::Failed, Some(error));
             }
-        };
+        }
+    }
+
+    /// Begins an incarnation whose past is known, and is wherever it has to be.
+    pub(super) fn begin(
+        &mut self,
+        hosting: Box<Hosting>,
+        inputs: Vec<Stored>,
+        (log, found): (Option<Log>, Found),
+    ) {
+        let actor = hosting.actor;
         let mut entry = Entry::new(hosting, inputs);
         let has_past = found.kept.is_some() || !found.restored.records.is_empty();
         for (lsn, values) in found.inputs {
@@ -192,9 +212,8 @@ impl Turn<'_> {
     }
 
     /// An incarnation cannot even be tried.
-    fn never_began(&mut self, hosting: &Hosting, error: Box<TaskError>) {
+    fn never_began(&mut self, hosting: &Hosting, end: EndKind, cause: Option<Box<TaskError>>) {
         let (actor, incarnation) = (hosting.actor, hosting.incarnation);
-        let (end, cause) = (EndKind::Failed, Some(error));
         self.tell(ActorReport::Ended { actor, incarnation, end, cause, checkpoint: None });
     }
 
@@ -244,6 +263,9 @@ impl Turn<'_> {
                     self.feed(actor, Event::CheckpointAsked { request });
                 }
             }
+            ActorOrder::Copy { actor, incarnation, copies } => {
+                self.copy_to(actor, incarnation, copies);
+            }
             ActorOrder::Move { actor, incarnation, request, quiesce, lose_state } => {
                 if self.is_current(actor, incarnation) {
                     if let Some(entry) = self.table.entries.get_mut(&actor) {
@@ -253,26 +275,29 @@ impl Turn<'_> {
                 }
             }
             ActorOrder::End { actor, incarnation, grace, forget, reason } => {
+                if let Some(hosting) = self.give_up_waiting(actor, incarnation) {
+                    self.never_began(&hosting, EndKind::Killed, None);
+                }
                 let entry = self.table.entries.get(&actor);
                 if entry.is_none_or(|entry| entry.hosting.incarnation <= incarnation) {
                     self.feed(actor, Event::EndAsked { grace, forget, reason });
-                    self.forget_if_over(actor, forget);
+                    self.forget_if_over(actor, incarnation, forget);
                 }
             }
             ActorOrder::Host(_) | ActorOrder::Settle { .. } => {}
         }
     }
 
-    fn is_current(&self, actor: ActorId, incarnation: bireme_core::id::Incarnation) -> bool {
+    fn is_current(&self, actor: ActorId, incarnation: Incarnation) -> bool {
         let entry = self.table.entries.get(&actor);
         entry.is_some_and(|entry| entry.hosting.incarnation == incarnation)
     }
 
     /// Removes what is left of an actor that is to be forgotten and has no living incarnation here.
-    fn forget_if_over(&mut self, actor: ActorId, forget: bool) {
+    fn forget_if_over(&mut self, actor: ActorId, life: Incarnation, forget: bool) {
         let lives = self.table.entries.get(&actor).is_some_and(|entry| entry.over.is_none());
         if forget && !lives {
-            self.remove_directory(actor);
+            self.remove_directory(actor, life);
         }
     }
 
@@ -331,6 +356,7 @@ impl Turn<'_> {
         let expired = over.is_some_and(|over| over.report.is_none() && over.expires <= self.now);
         if expired {
             self.table.entries.remove(&actor);
+            self.shared.keeper.pass_over(actor);
             self.forget_callers_of(actor);
         }
         expired
@@ -348,6 +374,7 @@ impl Turn<'_> {
     /// Ends everything.
     pub(super) fn close(&mut self) {
         self.table.closed = true;
+        self.table.copying.clear();
         self.table.crew.signal_all(Signal::KILL);
         self.close_peers();
     }

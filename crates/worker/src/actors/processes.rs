@@ -331,8 +331,13 @@ impl Turn<'_> {
         }
     }
 
-    /// Tells an actor's process something.
+    /// Tells an actor's process something, behind what waits for copies of the log.
     pub(super) fn say_to_process(&mut self, actor: ActorId, order: Order) {
+        self.say_when_durable(actor, 0, order);
+    }
+
+    /// Tells an actor's process something.
+    pub(super) fn say_at_once(&mut self, actor: ActorId, order: Order) {
         let process = self.table.entries.get(&actor).and_then(|entry| entry.process);
         let process = process.and_then(|number| self.table.crew.processes.get(&number));
         if let Some(orders) = process.and_then(|process| process.orders.as_ref()) {

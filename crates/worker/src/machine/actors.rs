@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bireme_core::actor::ActorSpec;
+use bireme_core::actor::copies::CopyPlaces;
 use bireme_core::actor::place::{ActorOrder, ActorReport, EndKind, HostOrder, Hosted};
 use bireme_core::id::{ActorId, Incarnation};
 use bireme_core::limits::ACTORS_SETTLED;
@@ -39,6 +40,8 @@ pub struct Hosting {
     pub checkpoint: Option<ObjectId>,
     /// There was an incarnation before whose state must be found here.
     pub restores: bool,
+    /// Where copies of its log and its checkpoint are kept.
+    pub copies: CopyPlaces,
     /// Which numbered pieces it holds.
     pub held: Pieces,
 }
@@ -184,6 +187,9 @@ impl Machine {
                     self.actors.settled.insert(actor, incarnation);
                 }
             }
+            ActorOrder::Copy { copies, .. } => {
+                self.on_copy_actor(actor, incarnation, copies, effects);
+            }
             ActorOrder::End { .. } => self.on_end_actor(actor, incarnation, order, effects),
             ActorOrder::Checkpoint { .. } | ActorOrder::Move { .. } => {
                 let is_here = |hosted: &Actor| {
@@ -194,6 +200,29 @@ impl Machine {
                     effects.push(Effect::Actor(order));
                 } else {
                     self.refuse_request(order, effects);
+                }
+            }
+        }
+    }
+
+    /// Takes note of where copies of an actor are kept: for the driver, or for when it is handed over.
+    fn on_copy_actor(
+        &mut self,
+        actor: ActorId,
+        incarnation: Incarnation,
+        places: CopyPlaces,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(hosted) = self.actors.hosted.get_mut(&actor) else { return };
+        let later = hosted.successor.as_mut().filter(|order| order.incarnation == incarnation);
+        if let Some(order) = later {
+            order.copies = places;
+        } else if hosted.incarnation == incarnation {
+            match &mut hosted.state {
+                State::Gathering(hosting) | State::Waiting(hosting) => hosting.copies = places,
+                State::Hosted { .. } => {
+                    let copies = places;
+                    effects.push(Effect::Actor(ActorOrder::Copy { actor, incarnation, copies }));
                 }
             }
         }
@@ -235,7 +264,7 @@ impl Machine {
         if self.leaving.is_asked() {
             return self.refuse_leaving(&order, effects);
         }
-        let HostOrder { actor, incarnation, spec, inputs, checkpoint, restores } = order;
+        let HostOrder { actor, incarnation, spec, inputs, checkpoint, restores, copies } = order;
         if !self.pool.total().fits(&spec.resources) {
             let (need, total) = (&spec.resources, self.pool.total());
             let message = format!(
@@ -252,6 +281,7 @@ impl Machine {
             inputs: inputs.iter().map(|input| input.object).collect(),
             checkpoint: checkpoint.as_ref().map(|input| input.object),
             restores,
+            copies,
             held: Pieces::none(),
         };
         let state = State::Gathering(Box::new(hosting));
@@ -362,6 +392,7 @@ impl Machine {
             ActorReport::Checkpointed { .. } => {
                 self.mark(Mark::Checkpointed(Box::new(report)), effects);
             }
+            ActorReport::Copied { .. } => self.mark(Mark::Copied(Box::new(report)), effects),
             ActorReport::Ended { actor, incarnation, .. } => {
                 let is_it = |hosted: &Actor| hosted.incarnation == incarnation;
                 if !self.actors.hosted.get(&actor).is_some_and(is_it) {
@@ -485,8 +516,8 @@ impl Machine {
 pub(super) fn ended_incarnation(report: &ActorReport) -> Incarnation {
     match report {
         ActorReport::Alive(hosted) => hosted.incarnation,
-        ActorReport::Checkpointed { incarnation, .. } | ActorReport::Ended { incarnation, .. } => {
-            *incarnation
-        }
+        ActorReport::Checkpointed { incarnation, .. }
+        | ActorReport::Copied { incarnation, .. }
+        | ActorReport::Ended { incarnation, .. } => *incarnation,
     }
 }

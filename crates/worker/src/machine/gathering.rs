@@ -202,6 +202,7 @@ impl Machine {
 pub(super) fn named(order: &ActorOrder) -> (ActorId, bireme_core::id::Incarnation) {
     match order {
         ActorOrder::Checkpoint { actor, incarnation, .. }
+        | ActorOrder::Copy { actor, incarnation, .. }
         | ActorOrder::End { actor, incarnation, .. }
         | ActorOrder::Move { actor, incarnation, .. }
         | ActorOrder::Settle { actor, incarnation } => (*actor, *incarnation),

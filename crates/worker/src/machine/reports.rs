@@ -20,6 +20,8 @@ pub(super) enum Mark {
     Actor(ActorId),
     /// How a wish for a checkpoint or a move was answered.
     Checkpointed(Box<ActorReport>),
+    /// How it stands with the copies of an actor, as it was told last.
+    Copied(Box<ActorReport>),
     /// How it stands with the cpus of an attempt that has given them back at some time.
     Cpus(AttemptId),
     /// The worker is about to leave.
@@ -92,7 +94,7 @@ impl Machine {
     fn report(&mut self, mark: Mark) -> Option<Report> {
         match mark {
             Mark::Actor(actor) => self.actor_report(actor),
-            Mark::Checkpointed(report) => Some(Report::Actor(*report)),
+            Mark::Checkpointed(report) | Mark::Copied(report) => Some(Report::Actor(*report)),
             Mark::Cpus(id) => {
                 let slot = self.attempts.find(id)?;
                 let attempt = self.attempts.at_mut(slot);

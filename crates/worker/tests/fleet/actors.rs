@@ -2,6 +2,8 @@
 
 #[path = "actors/caller.rs"]
 mod caller;
+#[path = "actors/copied.rs"]
+mod copied;
 #[path = "actors/inside.rs"]
 mod inside;
 #[path = "actors/kinds.rs"]
@@ -15,6 +17,7 @@ mod logged;
 #[path = "actors/shared.rs"]
 mod shared;
 
+use bireme_core::actor::copies::CopyPlaces;
 use bireme_core::actor::place::{ActorOrder, ActorReport, EndKind, HostOrder, Hosted};
 use bireme_core::actor::{ActorSpec, Delivery, OnSchedulerLoss, RestartPolicy};
 use bireme_core::graph::Runtime;
@@ -64,6 +67,7 @@ pub(crate) fn host(spec: ActorSpec, incarnation: u32) -> Order {
         inputs: SmallVec::new(),
         checkpoint: None,
         restores: incarnation > 1,
+        copies: CopyPlaces::default(),
     })))
 }
 
@@ -122,7 +126,7 @@ impl Stream {
                     self.tell(Order::Actor(ActorOrder::Settle { actor, incarnation })).await;
                     return (end, cause.map(|cause| cause.class));
                 }
-                ActorReport::Alive(_) => {}
+                ActorReport::Alive(_) | ActorReport::Copied { .. } => {}
                 other @ ActorReport::Checkpointed { .. } => panic!("nobody asked: {other:?}"),
             }
         }

@@ -56,6 +56,7 @@ fn builder(client: &Client, args: ActorCreate) -> ActorBuilder<Actor> {
         .delivery(args.delivery)
         .isolation(args.isolation)
         .max_restarts(args.max_restarts)
+        .peers(args.peers)
         .checkpoint(checkpoint);
     if let Some(name) = args.name {
         builder = builder.name(name);

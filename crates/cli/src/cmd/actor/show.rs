@@ -72,6 +72,10 @@ fn table(actor: &ActorStatus, inside: Option<&ActorDetails>) -> Table {
     }
     let (incarnation, restarts) = (actor.place.incarnation.0, actor.restarts);
     row("life", format!("{incarnation}, started again {restarts} times"));
+    if actor.peers > 0 {
+        let (wanted, names) = (actor.peers, actor.copies.join(", "));
+        row("copies", format!("{} of {wanted} in step: {names}", actor.copies.len()));
+    }
     row("resources", resources_text(&actor.resources));
     row("age", actor.age.to_string());
     for death in &actor.deaths {

@@ -52,7 +52,6 @@ impl TryFrom<pb::ActorSpec> for ActorSpec {
             memory_estimate_bytes,
             annotations,
         } = message;
-        not_yet(peers > 0, "peers")?;
         not_yet(!durable_uri.is_empty(), "durable_uri")?;
         not_yet(!alternatives.is_empty(), "alternatives")?;
         not_yet(!gang.is_empty(), "gang")?;
@@ -69,6 +68,7 @@ impl TryFrom<pb::ActorSpec> for ActorSpec {
             detached,
             delivery,
             durability: commanded(durability, "durability")?,
+            peers,
             checkpoint: checkpoint.map(Into::into).unwrap_or_default(),
             restart: optional(restart, "restart")?.unwrap_or_default(),
             lanes: lanes(own_lanes)?,
@@ -102,6 +102,7 @@ impl From<ActorSpec> for pb::ActorSpec {
             detached,
             delivery,
             durability,
+            peers,
             checkpoint,
             restart,
             lanes,
@@ -129,6 +130,7 @@ impl From<ActorSpec> for pb::ActorSpec {
             detached,
             delivery: number(delivery),
             durability: number(durability),
+            peers,
             checkpoint: (checkpoint != CheckpointPolicy::default()).then(|| checkpoint.into()),
             restart: Some(restart.into()),
             lanes: sent(lanes),

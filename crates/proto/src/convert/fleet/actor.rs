@@ -1,11 +1,14 @@
 //! What the scheduler and a worker tell each other of actors.
 
 use bireme_core::Span;
+use bireme_core::actor::copies::{CopiesTold, CopyPlace, CopyPlaces};
 use bireme_core::actor::place::{
     ActorOrder, ActorReport, Beat, Checkpoint, EndKind, HostOrder, Hosted,
 };
-use bireme_core::id::{ActorId, Incarnation};
+use bireme_core::id::{ActorId, Incarnation, WorkerUid};
+use bireme_core::limits;
 use bireme_core::reason::Refusal;
+use bytes::Bytes;
 use pb::fleet_order::Order as Down;
 use pb::fleet_report::Report as Up;
 use smallvec::SmallVec;
@@ -13,8 +16,13 @@ use smallvec::SmallVec;
 use crate::convert::Unknown;
 use crate::convert::common::error;
 use crate::convert::enums::{number, reported};
-use crate::convert::field::{Within as _, counted, list, optional, required, sent, span, us};
+use crate::convert::field::{
+    Within as _, at_most, counted, id, id_bytes, list, optional, required, sent, span, us,
+};
 use crate::pb;
+
+/// Longest list of workers that keep copies of one actor.
+const PEERS: usize = limits::ACTOR_PEERS as usize;
 
 /// Writes an order about an actor.
 pub(super) fn order_sent(order: ActorOrder) -> Down {
@@ -26,6 +34,11 @@ pub(super) fn order_sent(order: ActorOrder) -> Down {
                 request,
             })
         }
+        ActorOrder::Copy { actor, incarnation, copies } => Down::CopyActor(pb::CopyActor {
+            actor: Some(actor.into()),
+            incarnation: incarnation.0,
+            copies: Some(copies.into()),
+        }),
         ActorOrder::End { actor, incarnation, grace, forget, reason } => {
             Down::EndActor(pb::EndActor {
                 actor: Some(actor.into()),
@@ -71,6 +84,13 @@ pub(super) fn read_checkpoint(message: pb::CheckpointActor) -> Result<ActorOrder
     Ok(ActorOrder::Checkpoint { actor, incarnation, request })
 }
 
+/// Reads where copies are to be kept.
+pub(super) fn read_copy(message: pb::CopyActor) -> Result<ActorOrder, Refusal> {
+    let pb::CopyActor { actor, incarnation: life, copies } = message;
+    let (actor, incarnation) = (required(actor, "actor")?, incarnation(life)?);
+    Ok(ActorOrder::Copy { actor, incarnation, copies: required(copies, "copies")? })
+}
+
 /// Reads an order to come to rest.
 pub(super) fn read_move(message: pb::MoveActor) -> Result<ActorOrder, Refusal> {
     let pb::MoveActor { actor, incarnation: life, request, quiesce_us, lose_state } = message;
@@ -102,6 +122,7 @@ impl TryFrom<pb::HostActor> for HostOrder {
             checkpoint,
             restores,
             lease_us: _,
+            copies,
         } = message;
         let mut inputs = SmallVec::with_capacity(from.len());
         for (n, input) in from.into_iter().enumerate() {
@@ -114,13 +135,14 @@ impl TryFrom<pb::HostActor> for HostOrder {
             inputs,
             checkpoint: optional(checkpoint, "checkpoint")?,
             restores,
+            copies: optional(copies, "copies")?.unwrap_or_default(),
         })
     }
 }
 
 impl From<HostOrder> for pb::HostActor {
     fn from(host: HostOrder) -> Self {
-        let HostOrder { actor, incarnation, spec, inputs, checkpoint, restores } = host;
+        let HostOrder { actor, incarnation, spec, inputs, checkpoint, restores, copies } = host;
         Self {
             actor: Some(actor.into()),
             incarnation: incarnation.0,
@@ -129,6 +151,7 @@ impl From<HostOrder> for pb::HostActor {
             inputs: sent(inputs),
             checkpoint: checkpoint.map(Into::into),
             restores,
+            copies: (copies != CopyPlaces::default()).then(|| copies.into()),
         }
     }
 }
@@ -152,6 +175,19 @@ pub(super) fn report_sent(report: ActorReport) -> Up {
                 error,
             })
         }
+        ActorReport::Copied { actor, incarnation, told } => {
+            let CopiesTold { version, in_sync, failed } = told;
+            let uids = |workers: Vec<WorkerUid>| {
+                workers.into_iter().map(|worker| id_bytes(worker.to_bytes())).collect()
+            };
+            Up::ActorCopied(pb::ActorCopied {
+                actor: Some(actor.into()),
+                incarnation: incarnation.0,
+                version,
+                in_sync: uids(in_sync),
+                failed: uids(failed),
+            })
+        }
         ActorReport::Ended { actor, incarnation, end, cause, checkpoint } => {
             let size = checkpoint.map_or(0, |(_, size)| size);
             Up::ActorEnded(pb::ActorEnded {
@@ -163,6 +199,49 @@ pub(super) fn report_sent(report: ActorReport) -> Up {
                 size,
             })
         }
+    }
+}
+
+/// Reads how it stands with copies.
+pub(super) fn read_copied(message: pb::ActorCopied) -> Result<ActorReport, Refusal> {
+    let pb::ActorCopied { actor, incarnation: life, version, in_sync, failed } = message;
+    let (actor, incarnation) = (required(actor, "actor")?, incarnation(life)?);
+    let (in_sync, failed) = (uids(in_sync, "in_sync")?, uids(failed, "failed")?);
+    Ok(ActorReport::Copied { actor, incarnation, told: CopiesTold { version, in_sync, failed } })
+}
+
+fn uids(from: Vec<Bytes>, field: &str) -> Result<Vec<WorkerUid>, Refusal> {
+    let from = at_most(from, PEERS, field)?;
+    from.iter().map(|uid| id(uid, WorkerUid::from_slice, field)).collect()
+}
+
+impl TryFrom<pb::CopyPlaces> for CopyPlaces {
+    type Error = Refusal;
+
+    fn try_from(pb::CopyPlaces { version, members }: pb::CopyPlaces) -> Result<Self, Refusal> {
+        Ok(Self { version, members: list(at_most(members, PEERS, "members")?, "members")? })
+    }
+}
+
+impl From<CopyPlaces> for pb::CopyPlaces {
+    fn from(CopyPlaces { version, members }: CopyPlaces) -> Self {
+        Self { version, members: sent(members) }
+    }
+}
+
+impl TryFrom<pb::CopyPlace> for CopyPlace {
+    type Error = Refusal;
+
+    fn try_from(pb::CopyPlace { uid, addresses }: pb::CopyPlace) -> Result<Self, Refusal> {
+        let addresses = at_most(addresses, limits::ADDRESSES, "addresses")?;
+        let worker = id(&uid, WorkerUid::from_slice, "uid")?;
+        Ok(Self { worker, addresses: list(addresses, "addresses")? })
+    }
+}
+
+impl From<CopyPlace> for pb::CopyPlace {
+    fn from(CopyPlace { worker, addresses }: CopyPlace) -> Self {
+        Self { uid: id_bytes(worker.to_bytes()), addresses: sent(addresses) }
     }
 }
 

@@ -111,6 +111,7 @@ fn read(message: pb::FleetOrder, orders: &mut Vec<Order>) -> Result<(), Refusal>
         Wire::CheckpointActor(checkpoint) => {
             Order::Actor(actor::read_checkpoint(checkpoint).within("checkpoint_actor")?)
         }
+        Wire::CopyActor(copy) => Order::Actor(actor::read_copy(copy).within("copy_actor")?),
         Wire::MoveActor(move_) => Order::Actor(actor::read_move(move_).within("move_actor")?),
         Wire::InputGone(pb::InputGone { object, error }) => Order::Gone {
             object: required(object, "object").within("input_gone")?,

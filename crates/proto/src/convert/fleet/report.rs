@@ -71,6 +71,9 @@ fn read(report: Wire, unknown: &mut Unknown) -> Result<Report, Refusal> {
         Wire::ActorEnded(ended) => {
             actor::read_ended(ended, unknown).map(Report::Actor).within("actor_ended")
         }
+        Wire::ActorCopied(copied) => {
+            actor::read_copied(copied).map(Report::Actor).within("actor_copied")
+        }
         Wire::ActorCheckpointed(checkpointed) => {
             let report = actor::read_checkpointed(checkpointed, unknown);
             report.map(Report::Actor).within("actor_checkpointed")

@@ -87,6 +87,7 @@ fn specs_that_no_actor_can_have_are_refused() {
     bad(|spec| spec.methods[0].lane = 2, "methods.lane");
     bad(|spec| spec.delivery = pb::Delivery::AtMostOnce.into(), "methods.delivery");
     bad(|spec| spec.isolation = pb::Isolation::InProcess.into(), "isolation");
+    bad(|spec| spec.peers = limits::ACTOR_PEERS + 1, "peers");
     bad(|spec| spec.payload = vec![0; limits::PAYLOAD_BYTES + 1].into(), "payload");
     bad(|spec| spec.class_name = "n".repeat(limits::NAME_BYTES + 1), "class_name");
     bad(|spec| spec.environment[0].name = "A=B".into(), "environment");
@@ -98,7 +99,6 @@ fn what_a_spec_asks_for_and_nobody_can_do_yet_is_refused() {
     let bad = |spoil: fn(&mut pb::ActorSpec), field: &str| {
         refused(spec(spoil), Reason::Unsupported, field);
     };
-    bad(|spec| spec.peers = 2, "peers");
     bad(|spec| spec.durable_uri = "s3://b".into(), "durable_uri");
     bad(|spec| spec.gang = "g".into(), "gang");
     bad(|spec| spec.delivery = 99, "delivery");

@@ -4,12 +4,13 @@ use std::iter::successors;
 
 use bireme_core::Span;
 use bireme_core::actor::ActorSpec;
+use bireme_core::actor::copies::{CopiesTold, CopyPlace, CopyPlaces};
 use bireme_core::actor::place::{
     ActorOrder, ActorReport, Beat, Checkpoint, EndKind, HostOrder, Hosted,
 };
 use bireme_core::actor::statistics::{ActorStatistics, MethodStatistics};
 use bireme_core::graph::Runtime;
-use bireme_core::id::{ActorId, Incarnation};
+use bireme_core::id::{ActorId, Incarnation, WorkerUid};
 use smallvec::smallvec;
 
 use super::samples;
@@ -19,6 +20,11 @@ const INCARNATION: Incarnation = Incarnation(3);
 
 pub(super) fn hosted() -> Hosted {
     Hosted { actor: ACTOR, incarnation: INCARNATION, alive: true, checkpoints: true }
+}
+
+fn copies() -> CopyPlaces {
+    let place = CopyPlace { worker: WorkerUid(9), addresses: vec![samples::address()] };
+    CopyPlaces { version: 3, members: vec![place] }
 }
 
 fn host() -> HostOrder {
@@ -33,6 +39,7 @@ fn host() -> HostOrder {
         inputs: smallvec![samples::input()],
         checkpoint: Some(samples::input()),
         restores: true,
+        copies: copies(),
     }
 }
 
@@ -57,10 +64,19 @@ pub(super) fn orders() -> Vec<ActorOrder> {
                 lose_state: true,
             },
             Some(ActorOrder::Move { .. }) => ActorOrder::Settle { actor, incarnation },
-            Some(ActorOrder::Settle { .. }) => return None,
+            Some(ActorOrder::Settle { .. }) => {
+                ActorOrder::Copy { actor, incarnation, copies: copies() }
+            }
+            Some(ActorOrder::Copy { .. }) => return None,
         })
     }
-    let anew = HostOrder { inputs: smallvec![], checkpoint: None, restores: false, ..host() };
+    let anew = HostOrder {
+        inputs: smallvec![],
+        checkpoint: None,
+        restores: false,
+        copies: CopyPlaces::default(),
+        ..host()
+    };
     let for_ever = ActorOrder::Move {
         actor: ACTOR,
         incarnation: INCARNATION,
@@ -89,7 +105,16 @@ pub(super) fn reports() -> Vec<ActorReport> {
                 cause: Some(Box::new(samples::error())),
                 checkpoint: Some((samples::held(), 77)),
             },
-            Some(ActorReport::Ended { .. }) => return None,
+            Some(ActorReport::Ended { .. }) => ActorReport::Copied {
+                actor,
+                incarnation,
+                told: CopiesTold {
+                    version: 4,
+                    in_sync: vec![WorkerUid(5)],
+                    failed: vec![WorkerUid(6), WorkerUid(7)],
+                },
+            },
+            Some(ActorReport::Copied { .. }) => return None,
         })
     }
     let failed = ActorReport::Checkpointed {

@@ -63,7 +63,7 @@ pub(super) fn label(n: u32, length: usize) -> pb::Label {
     pb::Label { key: n.to_string(), value: "v".repeat(length) }
 }
 
-fn address() -> Address {
+pub(super) fn address() -> Address {
     Address { scheme: "https".into(), host: "::1".into(), port: 9_700, network: "ib".into() }
 }
 

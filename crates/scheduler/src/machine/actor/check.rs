@@ -43,7 +43,8 @@ impl Machine {
         let versions = self.actors.changes.order.len();
         ensure(versions == self.actors.records.len(), || {
             format!("{versions} actors changed, there are {}", self.actors.records.len())
-        })
+        })?;
+        self.check_copies()
     }
 
     fn check_actor(&self, id: ActorId, actor: &Actor) -> Result<(), String> {

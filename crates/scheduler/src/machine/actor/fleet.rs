@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use bireme_core::actor::place::Hosted;
-use bireme_core::id::{ActorId, WorkerId};
+use bireme_core::id::{ActorId, WorkerId, WorkerUid};
 use bireme_core::reason::Reason;
 use bireme_core::{ErrorClass, TaskError, Time};
 
 use super::Machine;
-use super::record::{Moving, Phase};
+use super::record::{Actor, Moving, Phase};
 use crate::machine::worker::Errand;
 
 impl Machine {
@@ -16,9 +16,11 @@ impl Machine {
     /// the lease.
     pub(in super::super) fn lose_actors(&mut self, id: WorkerId, is_proved: bool) {
         let Some(worker) = self.workers.get(id) else { return };
-        let (name, heard) = (worker.join.name.clone(), worker.heard);
+        let (name, heard, uid) = (worker.join.name.clone(), worker.heard, worker.join.uid);
         let actors: Vec<ActorId> = worker.actors.iter().copied().collect();
+        self.lose_copies(id);
         for actor in actors {
+            self.prefer_copies(actor, uid);
             let Some(record) = self.actors.get(actor) else { continue };
             let fence = if is_proved { Time::default() } else { record.fence(heard) };
             let message = format!("its worker {name} was lost");
@@ -26,6 +28,15 @@ impl Machine {
                 TaskError::new(ErrorClass::WorkerLost, Reason::WorkerLost.name(), message);
             error.worker.clone_from(&name);
             self.lose_life_until(actor, Box::new(error), fence);
+        }
+    }
+
+    /// The worker where an actor was to begin with what it brought along is lost: it may have begun, so only copies have all.
+    fn prefer_copies(&mut self, id: ActorId, lost: WorkerUid) {
+        let has_others = |record: &&mut Actor| record.copies.in_step.iter().any(|uid| *uid != lost);
+        let record = self.actors.get_mut(id).filter(has_others);
+        if let Some(object) = record.and_then(|record| record.baggage.take()) {
+            self.drop_value(object);
         }
     }
 

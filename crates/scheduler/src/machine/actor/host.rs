@@ -60,7 +60,7 @@ impl Worker {
     }
 
     /// Whether an actor could be given to it at this moment.
-    fn takes_actor(&self, spec: &ActorSpec) -> bool {
+    pub(super) fn takes_actor(&self, spec: &ActorSpec) -> bool {
         self.is_open() && self.free.fits(&spec.resources) && self.refuses_actor(spec).is_none()
     }
 }
@@ -68,6 +68,7 @@ impl Worker {
 impl Machine {
     /// Finds workers for actors that want one.
     pub(in super::super) fn place_actors(&mut self) {
+        self.fill_all_copies();
         for _ in 0..LOOKS {
             if self.actors.unlooked == 0 {
                 return; // As a rule.
@@ -108,9 +109,13 @@ impl Machine {
         }
     }
 
-    /// What an actor is to begin with is gone. One whose state may be lost begins with its constructor, as after a crash.
+    /// What an actor is to begin with is gone. One with copies begins with one of those, and one whose state may be lost with
+    /// its constructor, as after a crash.
     fn begin_without(&mut self, id: ActorId, cause: Box<TaskError>) {
         let Some(actor) = self.actors.get_mut(id) else { return };
+        if !actor.copies.in_step.is_empty() && actor.baggage.take().is_some() {
+            return self.lose_life(id, cause);
+        }
         let may_lose_state = actor.spec.delivery != Delivery::EffectivelyOnce;
         if may_lose_state && actor.baggage.take().is_some() {
             actor.has_state = false;
@@ -128,7 +133,7 @@ impl Machine {
         };
         let home = actor.home.and_then(|home| self.worker_uids.get(&home).copied());
         if let Phase::Waiting(Some(_)) = actor.phase {
-            return home.filter(taken_by);
+            return home.filter(taken_by).or_else(|| self.heir(actor, home));
         }
         if let Some(wanted) = actor.bound_for {
             let could = |worker: &&Worker| !worker.draining && worker.refuses_actor(spec).is_none();
@@ -166,6 +171,7 @@ impl Machine {
             worker.actors.insert(id);
             worker.free.take(&spec.resources);
         }
+        self.list_copies(id, to);
         self.touch(to);
         self.tell_mourner(id, Some(to));
         self.tell_host(id);
@@ -203,6 +209,7 @@ impl Machine {
             *told = true;
             size += self.tell_to_host(worker, id, out);
         }
+        size += self.tell_copies(id, out);
         let Some(actor) = self.actors.get_mut(id) else { return size };
         let incarnation = actor.incarnation;
         if let Some(ending) = actor.ending.as_mut().filter(|ending| !ending.told) {
@@ -242,6 +249,7 @@ impl Machine {
         let inputs: SmallVec<[Input; 2]> =
             spec.inputs.iter().map(|object| self.actor_input(*object, worker, out)).collect();
         let size = spec.payload.len() + 64 * (inputs.len() + 1);
+        let copies = self.copy_places(id);
         out.push(Order::Actor(ActorOrder::Host(Box::new(HostOrder {
             actor: id,
             incarnation,
@@ -249,6 +257,7 @@ impl Machine {
             inputs,
             checkpoint,
             restores,
+            copies,
         }))));
         size
     }

@@ -70,6 +70,7 @@ impl Machine {
                 self.bury(id, Box::new(error));
             }
             Phase::Dead(until) if until <= now => self.forget_actor(id),
+            Phase::Starting { .. } | Phase::Alive(_) => self.fill_copies(id),
             _ => {}
         }
     }
@@ -95,6 +96,7 @@ impl Machine {
         self.timers.insert((due, Timer::Actor(id)));
         self.unpin_inputs(&inputs);
         self.tell_mourner(id, None);
+        self.drop_copies(id);
         if let Some(object) = baggage {
             self.drop_value(object);
         }
@@ -154,7 +156,8 @@ impl Actor {
     pub(super) fn fence(&self, heard: Time) -> Time {
         match self.spec.on_scheduler_loss {
             OnSchedulerLoss::Continue => Time::default(),
-            // Only the worker that has the log can host it, and has to lock that first.
+            // Only the worker that has the log can host it, and has to lock that first; or one that has a copy in step, without
+            // which nobody is answered, and which keeps nothing of an earlier life once it is told to host a later one.
             OnSchedulerLoss::Stop if self.needs_home() => Time::default(),
             OnSchedulerLoss::Stop => heard + self.spec.lease + limits::ACTOR_FENCE,
         }

@@ -10,6 +10,8 @@ use bireme_core::object::ObjectId;
 use bireme_core::session::Owner;
 use bireme_core::{Span, TaskError, Time, limits};
 
+use super::copies::Copies;
+
 /// An actor.
 #[derive(Debug)]
 pub(in super::super) struct Actor {
@@ -25,6 +27,8 @@ pub(in super::super) struct Actor {
     pub(super) incarnation: Incarnation,
     /// Worker that has its log, once an incarnation was alive there.
     pub(super) home: Option<WorkerUid>,
+    /// Who else keeps its log.
+    pub(super) copies: Copies,
     /// The worker that keeps calls for its next incarnation.
     pub(super) mourned_at: Option<WorkerId>,
     /// An incarnation was alive, and its state is to be found again.
@@ -129,6 +133,7 @@ impl Actor {
             phase: Phase::Waiting(None),
             incarnation: Incarnation(0),
             home: None,
+            copies: Copies::default(),
             mourned_at: None,
             has_state: false,
             checkpoints: false,
@@ -185,6 +190,7 @@ impl Actor {
         if let Phase::Starting { told, .. } = &mut self.phase {
             *told = hosted;
         }
+        self.copies.forget_what_was_told();
         if let Some(ending) = &mut self.ending {
             ending.told = false;
         }

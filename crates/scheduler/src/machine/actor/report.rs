@@ -21,6 +21,9 @@ impl Machine {
                     self.on_checkpointed(actor, incarnation, request, made);
                 }
             }
+            ActorReport::Copied { actor, incarnation, told } => {
+                self.on_copied(worker, (actor, incarnation), told);
+            }
             ActorReport::Ended { actor, incarnation, end, cause, checkpoint } => {
                 self.on_actor_ended(worker, (actor, incarnation), end, cause, checkpoint);
             }
@@ -48,6 +51,7 @@ impl Machine {
         if let Some(object) = baggage {
             self.drop_value(object);
         }
+        self.begin_with_copies(actor, uid);
         self.tell_host(actor);
         self.actor_changed(actor);
         if self.workers.get(id).is_some_and(|worker| worker.draining) {

@@ -22,6 +22,8 @@ pub struct ActorView {
     pub worker: String,
     /// The session that made it; `None` where it outlives that.
     pub session: Option<SessionId>,
+    /// Names of the workers whose copies of its log are in step.
+    pub copies: Vec<String>,
     /// How often it was started again.
     pub restarts: u32,
     /// How its last incarnations ended, the latest first.
@@ -99,6 +101,7 @@ impl Machine {
             place: self.actor_place(id)?,
             worker: worker.map(|worker| worker.join.name.clone()).unwrap_or_default(),
             session: actor.session.filter(|_| !actor.spec.detached),
+            copies: self.names_in_step(actor),
             restarts: actor.restarts,
             deaths: deaths.collect(),
             age: self.now.since(actor.created),

@@ -1,5 +1,7 @@
 //! Scripts in, transcripts out: what becomes of actors, one test for each turn that a life can take.
 
+mod copied;
+mod logs;
 mod random;
 mod scene;
 

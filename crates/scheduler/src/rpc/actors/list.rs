@@ -66,7 +66,7 @@ pub(super) fn passes<K: fmt::Display + FromStr>(page: &Page<K>, actor: &ActorVie
 
 /// An actor as a message.
 pub(super) fn summary(view: ActorView) -> pb::ActorSummary {
-    let ActorView { spec, place, worker: _, session, restarts, deaths, age, statistics, .. } = view;
+    let ActorView { spec, place, copies, session, restarts, deaths, age, statistics, .. } = view;
     let actor = place.actor;
     let statistics = pb::ActorStatistics { actor: Some(actor.into()), ..statistics.into() };
     pb::ActorSummary {
@@ -80,6 +80,8 @@ pub(super) fn summary(view: ActorView) -> pb::ActorSummary {
         resources: Some(spec.resources.clone().into()),
         statistics: Some(statistics),
         delivery: pb::Delivery::from(spec.delivery).into(),
+        peers: spec.peers,
+        copies,
     }
 }
 

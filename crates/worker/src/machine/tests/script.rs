@@ -4,6 +4,7 @@
 //! 7 held by workers 3 and 4, `7!` comes with its value; of actors, `7#2` is incarnation 2; `run 7 gpu:0` holds piece 0. One step moves time by nothing; `at 5` moves it to 5 ms.
 
 use bireme_core::actor::ActorSpec;
+use bireme_core::actor::copies::CopyPlaces;
 use bireme_core::actor::place::{ActorOrder, ActorReport, EndKind, HostOrder, Hosted};
 use bireme_core::graph::Runtime;
 use bireme_core::id::{
@@ -133,6 +134,7 @@ fn event(command: &str, words: &[&str]) -> Event {
                 inputs: inputs.unwrap_or_default(),
                 checkpoint: option("checkpoint").map(input),
                 restores: false,
+                copies: CopyPlaces::default(),
             };
             Order::Actor(ActorOrder::Host(Box::new(order)))
         }
@@ -258,6 +260,7 @@ fn effect(effect: &Effect) -> String {
     match effect {
         Effect::Actor(order) => match order {
             ActorOrder::Checkpoint { actor, .. } => format!("checkpoint {}", actor.0),
+            ActorOrder::Copy { actor, .. } => format!("copy {}", actor.0),
             ActorOrder::End { actor, incarnation, forget, .. } => {
                 let for_good = if *forget { " for good" } else { "" };
                 format!("end {}#{}{for_good}", actor.0, incarnation.0)
@@ -303,6 +306,9 @@ fn report(report: &Report) -> String {
         Report::Actor(ActorReport::Checkpointed { actor, request, made, .. }) => {
             let made = if made.is_ok() { "made" } else { "not made" };
             format!("checkpoint {request} of {} is {made}", actor.0)
+        }
+        Report::Actor(ActorReport::Copied { actor, told, .. }) => {
+            format!("copies of {} as of list {}", actor.0, told.version)
         }
         Report::Actor(ActorReport::Ended { actor, incarnation, end, .. }) => {
             format!("{}#{} {end:?}", actor.0, incarnation.0).to_lowercase()

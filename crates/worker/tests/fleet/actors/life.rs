@@ -2,6 +2,7 @@
 
 use bireme_core::actor::MailboxSpec;
 use bireme_core::actor::call::{Call, CallCode, Outcome, ReplyKind};
+use bireme_core::actor::copies::CopyPlaces;
 use bireme_core::actor::place::{ActorOrder, ActorReport, EndKind};
 use bireme_core::actor::wire::{ToCaller, ToHost};
 use bireme_core::actor::{ActorSpec, OnFull};
@@ -77,6 +78,7 @@ async fn what_was_queued_when_its_process_died_runs_in_the_next_incarnation() {
         inputs: SmallVec::new(),
         checkpoint: None,
         restores: false,
+        copies: CopyPlaces::default(),
     })));
     scene.stream.tell(order).await;
     let (seq, ending) = caller.reply().await;
@@ -284,6 +286,7 @@ async fn a_constructor_that_fails_and_a_class_that_is_not_there_are_told() {
         inputs: SmallVec::new(),
         checkpoint: None,
         restores: false,
+        copies: CopyPlaces::default(),
     })));
     scene.stream.tell(order).await;
     let (end, class) = scene.stream.ended(2).await;
@@ -454,6 +457,7 @@ async fn an_actor_that_moves_leaves_its_state_behind_as_a_value() {
         inputs: SmallVec::new(),
         checkpoint,
         restores: true,
+        copies: CopyPlaces::default(),
     };
     scene.stream.tell(Order::Actor(ActorOrder::Host(Box::new(order)))).await;
     scene.stream.alive(2).await;
@@ -480,6 +484,7 @@ async fn a_host_that_knows_nothing_of_lives_elsewhere_is_not_followed_and_its_ca
         inputs: SmallVec::new(),
         checkpoint: None,
         restores: false,
+        copies: CopyPlaces::default(),
     };
     scene.stream.tell(Order::Actor(ActorOrder::Host(Box::new(order)))).await;
     let ToCaller::OpenRefused(failure) = caller.next().await else { panic!("it is not refused") };

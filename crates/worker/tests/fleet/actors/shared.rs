@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use bireme_core::actor::call::{Call, CallCode};
+use bireme_core::actor::copies::CopyPlaces;
 use bireme_core::actor::place::{ActorOrder, ActorReport, EndKind, HostOrder};
 use bireme_core::actor::wire::ToHost;
 use bireme_core::actor::{ActorSpec, Isolation};
@@ -31,6 +32,7 @@ pub(crate) fn host_of(actor: ActorId, incarnation: u32, spec: ActorSpec) -> Orde
         inputs: SmallVec::new(),
         checkpoint: None,
         restores: false,
+        copies: CopyPlaces::default(),
     })))
 }
 

@@ -62,6 +62,7 @@ pub(super) fn spec() -> ActorSpec {
         detached: true,
         delivery: Delivery::EffectivelyOnce,
         durability: Durability::Disk,
+        peers: 2,
         checkpoint: CheckpointPolicy { every_calls: 1, every_bytes: 2, every: Span(3) },
         restart: RestartPolicy {
             max_restarts: Some(4),

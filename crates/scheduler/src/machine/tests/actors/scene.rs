@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use bireme_core::actor::copies::CopiesTold;
 use bireme_core::actor::place::{ActorOrder, ActorReport, ActorState, Checkpoint, EndKind, Hosted};
 use bireme_core::actor::{ActorName, ActorSpec, Delivery, OnSchedulerLoss};
 use bireme_core::graph::Runtime;
@@ -42,6 +43,8 @@ struct Scene {
     submissions: u128,
     /// The last order of each kind that is answered with its number.
     request: u64,
+    /// The last list of places for copies.
+    list: u64,
     /// What the next actor takes.
     input: Option<ObjectId>,
 }
@@ -51,7 +54,7 @@ impl Scene {
         let small_bytes = limits::SMALL_VALUES_BYTES;
         let config = Config { epoch: Epoch(1), seed: 1, first_session: 1, small_bytes };
         let (machine, now) = (Machine::new(config), Time(1));
-        let mut scene = Self { machine, now, submissions: 0, request: 0, input: None };
+        let mut scene = Self { machine, now, submissions: 0, request: 0, list: 0, input: None };
         let open = Open { owner: USER, ..Open::new(SessionToken(7)) };
         scene.handle(Event::SessionOpened { conn: Some(ConnId(1)), open });
         scene
@@ -111,6 +114,8 @@ impl Scene {
                 let hosted = self.hosted(name, true, rest.contains(&"checkpoints"));
                 self.report(worker, ActorReport::Alive(hosted));
             }
+            ["copied", worker, name, copies @ ..] => self.copied(worker, name, copies),
+            ["copies", name] => return vec![self.copies(name)],
             ["made", worker, name] => self.made(worker, name, Ok(())),
             ["stays", worker, name] => self.made(worker, name, Err("it cannot")),
             ["ends", worker, name, how, rest @ ..] => self.end(worker, name, how, rest),
@@ -178,6 +183,7 @@ impl Scene {
                     spec.delivery = Delivery::EffectivelyOnce;
                     spec.on_scheduler_loss = OnSchedulerLoss::Stop;
                 }
+                ("peers", peers) => spec.peers = number(peers),
                 ("stop", "") => spec.on_scheduler_loss = OnSchedulerLoss::Stop,
                 ("detached", "") => spec.detached = true,
                 ("on", worker) => spec.workers = vec![worker.to_owned()],
@@ -219,6 +225,23 @@ impl Scene {
             view.restarts,
             view.deaths.len()
         )
+    }
+
+    /// Whose copies are in step.
+    fn copies(&self, name: &str) -> String {
+        self.machine.actor(actor(name)).map(|view| view.copies.join(" ")).unwrap_or_default()
+    }
+
+    /// A host tells of its copies: `+2` is in step, `-3` has failed. It speaks of the last list, or with `old` of the one before.
+    fn copied(&mut self, worker: &str, name: &str, copies: &[&str]) {
+        let those = |sign: char| {
+            let those = copies.iter().filter_map(|copy| copy.strip_prefix(sign));
+            those.map(|uid| WorkerUid(number(uid).into())).collect()
+        };
+        let version = self.list - u64::from(copies.contains(&"old"));
+        let told = CopiesTold { version, in_sync: those('+'), failed: those('-') };
+        let (actor, incarnation) = (actor(name), self.life(name));
+        self.report(worker, ActorReport::Copied { actor, incarnation, told });
     }
 
     fn free(&self, worker: &str) -> String {
@@ -378,11 +401,18 @@ impl Scene {
                 self.request = request;
                 format!("checkpoint {}", name(actor, incarnation))
             }
+            ActorOrder::Copy { actor, incarnation, copies } => {
+                self.list = copies.version;
+                let members = copies.members.iter().map(|place| place.worker.0.to_string());
+                let members: Vec<_> = members.collect();
+                format!("copy {} to [{}]", name(actor, incarnation), members.join(" "))
+            }
             ActorOrder::End { actor, incarnation, forget, reason, .. } => {
                 let how = if forget { "forget" } else { "end" };
                 format!("{how} {} ({reason})", name(actor, incarnation))
             }
             ActorOrder::Host(host) => {
+                self.list = host.copies.version;
                 let restores = if host.restores { " restoring" } else { "" };
                 let with = if host.checkpoint.is_some() { " with checkpoint" } else { "" };
                 let inputs: Vec<_> = host
@@ -396,10 +426,13 @@ impl Scene {
                         )
                     })
                     .collect();
+                let copies = host.copies.members.iter();
+                let copies = copies.map(|place| format!(" and copy to {}", place.worker.0));
                 format!(
-                    "host {}{restores}{with}{}",
+                    "host {}{restores}{with}{}{}",
                     name(host.actor, host.incarnation),
-                    inputs.concat()
+                    inputs.concat(),
+                    copies.collect::<String>()
                 )
             }
             ActorOrder::Move { actor, incarnation, request, lose_state, .. } => {

@@ -1,6 +1,7 @@
 //! Actors and calls among the random orders.
 
 use bireme_core::actor::ActorSpec;
+use bireme_core::actor::copies::CopyPlaces;
 use bireme_core::actor::place::{ActorOrder, ActorReport, EndKind, HostOrder, Hosted};
 use bireme_core::graph::Runtime;
 use bireme_core::id::{ActorId, Incarnation};
@@ -88,7 +89,8 @@ impl World {
         let inputs = (0..self.rng.below(2)).map(|_| self.random_input()).collect();
         let checkpoint = (self.rng.below(4) == 0).then(|| self.random_input());
         let incarnation = Incarnation(self.incarnations);
-        let order = HostOrder { actor, incarnation, spec, inputs, checkpoint, restores: false };
+        let (restores, copies) = (false, CopyPlaces::default());
+        let order = HostOrder { actor, incarnation, spec, inputs, checkpoint, restores, copies };
         self.order(Order::Actor(ActorOrder::Host(Box::new(order))));
     }
 

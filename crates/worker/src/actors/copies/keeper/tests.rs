@@ -1,0 +1,171 @@
+//! What a host writes is what an heir finds, and what comes too late is not kept.
+
+use std::io::Read as _;
+
+use bireme_core::actor::host::Record;
+use bytes::Bytes;
+
+use super::*;
+use crate::actors::log::{Batch, Found, Snapshot};
+
+const ACTOR: ActorId = ActorId(7);
+
+/// A host's log and a keeper beside it.
+struct Scene {
+    place: tempfile::TempDir,
+    log: Log,
+    keeper: Keeper,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let (mut log, _) = Log::open(place.path().join("host"), Durability::Process).unwrap();
+        log.hand_on();
+        let keeper = Keeper::new(place.path().join("kept"));
+        Self { place, log, keeper }
+    }
+
+    /// Writes so many records to the host's log.
+    fn write(&mut self, count: u64) {
+        for _ in 0..count {
+            let lsn = self.log.written() + 1;
+            self.log.append(lsn, &record(lsn), Vec::new());
+            self.log.write().unwrap();
+        }
+    }
+
+    fn begin(&self, life: u32) -> Result<Arc<Mutex<Copy>>, Refusal> {
+        let incarnation = Incarnation(life);
+        self.keeper.begin(Hello {
+            actor: ACTOR,
+            incarnation,
+            synced: life.is_multiple_of(2),
+            first: 1,
+        })
+    }
+
+    /// Begins a copy with all that there is.
+    fn whole(&mut self, life: u32) -> Arc<Mutex<Copy>> {
+        let copy = self.begin(life).unwrap();
+        self.log.take_batches();
+        let Snapshot { files, last, .. } = self.log.snapshot().unwrap();
+        for (file, mut open, _) in files {
+            let mut bytes = Vec::new();
+            open.read_to_end(&mut bytes).unwrap();
+            let (one, two) = bytes.split_at(bytes.len() / 2);
+            for part in [one, two] {
+                let frames = Bytes::copy_from_slice(part);
+                let kept = keep(&copy, Said::Records { file, frames, last: 0 }).unwrap();
+                assert!(!kept.is_whole && kept.lsn == 0);
+            }
+        }
+        let kept = keep(&copy, Said::Whole { last }).unwrap();
+        assert!(kept.is_whole && kept.lsn == last);
+        copy
+    }
+
+    /// Hands on what was written since.
+    fn follow(&mut self, copy: &Arc<Mutex<Copy>>) -> Result<Kept, Refusal> {
+        let mut kept = Kept::default();
+        for batch in self.log.take_batches() {
+            let Batch { file, frames, last } = batch;
+            kept = keep(copy, Said::Records { file, frames, last })?;
+        }
+        Ok(kept)
+    }
+
+    /// The next incarnation begins with the copy.
+    fn inherit(&self, life: u32) -> Found {
+        let home = self.place.path().join("kept").join("own");
+        self.keeper.give_up(ACTOR, Incarnation(life), &home, true).unwrap();
+        Log::open(home, Durability::Process).unwrap().1
+    }
+}
+
+fn record(lsn: u64) -> Record {
+    Record::Poisoned { lsn }
+}
+
+fn keep(copy: &Arc<Mutex<Copy>>, said: Said) -> Result<Kept, Refusal> {
+    lock(copy).keep(said)
+}
+
+#[test]
+fn an_heir_finds_what_the_host_has_written() {
+    for life in [1, 2] {
+        let mut scene = Scene::new();
+        scene.write(3);
+        let copy = scene.whole(life);
+        scene.write(2);
+        assert_eq!(scene.follow(&copy).unwrap().lsn, 5);
+        let found = scene.inherit(life + 1);
+        assert_eq!(found.restored.records, (1..=5).map(record).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_checkpoint_takes_the_place_of_records() {
+    let mut scene = Scene::new();
+    let copy = scene.whole(1);
+    scene.write(4);
+    scene.log.turn_over().unwrap();
+    scene.write(1);
+    scene.follow(&copy).unwrap();
+    let bytes = Bytes::from_static(b"half");
+    let kept = keep(&copy, Said::Checkpoint { bytes: bytes.clone(), complete: None }).unwrap();
+    assert_eq!((kept.lsn, kept.checkpoint), (5, 0));
+    let kept = keep(&copy, Said::Checkpoint { bytes, complete: Some(4) }).unwrap();
+    assert_eq!((kept.lsn, kept.checkpoint), (5, 4));
+    let mut names = Vec::new();
+    for entry in fs::read_dir(scene.keeper.copy_of(ACTOR)).unwrap() {
+        names.push(entry.unwrap().file_name().into_string().unwrap());
+    }
+    names.sort();
+    assert_eq!(names, ["checkpoint", "lock", "log-00000000000000000005"]);
+    let written = fs::read(scene.keeper.copy_of(ACTOR).join("checkpoint")).unwrap();
+    assert_eq!(written, b"halfhalf");
+}
+
+#[test]
+fn nothing_of_an_earlier_incarnation_is_kept_once_a_later_one_lives_here() {
+    let mut scene = Scene::new();
+    let copy = scene.whole(1);
+    scene.write(1);
+    scene.follow(&copy).unwrap();
+    assert_eq!(scene.inherit(2).restored.records.len(), 1);
+    scene.write(1);
+    assert_eq!(scene.follow(&copy).unwrap_err().reason, Reason::Superseded);
+    for life in [1, 2] {
+        assert_eq!(scene.begin(life).unwrap_err().reason, Reason::Superseded);
+    }
+    scene.begin(3).unwrap();
+}
+
+#[test]
+fn the_last_whole_copy_is_good_until_another_is_whole() {
+    let mut scene = Scene::new();
+    let first = scene.whole(1);
+    scene.write(2);
+    scene.follow(&first).unwrap();
+    let later = scene.begin(2).unwrap();
+    let frames = Bytes::from_static(b"torn");
+    keep(&later, Said::Records { file: 1, frames, last: 0 }).unwrap();
+    scene.write(1);
+    assert_eq!(scene.follow(&first).unwrap_err().reason, Reason::Superseded);
+    assert_eq!(scene.inherit(3).restored.records.len(), 2);
+}
+
+#[test]
+fn what_is_forgotten_is_removed_but_for_a_later_incarnation() {
+    let mut scene = Scene::new();
+    scene.whole(2);
+    let copy = scene.keeper.copy_of(ACTOR);
+    scene.keeper.forget(ACTOR, Incarnation(1)).unwrap();
+    assert!(copy.exists());
+    scene.keeper.forget(ACTOR, Incarnation(2)).unwrap();
+    assert!(!copy.exists());
+    scene.keeper.give_up(ACTOR, Incarnation(3), &scene.place.path().join("own"), false).unwrap();
+    scene.keeper.pass_over(ACTOR);
+    assert!(scene.begin(1).is_ok(), "nobody remembers");
+}
