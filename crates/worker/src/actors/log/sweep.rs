@@ -3,7 +3,7 @@
 //! The scheduler waits [`limits::ACTOR_HOME_WAIT`] for the worker that has a log. One that no incarnation holds and that was
 //! written to last longer ago than [`limits::ACTOR_LOG_KEPT`] is of no use to anybody. Whichever worker finds it removes it.
 
-use std::fs::{self, DirEntry, OpenOptions};
+use std::fs::{self, DirEntry, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -15,6 +15,10 @@ use super::{LOCK, remove};
 
 /// Of the directories of workers.
 pub(crate) const PREFIX: &str = "actors-";
+
+/// What was written to more recently is left alone: an incarnation may be about to begin with it, whom a look at its lock would
+/// keep out.
+const SETTLED: Span = Span::secs(60);
 
 /// A log that no incarnation holds.
 #[derive(Debug)]
@@ -35,24 +39,33 @@ fn sweep_within(base: &Path, now: SystemTime, kept: Span, most: u64) {
         .filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX)));
     let workers: Vec<PathBuf> = workers.map(|entry| entry.path()).collect();
     let logs = workers.iter().flat_map(|worker| entries(worker));
-    let mut left: Vec<Left> = logs.filter_map(|log| look_at(log.path()).ok().flatten()).collect();
+    let mut left: Vec<Left> =
+        logs.filter_map(|log| look_at(log.path(), now).ok().flatten()).collect();
     left.sort_by_key(|log| log.changed);
     let mut bytes: u64 = left.iter().map(|log| log.bytes).sum();
     for log in left {
-        let age = now.duration_since(log.changed).unwrap_or_default();
-        if age < kept.to_std() && bytes <= most {
+        if is_younger(log.changed, now, kept) && bytes <= most {
             break;
         }
         bytes -= log.bytes;
         clear(&log.directory);
     }
     for worker in workers {
-        // It stays as long as there is anything in it.
-        let _ = fs::remove_dir(worker);
+        // It stays as long as there is anything in it, or a worker may have made it to put something there.
+        let changed = fs::metadata(&worker).and_then(|about| about.modified());
+        if changed.is_ok_and(|changed| !is_younger(changed, now, kept)) {
+            let _ = fs::remove_dir(worker);
+        }
     }
 }
 
+fn is_younger(changed: SystemTime, now: SystemTime, age: Span) -> bool {
+    now.duration_since(changed).unwrap_or_default() < age.to_std()
+}
+
 fn clear(directory: &Path) {
+    // An incarnation that has begun with it meanwhile keeps it.
+    let Ok(Some(_lock)) = take(directory) else { return };
     match remove(directory) {
         Ok(()) => {
             tracing::info!(path = %directory.display(), "removed a log that nobody came back for");
@@ -63,19 +76,22 @@ fn clear(directory: &Path) {
     }
 }
 
-/// A log, unless an incarnation holds it.
-fn look_at(directory: PathBuf) -> io::Result<Option<Left>> {
-    let lock = OpenOptions::new().write(true).open(directory.join(LOCK))?;
-    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-        return Ok(None);
-    }
+/// A log, unless an incarnation holds it or may be about to.
+fn look_at(directory: PathBuf, now: SystemTime) -> io::Result<Option<Left>> {
     let (mut bytes, mut changed) = (0, SystemTime::UNIX_EPOCH);
     for file in fs::read_dir(&directory)? {
         let about = file?.metadata()?;
         bytes += about.len();
         changed = changed.max(about.modified()?);
     }
-    Ok(Some(Left { directory, bytes, changed }))
+    let is_left = !is_younger(changed, now, SETTLED) && take(&directory)?.is_some();
+    Ok(is_left.then_some(Left { directory, bytes, changed }))
+}
+
+/// Holds a log as an incarnation does, unless one holds it.
+fn take(directory: &Path) -> io::Result<Option<File>> {
+    let lock = OpenOptions::new().write(true).open(directory.join(LOCK))?;
+    Ok(flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok().then_some(lock))
 }
 
 /// Directories in a directory; none where it cannot be read.
@@ -112,9 +128,13 @@ mod tests {
         let (lost, other) = (log(base.path(), "actors-1", "a"), base.path().join("spill"));
         fs::create_dir(&other).unwrap();
         let (held, _) = Log::open(base.path().join("actors-2/b"), Durability::Process).unwrap();
+        let empty = base.path().join("actors-3");
+        fs::create_dir(&empty).unwrap();
         sweep(base.path(), now());
         assert!(lost.exists(), "its worker may come back");
+        assert!(empty.exists(), "its worker may be about to put a log there");
         sweep(base.path(), now() + DAY);
+        assert!(!empty.exists());
         assert!(!lost.exists() && !base.path().join("actors-1").exists());
         assert!(held.directory().exists() && other.exists());
         drop(held);
@@ -127,7 +147,7 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let logs = ["a", "b", "c"].map(|actor| log(base.path(), "actors-1", actor));
         for (log, age) in logs.iter().zip([3, 1, 2]) {
-            let file = fs::File::create(log.join(LOCK)).unwrap();
+            let file = File::create(log.join(LOCK)).unwrap();
             let others = fs::read_dir(log).unwrap().map(|entry| entry.unwrap().path());
             for path in others {
                 let file = OpenOptions::new().write(true).open(path).unwrap();
@@ -136,7 +156,7 @@ mod tests {
             file.set_len(100).unwrap();
             file.set_modified(now() - Duration::from_secs(age)).unwrap();
         }
-        sweep_within(base.path(), now(), limits::ACTOR_LOG_KEPT, 150);
+        sweep_within(base.path(), now() + SETTLED.to_std(), limits::ACTOR_LOG_KEPT, 150);
         let left = logs.map(|log| log.exists());
         assert_eq!(left, [false, true, false]);
     }
