@@ -60,6 +60,11 @@ pub(crate) fn durable() -> ActorSpec {
 
 /// An order to host an incarnation of the counter.
 pub(crate) fn host(spec: ActorSpec, incarnation: u32) -> Order {
+    host_with(spec, incarnation, CopyPlaces::default())
+}
+
+/// The same, with copies of its log elsewhere.
+pub(crate) fn host_with(spec: ActorSpec, incarnation: u32, copies: CopyPlaces) -> Order {
     Order::Actor(ActorOrder::Host(Box::new(HostOrder {
         actor: COUNTER,
         incarnation: Incarnation(incarnation),
@@ -67,7 +72,7 @@ pub(crate) fn host(spec: ActorSpec, incarnation: u32) -> Order {
         inputs: SmallVec::new(),
         checkpoint: None,
         restores: incarnation > 1,
-        copies: CopyPlaces::default(),
+        copies,
     })))
 }
 

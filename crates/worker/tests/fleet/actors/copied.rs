@@ -5,16 +5,15 @@ use std::path::Path;
 
 use bireme_core::Span;
 use bireme_core::actor::copies::{CopiesTold, CopyPlace, CopyPlaces};
-use bireme_core::actor::place::{ActorOrder, ActorReport, EndKind, HostOrder};
+use bireme_core::actor::place::{ActorOrder, ActorReport, EndKind};
 use bireme_core::actor::{ActorSpec, CheckpointPolicy, Durability};
 use bireme_core::id::{Incarnation, WorkerUid};
 use bireme_core::protocol::{Order, Report};
 use bireme_proto::convert::fleet;
 use bireme_worker::Config;
-use smallvec::SmallVec;
 
 use super::caller::{Caller, call};
-use super::{COUNTER, address, durable, end, opened};
+use super::{COUNTER, address, durable, end, host_with, opened};
 use crate::played::GUARD;
 use crate::scene::Scene;
 
@@ -39,18 +38,6 @@ fn places(version: u64, scenes: &[&Scene]) -> CopyPlaces {
 fn copied(durability: Durability) -> ActorSpec {
     let checkpoint = CheckpointPolicy { every_calls: 7, ..CheckpointPolicy::default() };
     ActorSpec { peers: 1, durability, checkpoint, ..durable() }
-}
-
-fn host(spec: ActorSpec, incarnation: u32, copies: CopyPlaces) -> Order {
-    Order::Actor(ActorOrder::Host(Box::new(HostOrder {
-        actor: COUNTER,
-        incarnation: Incarnation(incarnation),
-        spec,
-        inputs: SmallVec::new(),
-        checkpoint: None,
-        restores: incarnation > 1,
-        copies,
-    })))
 }
 
 fn copy(incarnation: u32, copies: CopyPlaces) -> Order {
@@ -128,7 +115,7 @@ async fn a_worker_with_a_copy_goes_on_with_it_and_the_host_before_answers_nobody
         let directories = [(); 2].map(|()| tempfile::tempdir().unwrap());
         let mut home = Watched::new(directories[0].path()).await;
         let mut heir = Watched::new(directories[1].path()).await;
-        home.tell(host(copied(durability), 1, places(1, &[&heir.scene]))).await;
+        home.tell(host_with(copied(durability), 1, places(1, &[&heir.scene]))).await;
         assert_eq!(home.copies().await, in_sync(1, &heir.scene));
         home.alive(1).await;
         let mut caller = opened(&home.scene.join, 1).await;
@@ -138,7 +125,7 @@ async fn a_worker_with_a_copy_goes_on_with_it_and_the_host_before_answers_nobody
         for seq in 1..=30 {
             assert_eq!(caller.number().await, (seq, i64::try_from(seq).unwrap()));
         }
-        heir.tell(host(copied(durability), 2, places(2, &[]))).await;
+        heir.tell(host_with(copied(durability), 2, places(2, &[]))).await;
         heir.alive(2).await;
         // The host before does not know, and nothing that it does is kept any more.
         caller.call(31, call("increment", None)).await;
@@ -159,7 +146,7 @@ async fn a_copy_that_is_lost_is_left_out_and_another_catches_up() {
     let mut home = Watched::new(directories[0].path()).await;
     let (first, second) =
         (worker(directories[1].path()).await, worker(directories[2].path()).await);
-    home.tell(host(copied(Durability::Process), 1, places(1, &[&first]))).await;
+    home.tell(host_with(copied(Durability::Process), 1, places(1, &[&first]))).await;
     assert_eq!(home.copies().await, in_sync(1, &first));
     home.alive(1).await;
     let mut caller = opened(&home.scene.join, 1).await;
