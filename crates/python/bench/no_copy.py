@@ -32,15 +32,14 @@ def make(n: int) -> Any:
     return np.ones(n, dtype=np.uint8)
 
 
-def consume(array: Any, told: str, leave: str) -> dict[str, int]:
-    """Looks at an array, and keeps it until all others have it too."""
+def consume(array: Any, meeting: str, consumers: int) -> dict[str, int]:
+    """Looks at an array while all others have it too."""
     before = rest_of_pss(array)
     seen = looked_at(array)
-    Path(told).touch()
-    pause = threading.Event()
-    while not Path(leave).exists():
-        pause.wait(0.01)
+    meet(Path(meeting, "looked"), consumers)
     mapping = mapping_of(array)
+    # Whoever left before the others have counted would take its part of what is shared with it.
+    meet(Path(meeting, "counted"), consumers)
     return {
         "pid": os.getpid(),
         "daemon": os.getppid(),
@@ -50,6 +49,16 @@ def consume(array: Any, told: str, leave: str) -> dict[str, int]:
         "pss": mapping["Pss"],
         "pss_elsewhere": rest_of_pss(array) - before,
     }
+
+
+def meet(place: Path, many: int) -> None:
+    """Waits until as many processes are at a place, for a minute at most."""
+    (place / str(os.getpid())).touch()
+    pause, end = threading.Event(), time.monotonic() + 60
+    while len(os.listdir(place)) < many:
+        if time.monotonic() > end:
+            raise TimeoutError(f"{len(os.listdir(place))} of {many} processes came to {place.name}")
+        pause.wait(0.01)
 
 
 def looked_at(array: Any) -> int:
@@ -97,17 +106,10 @@ def free_shared_memory() -> int:
 
 def passed(client: Client, array: Any, consumers: int) -> list[dict[str, int]]:
     """Has tasks look at an array at the same time. What each says."""
-    with tempfile.TemporaryDirectory() as directory:
-        there = [Path(directory, f"there-{n}") for n in range(consumers)]
-        leave = Path(directory, "leave")
-        futures = [client.submit(consume, array, str(told), str(leave)) for told in there]
-        pause = threading.Event()
-        while not all(told.exists() for told in there):
-            for future in futures:
-                if future.done():
-                    future.result()  # Before it may: it failed.
-            pause.wait(0.01)
-        leave.touch()
+    with tempfile.TemporaryDirectory() as meeting:
+        for place in ("looked", "counted"):
+            Path(meeting, place).mkdir()
+        futures = [client.submit(consume, array, meeting, consumers, pure=False) for _ in range(consumers)]
         return client.gather(futures)  # type: ignore[no-any-return]
 
 

@@ -11,7 +11,7 @@ use bireme_core::graph::TaskClass;
 use bireme_core::id::WorkerId;
 use bireme_core::session::Replica;
 use bireme_core::time::Span;
-use pyo3::exceptions::PyTimeoutError;
+use pyo3::exceptions::{PyOSError, PyTimeoutError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
@@ -156,7 +156,7 @@ impl Session {
         let put = self.client()?.put_blob_file(path);
         let digest = self.driver.block(py, put)?.map_err(|error| match error {
             PutFileError::Refused(refused) => errors::refused(refused),
-            PutFileError::Unreadable { error, .. } => error.into(),
+            unread @ PutFileError::Unreadable { .. } => PyOSError::new_err(unread.to_string()),
         })?;
         Ok(PyBytes::new(py, &digest.0))
     }

@@ -106,13 +106,22 @@ def test_views_are_not_copied() -> None:
 
 def test_long_bytes_among_arguments_lie_beside_the_pickle_and_come_back_as_bytes() -> None:
     long, short = bytes(2 * OUT_OF_BAND_BYTES), b"short"
-    pickled, *buffers = encode_call((long, short), {"named": long})
+    other = bytes(bytearray(long))
+    pickled, *buffers = encode_call((long, short), {"named": other})
     assert len(pickled) < OUT_OF_BAND_BYTES
     assert [frozen(buffer) for buffer in buffers] == [long, long]
-    assert all(frozen(buffer) is long for buffer in buffers), "nobody can change it"
+    assert all(frozen(buffer) is value for buffer, value in zip(buffers, (long, other), strict=True)), "nobody can change it"
     args, kwargs = decode(Codec.PICKLE5, [pickled, *(memoryview(bytes(buffer)) for buffer in buffers)])
     assert (args, kwargs) == ((long, short), {"named": long})
     assert type(args[0]) is bytes
+
+
+def test_long_bytes_that_come_twice_are_sent_once() -> None:
+    long = bytes(2 * OUT_OF_BAND_BYTES)
+    pickled, *buffers = encode_call((long, long), {"named": long})
+    assert [len(buffer) for buffer in buffers] == [len(long)]
+    args, kwargs = decode(Codec.PICKLE5, [pickled, *(memoryview(bytes(buffer)) for buffer in buffers)])
+    assert args[0] is args[1] is kwargs["named"]
 
 
 def test_what_may_change_is_copied_before_it_does() -> None:

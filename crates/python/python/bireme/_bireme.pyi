@@ -29,9 +29,10 @@ FAILED: Final = 2
 CANCELLED: Final = 3
 
 ARGS_BYTES: Final[int]
-# Longest blob.
-BLOB_BYTES: Final[int]
 """Arguments up to this size ride with their task; `Session.submit` stores larger ones first."""
+
+BLOB_BYTES: Final[int]
+"""The longest blob, in bytes."""
 
 __version__: Final[str]
 

@@ -16,7 +16,7 @@ from .functions import Functions
 from .future import Future
 from .keys import content_key, new_key, pure_key
 from .options import PLAIN, Options
-from .serialize import decode, encode, encode_call, frozen, taken
+from .serialize import decode, encode, encode_call, frozen, lasting, taken
 from .task import CANCELLED, ERROR, FINISHED, PENDING, Key, Stored, Task
 from .watch import STATES, Watcher
 
@@ -82,7 +82,7 @@ class Link:
             task = self.add(key, digest, buffers, inputs, options)
         if handles:
             self.keep(task, handles)
-        if len(buffers) > 1:
+        if len(buffers) > 1 and any(lasting(buffer) is None for buffer in buffers[1:]):
             # Views of the caller's own arrays, which may change once this returns.
             self.send(task)
         return task

@@ -184,7 +184,9 @@ def encode_call(
     """Turns the arguments of a task into the one pickle that carries them. `function` is the name that errors call it."""
     before, _scope.number = _scope.number, number
     try:
-        return _pickle((tuple(map(_aside, args)), {name: _aside(value) for name, value in kwargs.items()}))
+        twins: dict[int, _Aside] = {}
+        aside = ([_aside(value, twins) for value in args], {name: _aside(value, twins) for name, value in kwargs.items()})
+        return _pickle((tuple(aside[0]), aside[1]))
     except Exception:
         # Says which argument it is rather than which part of the pickle.
         for name, argument in [*enumerate(args), *kwargs.items()]:
@@ -272,14 +274,23 @@ class _Aside:
         return bytes, (pickle.PickleBuffer(self._value),)
 
 
-def _aside(value: Any) -> Any:
-    return _Aside(value) if type(value) is bytes and len(value) >= OUT_OF_BAND_BYTES else value
+def _aside(value: Any, twins: dict[int, _Aside]) -> Any:
+    """What stands for an argument in the pickle: the same for one that comes twice, so that it is sent once."""
+    if type(value) is not bytes or len(value) < OUT_OF_BAND_BYTES:
+        return value
+    return twins.setdefault(id(value), _Aside(value))
 
 
 def frozen(buffer: Any) -> bytes:
     """A buffer of a pickle as it is now: a copy, unless nobody can change it."""
+    whole = lasting(buffer)
+    return bytes(buffer) if whole is None else whole
+
+
+def lasting(buffer: Any) -> bytes | None:
+    """The `bytes` that a buffer of a pickle is, which nobody can change; None where it is something else."""
     whole = buffer.obj if isinstance(buffer, memoryview) else None
-    return whole if type(whole) is bytes and len(whole) == buffer.nbytes else bytes(buffer)
+    return whole if type(whole) is bytes and len(whole) == buffer.nbytes else None
 
 
 def _reduce_view(view: memoryview) -> tuple[Any, ...]:
