@@ -1,5 +1,6 @@
 'use strict';
-// What the classes of actors may use: how their state is kept, and what they may ask about the call that runs.
+// What functions and the classes of actors may use: how they call actors, how state is kept, and what they may ask about the
+// call that runs.
 //
 // `docs/guides/node.md` shows how.
 
@@ -18,6 +19,16 @@ module.exports = {
 
   /** The call that runs: its `method`, a `signal` that it is unwanted, and whether it is a `replay` of one that ran before. */
   call: () => running.getStore(),
+
+  /**
+   * Calls a method of another actor, of which `handle` was an argument, and gives what it returns. A call that leads back to the
+   * actor that makes it is an error.
+   */
+  ask(handle, method, ...args) {
+    const code = running.getStore();
+    if (!code) throw new Error('no task and no call of an actor runs here: ask from a function or a method');
+    return code.ask(handle, method, args);
+  },
 
   /** Ends the actor whose method calls this, without an error. The call gives nothing; those that wait do not run. */
   exit() {

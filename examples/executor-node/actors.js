@@ -125,7 +125,8 @@ class Actor {
     this.mark(call.call, true);
     const began = performance.now();
     const { method, replay, stop } = call;
-    const ended = running.run({ method, replay, signal: stop.signal }, () => this.perform(call));
+    const ask = (...asked) => this.callOther(call, ...asked);
+    const ended = running.run({ method, replay, signal: stop.signal, ask }, () => this.perform(call));
     const outcome = await ended.catch((error) => this.failed(call, error));
     this.reply(call, { ...outcome, timing: { run_us: since(began) } });
     await turn(); // Replies go out and orders come in.
@@ -133,6 +134,12 @@ class Actor {
     this.running.delete(call.call);
     if (this.waiting.length === 0) this.mark(call.call, false);
     this.advance();
+  }
+
+  /** Calls another actor: those who wait for this call wait for that one too. */
+  callOther({ id, chain, stop }, ...asked) {
+    const by = { who: { actor: this.life.actor }, chain: id ? [...chain, id] : chain, signal: stop.signal };
+    return this.home.cluster.call(by, ...asked);
   }
 
   async perform(call) {

@@ -2,6 +2,7 @@
 // Attempts of tasks: they run one after the other on the only thread; those that are given ahead wait their turn.
 
 const { setImmediate: turn } = require('node:timers/promises');
+const { running } = require('./actor');
 const calls = require('./calls');
 const values = require('./values');
 const { Failure, describe } = require('./failure');
@@ -58,7 +59,10 @@ class Attempts {
     const surroundings = enter(run);
     let result;
     try {
-      result = await call.apply({ key: run.key, attempt: run.attempt, signal: stop.signal }, args);
+      const { key, attempt } = run;
+      const by = { who: { attempt }, chain: [], signal: stop.signal };
+      const ask = (...asked) => this.home.cluster.call(by, ...asked);
+      result = await running.run({ ask }, () => call.apply({ key, attempt, signal: stop.signal }, args));
     } finally {
       surroundings.leave();
     }

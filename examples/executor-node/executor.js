@@ -4,7 +4,8 @@
 //
 // The worker starts this process and says by its environment where to come back to. One stream carries everything: orders
 // come in, reports go out. `attempts` runs the functions of tasks, `actors` the methods of actors; `calls` reads what to call,
-// `values` what with, `pool` brings results back, and `track` tells what would be lost if this process died.
+// `values` what with, `pool` brings results back, `cluster` calls actors elsewhere, and `track` tells what would be lost if this
+// process died.
 
 const fs = require('node:fs');
 const grpc = require('@grpc/grpc-js');
@@ -13,6 +14,7 @@ const track = require('./track');
 const values = require('./values');
 const { Actors } = require('./actors');
 const { Attempts } = require('./attempts');
+const { Cluster } = require('./cluster');
 const { Executor } = require('./proto');
 const { Pool } = require('./pool');
 
@@ -64,6 +66,7 @@ class Process {
     const lacking = hello.required_features.find((feature) => feature !== 'runs_ahead');
     if (lacking) leave(1, `the worker requires the feature ${lacking}, which this executor lacks`);
     this.pool = new Pool(welcome, (report) => this.report(report));
+    this.cluster = new Cluster(welcome);
     this.beats = setInterval(() => this.beat(), Math.max(Number(welcome.heartbeat_us) / 1000, 1));
     this.take(orders);
   }
@@ -121,7 +124,7 @@ const ORDERS = {
   actor_credit: (home, credit) => home.actors.find(credit)?.credit(credit),
   actor_checkpoint: (home, checkpoint) => home.actors.find(checkpoint)?.pause(checkpoint),
   actor_drop: (home, drop) => home.actors.find(drop)?.drop(drop),
-  actor_kept: () => {}, // No actor here calls others.
+  actor_kept: () => {}, // Calls that actors make are not numbered here: a replay makes them anew.
   answer: (home, answer) => home.pool.answer(answer),
   ping: (home, number) => home.report({ pong: number }),
   drain: (home, { reason }) => home.drain(reason),

@@ -7,7 +7,8 @@ const loader = require('@grpc/proto-loader');
 
 const directory = path.join(__dirname, '../../proto');
 
-const definition = loader.loadSync('bireme/v1/executor.proto', {
+const files = ['actor', 'executor'].map((name) => `bireme/v1/${name}.proto`);
+const definition = loader.loadSync(files, {
   includeDirs: [directory],
   keepCase: true, // Fields are called what the files call them.
   longs: String, // Numbers of graphs have 64 bits, more than a number of JavaScript's.
@@ -16,7 +17,11 @@ const definition = loader.loadSync('bireme/v1/executor.proto', {
   oneofs: true, // Of a `oneof`, a field of its name tells which arm is set.
 });
 
-exports.Executor = grpc.loadPackageDefinition(definition).bireme.v1.Executor;
+const { ActorHost, Actors, Executor } = grpc.loadPackageDefinition(definition).bireme.v1;
+Object.assign(exports, { ActorHost, Actors, Executor });
 
 /** Reads an encoded message of a type such as `Payload`; throws if the bytes are none. */
 exports.decode = (type, bytes) => definition[`bireme.v1.${type}`].deserialize(bytes);
+
+/** The bytes of a message of a type such as `CallArguments`. */
+exports.encode = (type, message) => definition[`bireme.v1.${type}`].serialize(message);

@@ -12,8 +12,8 @@ use crate::{
 /// Run every check that CI runs, in the same order
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Run only this step; may be given more than once
-    #[arg(long, value_name = "STEP", value_parser = STEPS.map(|step| step.name))]
+    /// Run only these steps, separated by commas
+    #[arg(long, value_name = "STEP", value_delimiter = ',', value_parser = STEPS.map(|step| step.name))]
     only: Vec<String>,
     /// Leave out the steps that take minutes
     #[arg(long, conflicts_with = "only")]

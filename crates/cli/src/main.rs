@@ -12,6 +12,11 @@ mod output;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use mimalloc::MiMalloc;
+
+/// For `bireme local`: messages come and go in batches of hundreds, for which the C library's own allocator takes much longer.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     // A process for the actors of `bireme local`.

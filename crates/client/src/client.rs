@@ -13,9 +13,10 @@ use bireme_core::{ObjectId, Value};
 use bireme_proto::pb;
 use bytes::Bytes;
 use pb::session_command::Command;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::actors::{Hub, Life, Numbering};
+use crate::actors::{Hub, Keepers, Life, Numbering};
 use crate::backlog::Answer;
 use crate::connect::{Attached, ConnectOptions, Opening, Target, attach};
 use crate::error::{CommandError, ConnectError, Lost, PutError, Refused};
@@ -49,8 +50,12 @@ pub(crate) struct Inner {
     session: Arc<Session>,
     peers: Arc<Peers>,
     cluster: Option<ClusterId>,
+    /// What the session runs on.
+    runtime: Handle,
     /// Made when the first actor is named.
     calls: OnceLock<Arc<Hub>>,
+    /// Which of its actors are wanted.
+    pub(crate) keepers: Keepers,
 }
 
 /// A command that was sent, and is to be answered.
@@ -79,7 +84,9 @@ impl Client {
             session: Arc::clone(&session),
             peers: Arc::new(Peers::new(channel, redial.target())),
             cluster: life.0,
+            runtime: Handle::current(),
             calls: OnceLock::new(),
+            keepers: Keepers::default(),
         };
         tokio::spawn(session.keep(redial, reports, first));
         Self { inner: Arc::new(inner) }
@@ -161,12 +168,15 @@ impl Inner {
     /// The session's calls to actors.
     pub(crate) fn calls(&self) -> &Arc<Hub> {
         self.calls.get_or_init(|| {
+            // Whoever names an actor may be anywhere.
+            let _entered = self.runtime.enter();
             Hub::new(&self.session, self.number, self.cluster, Arc::clone(&self.peers))
         })
     }
 
     /// The calls of an actor whose code has this session, by numbers of its own.
     pub(crate) fn numbered_calls(&self, me: ActorId, numbering: Numbering) -> Arc<Hub> {
+        let _entered = self.runtime.enter();
         Hub::numbered(me, self.cluster, Arc::clone(&self.peers), numbering)
     }
 

@@ -38,7 +38,7 @@ mod warnings;
 
 pub use actors::{
     Actor, ActorBuilder, Args, Call, CallError, Canceller, CreateError, Created, Items, Kill, Made,
-    Method, Move, OwnCalls,
+    Method, Move, OwnCalls, Waiting, Waits,
 };
 pub use admin::{
     ActorChanges, ActorDeath, ActorDetails, ActorLogPiece, ActorLogQuery, ActorLogs, ActorStatus,

@@ -306,9 +306,9 @@ impl Session {
     }
 
     fn on_warning(&self, warning: pb::Warning) {
-        let pb::Warning { graph, task: _, reason, message } = warning;
+        let pb::Warning { graph, task, reason, message } = warning;
         let warning = Refused { reason, field: String::new(), message };
-        self.warnings.tell(&warning);
+        self.warnings.heard((graph != 0).then_some(GraphId(graph)), task, &warning);
         if let Some(graph) = self.graph(graph) {
             graph.warn(warning);
         }

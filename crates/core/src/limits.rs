@@ -44,6 +44,8 @@ pub const GRAPH_CLASSES: usize = 4_096;
 pub const GRAPH_EXTERNALS: usize = 1 << 20;
 /// Warnings that a client keeps of one graph; further ones are only logged.
 pub const GRAPH_WARNINGS: usize = 64;
+/// Warnings that wait for Python's `logging` in a client; a further one is not logged there.
+pub const WARNINGS_UNLOGGED: usize = 256;
 /// Unforgotten graphs of one session; a further one is refused.
 pub const SESSION_GRAPHS: usize = 65_536;
 /// Sessions of one scheduler; a further one is refused.
@@ -118,6 +120,9 @@ pub const INBOX_BATCHES: usize = 1_024;
 pub const INBOX_DRAIN: usize = 1_024;
 /// Longest time an outgoing message waits for others.
 pub const FLUSH: Span = Span::millis(1);
+/// The same for news that nobody waits for: that a part of a graph was accepted, that an attempt has started. It is longer
+/// than the tick of the system's clock: a timer that is due within one is set anew by the system for each wait.
+pub const FLUSH_LATE: Span = Span::millis(8);
 
 /// How often a worker reports itself.
 pub const HEARTBEAT: Span = Span::secs(1);
@@ -175,6 +180,12 @@ pub const EXECUTORS: usize = 256;
 /// Executor processes beyond those, of each runtime, whose attempts have given their cpus back and wait for tasks of their own,
 /// unless the worker was told otherwise. One more fails to wait, as `WOULD_DEADLOCK`.
 pub const WAITING_EXECUTORS: usize = 64;
+/// Attempts on threads of the in-process pool that may have given their cpus back at a time. One more fails to wait, as
+/// `WOULD_DEADLOCK`: the other threads are for what these wait for.
+pub const WAITING_THREADS: usize = POOL_THREADS / 2;
+/// How long native code waits with its cpus before it gives them back. To give them back and have them again takes two round
+/// trips with the worker, which is more than most calls of actors take.
+pub const SECEDE_AFTER: Span = Span::millis(1);
 /// How deeply sessions of attempts may be nested in each other.
 pub const NESTED: u32 = 1_024;
 /// Language runtimes of one worker.
@@ -433,6 +444,10 @@ pub const ACTOR_REACH_PAUSE: Span = Span::millis(25);
 pub const ACTOR_REACH_PAUSE_MAX: Span = Span::secs(1);
 /// Calls that wait for a call, as it tells them. A longer chain ends as a deadlock.
 pub const CALL_CHAIN: usize = 64;
+/// How long a call waits behind another that runs before a host looks whether they wait for each other; and again after that.
+pub const DEADLOCK_PROBE_AFTER: Span = Span::secs(1);
+/// Longest name of a class or method in what looks for that, in bytes; what is longer is cut.
+pub const PROBE_NAME_BYTES: usize = 100;
 /// Arguments or result of a call that travel on the call stream itself, in bytes; larger ones are references.
 pub const CALL_INLINE_BYTES: u64 = 64 << 10;
 /// Calls that an actor's process is given before those given earlier have ended, in a lane that runs one at a time.
@@ -470,6 +485,8 @@ pub const CALL_LOG_BYTES: u64 = 1 << 30;
 pub const GATHER_RETRY: Span = Span::secs(1);
 /// How long a call waits for its arguments before it ends without having run.
 pub const GATHER_WAIT: Span = Span::secs(600);
+/// Words of callers that travel together, so that the first of many calls run while later ones are read.
+pub const CALL_BATCH: usize = 256;
 /// Bytes of replies that wait to be read on one stream of calls. What is beyond is said again when those are read.
 pub const CALL_STREAM_BYTES: usize = 4 << 20;
 /// Conversations on one stream of calls.
@@ -496,6 +513,8 @@ pub const COPY_BYTES: usize = 64 << 20;
 pub const COPIES_LOOKED_AT: usize = 256;
 /// How often a worker looks for such logs, besides when it starts.
 pub const ACTOR_LOGS_SWEPT: Span = Span::secs(600);
+/// How long after a call's deadline its host's word of it is still waited for, where the call was made without a stream.
+pub const LATE_ANSWER: Span = Span::millis(500);
 /// Results of calls without a stream that a worker keeps for those who made them, because they are too large for a reply. The
 /// oldest go first.
 pub const SINGLE_RESULTS: usize = 1_024;

@@ -3,12 +3,14 @@
 //! A `main` walks through this crate in one order: [`settings`] settles what was asked for, [`logging`] starts, [`auth`]
 //! decides who may call what, [`listen`] opens the ports, [`ready`] tells whoever waits, [`shutdown`] says when to stop,
 //! and [`systemd`] hears of all of it. What runs meanwhile are [`task`]s.
-//! [`http`] is the door for people and Prometheus; [`account`] counts what an event loop does; [`units`] reads durations and sizes.
+//! [`http`] is the door for people and Prometheus; [`account`] counts what an event loop does, and [`alarm`] is its timer;
+//! [`units`] reads durations and sizes.
 //!
 //! What this crate never does: know a gRPC service, a task or a worker. Whatever it decides about a call it decides from
 //! the call's path and headers alone, before any service sees it.
 
 pub mod account;
+pub mod alarm;
 pub mod auth;
 pub mod common;
 pub mod http;
@@ -21,6 +23,7 @@ pub mod systemd;
 pub mod task;
 pub mod units;
 
+pub use alarm::Alarm;
 pub use common::Common;
 pub use listen::Listener;
 pub use shutdown::Shutdown;

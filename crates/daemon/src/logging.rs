@@ -25,7 +25,7 @@ pub enum Format {
     Journald,
 }
 
-/// Which events are logged: `info`, or `info,bireme_worker=debug`.
+/// Which events are logged: `info`, or `info,bireme_worker=debug`. Release builds have none of the level `trace`.
 #[derive(Clone, Debug)]
 pub struct Directives {
     text: String,

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use bireme_core::actor::ActorSpec;
 use bireme_core::actor::call::{CallId, Callee, ReplyKind};
+use bireme_core::actor::probe::Probe;
 use bireme_core::id::Incarnation;
 use bireme_core::{ActorId, Span, TaskError, Value};
 use bytes::Bytes;
@@ -58,6 +59,12 @@ pub trait Actor: Send + Sync {
     /// each call.
     fn wants_checkpoint(&self) -> bool {
         false
+    }
+
+    /// Somebody waits for the call of this number, which runs, and it may be a deadlock: passes the probe on where that call
+    /// itself does nothing but wait for one of another actor. Told at any time, and must not wait.
+    fn probe(&self, call: u64, probe: Probe) {
+        let _ = (call, probe);
     }
 
     /// Its last moment: no call runs, and none comes.

@@ -1,6 +1,7 @@
 //! Messages on their way to the other side, which takes as many as there are at once.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -112,15 +113,16 @@ impl<T: Message> Stream for Taken<T> {
             queue.reader = Some(context.waker().clone());
             return Poll::Pending;
         }
-        let (mut batch, mut bytes) = (Vec::with_capacity(queue.waiting.len()), 0);
-        while let Some(next) = queue.waiting.front() {
+        let mut bytes = 0;
+        let fits = |next: &&T| {
             bytes += next.encoded_len();
-            if !batch.is_empty() && bytes > limits::BATCH_BYTES {
-                break;
-            }
-            batch.extend(queue.waiting.pop_front());
-        }
-        Poll::Ready(Some(batch))
+            bytes <= limits::BATCH_BYTES
+        };
+        let count = queue.waiting.iter().take_while(fits).count().max(1);
+        let mut rest = queue.waiting.split_off(count);
+        // What comes next is most often about as much, and is not to be moved about while it comes.
+        rest.reserve(count);
+        Poll::Ready(Some(mem::replace(&mut queue.waiting, rest).into()))
     }
 }
 

@@ -3,12 +3,12 @@
 use std::io;
 use std::process;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use bireme_core::limits;
 use bireme_core::reason::Refusal;
 use tokio::runtime::Builder;
+use tokio::sync::oneshot;
 
 use crate::desk::Desk;
 use crate::launch::Launch;
@@ -57,7 +57,7 @@ pub fn serve<R: Runtime>(launch: Launch, runtime: &R) -> Result<(), ServeError> 
     let runtime_of_stream = Builder::new_current_thread().enable_all().build()?;
     let turns = Arc::new(Turns::new(runtime_of_stream));
     let desk = Arc::new(Desk::new(Arc::clone(&turns)));
-    let (welcome, welcomed) = sync_channel(1);
+    let (welcome, welcomed) = oneshot::channel();
     let actors = runtime.actors();
     let first = stream::first(&launch, description, actors.is_some());
     let (socket, held) = (launch.socket.clone(), Arc::clone(&desk));
@@ -69,10 +69,15 @@ pub fn serve<R: Runtime>(launch: Launch, runtime: &R) -> Result<(), ServeError> 
         }
         outcome
     });
+    // On this thread, so that a process which is waited for is not handed from one to the other on its way.
+    let pool = turns.wait(welcomed);
     thread::scope(|scope| {
         let thread = thread::Builder::new().name("stream".to_owned());
         let stream = thread.spawn_scoped(scope, || desk.hold(stream))?;
-        work(&desk, runtime, slots, tracks, &welcomed)?;
+        // The stream says why there is none.
+        if let Ok(pool) = pool {
+            work(&desk, runtime, slots, tracks, &pool)?;
+        }
         desk.reports.close();
         // A panic has been told where it happened.
         stream.join().map_or(Ok(()), |ended| ended.unwrap_or(Ok(())))
@@ -94,11 +99,8 @@ fn work<R: Runtime>(
     runtime: &R,
     slots: u32,
     tracks: Tracks<'_>,
-    welcomed: &Receiver<Pool>,
+    pool: &Pool,
 ) -> io::Result<()> {
-    // The stream says why there is none.
-    let Ok(pool) = welcomed.recv() else { return Ok(()) };
-    let pool = &pool;
     let slot = || Slot { desk, runtime, pool, tracks, meter: Meter::default() };
     thread::scope(|scope| {
         for _ in 1..slots {

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::sync::lock;
 
 /// Asks code to return.
@@ -13,6 +15,8 @@ pub struct Stop {
     /// Taken to ask and to wait, so that no waiter misses the asking.
     gate: Mutex<()>,
     changed: Condvar,
+    /// The same for those who await it.
+    told: Notify,
 }
 
 impl Stop {
@@ -22,6 +26,7 @@ impl Stop {
         self.asked.store(true, Ordering::Relaxed);
         drop(gate);
         self.changed.notify_all();
+        self.told.notify_waiters();
     }
 
     /// Makes it ready for the next attempt.
@@ -32,6 +37,15 @@ impl Stop {
     /// Whether somebody asked.
     pub fn is_asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Returns when somebody asks.
+    pub async fn asked(&self) {
+        // Made before the look: from here on no word is missed.
+        let told = self.told.notified();
+        if !self.is_asked() {
+            told.await;
+        }
     }
 
     /// Waits for so long or until somebody asks; whether somebody did.

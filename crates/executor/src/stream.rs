@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 
 use bireme_core::id::Epoch;
 use bireme_core::link::{Hello, greet};
@@ -14,6 +13,7 @@ use bireme_proto::pb::executor_client::ExecutorClient;
 use bireme_proto::pb::executor_order::{self, Order, Run};
 use bireme_proto::pb::executor_report::Report;
 use bireme_proto::status::refusal;
+use tokio::sync::oneshot;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_stream::{StreamExt as _, iter};
 use tonic::Streaming;
@@ -55,7 +55,7 @@ pub(crate) async fn hold(
     socket: PathBuf,
     first: pb::ExecutorUp,
     (desk, actors): (Arc<Desk>, Option<Arc<dyn Actors>>),
-    welcomed: SyncSender<Pool>,
+    welcomed: oneshot::Sender<Pool>,
 ) -> Result<(), ServeError> {
     let attached = attach(&socket, first, &desk);
     let wait = limits::HELLO_WAIT.to_std();

@@ -343,3 +343,12 @@ async fn lanes_and_shared_actors_do_not_wait_for_each_other() {
     assert!(matches!(stage.report().await, Report::ActorDropped(_)));
     stage.close().await;
 }
+
+#[tokio::test]
+async fn a_call_of_an_actor_that_is_not_here_is_refused_by_its_number() {
+    let mut stage = counting().await;
+    stage.order([Order::ActorCall(call(2, 7, "add", &[1]))]).await;
+    let Report::Refused(refused) = stage.report().await else { panic!("somebody takes it") };
+    assert_eq!((refused.actor, refused.request), (Some(actor(2)), 7));
+    stage.close().await;
+}

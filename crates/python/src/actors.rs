@@ -77,7 +77,7 @@ pub(crate) fn find_actor(
     Ok(ActorHandle::new(actor, &session.calls, &session.driver))
 }
 
-/// A handle of an actor that somebody else has made.
+/// A handle of an actor, by its id.
 #[pyfunction]
 pub(crate) fn actor_of(session: &Session, id: [u8; 16]) -> PyResult<ActorHandle> {
     // Its conversation is kept on the session's thread.
@@ -197,6 +197,12 @@ impl ActorHandle {
     #[getter]
     fn id<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.actor.id().0.to_be_bytes())
+    }
+
+    /// The actor is given handles of others: these are wanted for as long as it is.
+    fn keep(&self, handles: Vec<PyRef<'_, Self>>) {
+        let handles: Vec<ActorId> = handles.iter().map(|handle| handle.actor.id()).collect();
+        self.actor.keep(&handles);
     }
 
     /// Makes a call. Its inputs are given later where they are `None`.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use bireme_client::Waits;
 use bireme_core::actor::call::{Callee, ReplyKind};
+use bireme_core::actor::probe::Probe;
 use bireme_core::{ErrorClass, TaskError, Value};
 use bireme_executor::{Actor, Actors, Call, CallEnd, Creation, State, Stop};
 use pyo3::exceptions::PyTypeError;
@@ -15,6 +17,7 @@ use crate::options::{amount, span};
 use crate::own::{Chain, Own};
 use crate::payload::{self, Arguments};
 use crate::values;
+use crate::waits::Running;
 
 /// Makes actors by a function of Python's.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ struct Hosted {
     methods: Vec<String>,
     checkpoints: bool,
     own: Option<Arc<Own>>,
+    /// What its calls wait for.
+    waits: Arc<Waits>,
 }
 
 impl Actors for PythonActors {
@@ -58,6 +63,7 @@ impl Hosted {
     fn new(host: &Bound<'_, PyAny>, own: Option<Arc<Own>>) -> PyResult<Self> {
         Ok(Self {
             own,
+            waits: Arc::default(),
             methods: host.getattr("methods")?.extract()?,
             checkpoints: host.getattr("checkpoints")?.extract()?,
             host: host.clone().unbind(),
@@ -84,6 +90,7 @@ impl Actor for Hosted {
                 }));
             }
         };
+        let _running = Running::new(&self.waits, call.number);
         Python::attach(|py| {
             let chain = Chain::of_call(call, self.own.as_ref());
             let hosted = HostedCall::new(py, call, arguments, chain);
@@ -115,6 +122,10 @@ impl Actor for Hosted {
 
     fn wants_checkpoint(&self) -> bool {
         self.own.as_ref().is_some_and(|own| own.wants_checkpoint())
+    }
+
+    fn probe(&self, call: u64, probe: Probe) {
+        self.waits.probe(call, probe);
     }
 
     fn end(&self) {

@@ -27,6 +27,8 @@ mod submit;
 mod tasks;
 mod thread;
 mod values;
+mod waits;
+mod warning_log;
 
 use bireme_core::limits;
 use pyo3::prelude::*;

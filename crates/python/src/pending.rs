@@ -18,7 +18,7 @@ use crate::options;
 use crate::session::{Session, duration, late, lock};
 use crate::thread::Driver;
 use crate::values::{self, Object, Owned};
-use crate::{errors, submit};
+use crate::{errors, submit, waits};
 
 /// What came of it.
 #[derive(Debug)]
@@ -170,9 +170,13 @@ impl Pending {
         let driver = self.driver()?;
         let (ended, fetched) = match self.slot.outcome.get() {
             Some(ended) if !matches!(ended, Ok(Got::Stored(_))) => (ended, None),
-            _ => driver
-                .wait(py, duration(timeout)?, self.slot.brought())?
-                .ok_or_else(|| late(timeout))?,
+            _ => {
+                // Of a wait that ends by itself no deadlock is made.
+                let waits = timeout.is_none().then(|| waits::wait_for(self.cancels.as_ref()));
+                let brought = driver.wait(py, duration(timeout)?, self.slot.brought());
+                drop(waits);
+                brought?.ok_or_else(|| late(timeout))?
+            }
         };
         match ended {
             Ok(Got::Actor(actor)) => {

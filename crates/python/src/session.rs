@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bireme_client::{Admin, Client, ConnectOptions, Ends, Graph, PutFileError, Refused};
+use bireme_client::{Admin, Client, ConnectOptions, Ends, Graph, PutFileError};
 use bireme_core::Value;
 use bireme_core::graph::TaskClass;
 use bireme_core::id::WorkerId;
@@ -22,6 +22,7 @@ use crate::submit::{self, Making};
 use crate::tasks::{self, Batches, ranges};
 use crate::thread::Driver;
 use crate::values::{self, Object, Owned};
+use crate::warning_log::WarningLog;
 use crate::{admin, buffers, errors};
 
 /// A session with a cluster, on a thread of its own.
@@ -80,7 +81,8 @@ impl Session {
         })?;
         let connected = connected.ok_or_else(|| late(timeout))?;
         let (client, admin) = connected.map_err(errors::connect)?;
-        client.on_warning(log_warning);
+        let log = WarningLog::default();
+        client.on_warning(move |warning| log.add(&warning.message));
         Ok(Self {
             process: std::process::id(),
             ends: client.follow(),
@@ -400,16 +402,6 @@ async fn cancel(
     } else {
         graph.cancel_tasks(ranges(indices), grace).await
     }
-}
-
-/// Hands a warning to Python's `logging`, which shows it unless it was told otherwise. Says nothing once Python is ending.
-fn log_warning(warning: &Refused) {
-    let log = |py: Python<'_>| -> PyResult<()> {
-        let logger = py.import("logging")?.call_method1("getLogger", ("bireme",))?;
-        logger.call_method1("warning", ("%s", &warning.message))?;
-        Ok(())
-    };
-    Python::try_attach(|py| log(py).unwrap_or_else(|error| error.write_unraisable(py, None)));
 }
 
 /// A wait in seconds.

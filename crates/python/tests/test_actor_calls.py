@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from actors import Caller, Counter, Forwarder, Ledger, Recorder, ask_back, use
+from actors import Caller, Counter, Forwarder, Ledger, Left, Recorder, Right, ask_back, use
 from bireme import CallNotRun, CallPoisoned, CallUnknown, Client, Deadlock, every
 from calls import add, increment
 
@@ -94,6 +94,24 @@ def test_a_cycle_that_a_task_began_is_shown(client: Client) -> None:
         client.submit(ask_back, one).result(WAIT_S)
     for caller in (one, other):
         assert caller._native.id.hex() in str(raised.value)
+
+
+@pytest.mark.parametrize("options", [{}, ONCE], ids=["at_most_once", "effectively_once"])
+def test_of_two_actors_that_wait_for_each_other_one_is_told_so(client: Client, tmp_path: Path, options: dict[str, Any]) -> None:
+    pipe = str(tmp_path / "pipe")
+    os.mkfifo(pipe)
+    left: Any = client.actor(Left, **options)
+    right: Any = client.actor(Right, **options)
+    left.know(right)
+    right.know(left)
+    both = left.cross(pipe, "w"), right.cross(pipe, "r")
+    errors = [future.exception(WAIT_S) for future in both]
+    (deadlock,) = [error for error in errors if error is not None]
+    assert isinstance(deadlock, Deadlock)
+    for name in ("Left.answer behind Left.cross", "Right.answer behind Right.cross"):
+        assert name in str(deadlock)
+    (other,) = [future for future, error in zip(both, errors, strict=True) if error is None]
+    assert other.result(WAIT_S) == "answered"
 
 
 def test_a_task_that_takes_a_result_is_submitted_at_once_and_nested_as_deep_as_it_is(client: Client, tmp_path: Path) -> None:

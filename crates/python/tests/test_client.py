@@ -6,6 +6,7 @@ import asyncio
 import os
 from operator import add as plus
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,6 +121,23 @@ def test_arrays_come_and_go(client: Client) -> None:
     future = client.submit(numpy.sum, small)
     small[:] = 0  # What was sent is what it was then.
     assert future.result() == 1_999_000
+
+
+def test_only_what_may_change_does_not_wait_for_company(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    numpy = pytest.importorskip("numpy")
+    link = client._live()
+    send, sent = link.send, []
+
+    def note(task: Any, timeout: float | None = None) -> None:
+        sent.append(task.key)
+        send(task, timeout)
+
+    monkeypatch.setattr(link, "send", note)
+    texts = client.map(len, [bytes(5_000 + n) for n in range(5)])
+    assert not sent, "each made a batch of its own"
+    array = client.submit(len, numpy.zeros(5_000), pure=False)
+    assert sent == [array.key]
+    assert client.gather([*texts, array]) == [5_000, 5_001, 5_002, 5_003, 5_004, 5_000]
 
 
 @pytest.mark.parametrize("apart", [False, True])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from collections.abc import Iterator
@@ -27,10 +28,39 @@ class Idle:
         return os.getpid()
 
 
-def test_idle_processes_answer_that_they_run_nothing(lone: Client) -> None:
+def asked() -> list[int]:
+    """The processes that whoever runs this would ask."""
+    from bireme import stacks
+
+    return [pid for pid in stacks._siblings() if stacks._handles(pid)]
+
+
+def test_idle_processes_answer_that_they_run_nothing_and_go_on(lone: Client) -> None:
     actor = lone.submit(Idle, actor=True).result()
-    assert actor.here().result() != os.getpid()
+    here = actor.here().result()
+    (siblings,) = lone.run(asked).values()
+    assert here in siblings
     assert lone.call_stack() == {}
+    assert actor.here().result() == here
+
+
+def read_natively(pipe: str) -> str:
+    file = os.open(pipe, os.O_RDONLY)
+    buffer = ctypes.create_string_buffer(4)
+    count = ctypes.CDLL(None).read(file, buffer, len(buffer))
+    return buffer.raw[:count].decode()
+
+
+def test_native_code_that_gives_up_the_interpreter_is_seen(lone: Client, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    future = lone.submit(read_natively, str(pipe), pure=False)
+    with pipe.open("w") as end:
+        (stacks,) = lone.call_stack().values()
+        assert list(stacks) == [future.key]
+        assert "read_natively" in stacks[future.key][0]
+        end.write("done")
+    assert future.result() == "done"
 
 
 def read_unable_to_tell(pipe: str) -> str:

@@ -1,12 +1,11 @@
 //! Blobs: bytes that were uploaded under their digest. Short ones are kept in memory, long ones in files without names. On
 //! either shelf those that were used least recently make room for new ones: whoever needs one that is gone uploads it again.
 
+mod file;
 mod shelf;
 mod upload;
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use bireme_core::limits;
 use bireme_core::reason::{Reason, Refusal};
 use bytes::Bytes;
 
+pub(crate) use self::file::BlobFile;
 use self::shelf::Shelf;
 pub(crate) use self::upload::Upload;
 
@@ -46,8 +46,8 @@ pub(crate) struct Blobs {
 pub(crate) enum Blob {
     /// They are in memory.
     Here(Bytes),
-    /// They are in a file of so many bytes, which goes with the last who reads it.
-    Filed(Arc<File>, u64),
+    /// They are in a file of so many bytes.
+    Filed(Arc<BlobFile>, u64),
 }
 
 impl Room {
@@ -81,10 +81,9 @@ impl Blobs {
         if length <= *short {
             return Ok(Upload::to_memory(length, self.memory.enter(length)?));
         }
-        let (room, directory) = (self.files.enter(length)?, directory.clone());
-        let file = tokio::task::spawn_blocking(move || tempfile::tempfile_in(directory)).await;
-        let file = file.map_err(io::Error::other).flatten();
-        Ok(Upload::to_file(length, room, file.map_err(|error| not_written(&error))?))
+        let room = self.files.enter(length)?;
+        let file = BlobFile::new(directory.clone()).await.map_err(|error| not_written(&error))?;
+        Ok(Upload::to_file(length, room, file))
     }
 
     /// Keeps what was uploaded under this digest, if that is its own.
@@ -127,13 +126,6 @@ impl Blob {
             Self::Filed(_, length) => *length,
         }
     }
-}
-
-/// Reads from a file; this may wait for the disk.
-pub(crate) fn read(file: &File, offset: u64, length: usize) -> io::Result<Bytes> {
-    let mut bytes = vec![0; length];
-    file.read_exact_at(&mut bytes, offset)?;
-    Ok(bytes.into())
 }
 
 fn not_written(error: &io::Error) -> Refusal {
@@ -187,12 +179,12 @@ mod tests {
         let long = put(&blobs, b"0123456789").await;
         assert_eq!(blobs.length(long), Some((10, false)));
         let Some(Blob::Filed(file, 10)) = blobs.get(long) else { panic!("it is no file") };
-        assert_eq!(read(&file, 3, 4).unwrap(), "3456");
+        assert_eq!(file.read(3, 4).unwrap(), "3456");
         let others = [put(&blobs, b"another one").await, put(&blobs, b"and another").await];
         assert_eq!((blobs.length(long), blobs.length(others[0])), (None, None));
         assert_eq!(blobs.totals(), (2, 15));
         assert!(blobs.get(short).is_some());
-        assert_eq!(read(&file, 0, 10).unwrap(), "0123456789", "whoever reads it has it");
+        assert_eq!(file.read(0, 10).unwrap(), "0123456789", "whoever reads it has it");
     }
 
     #[tokio::test]

@@ -22,7 +22,7 @@ use bireme_core::protocol::{Announce, Secret};
 use bireme_core::reason::{Reason, Refusal};
 use bireme_core::session::{Command, Open, Opened};
 use bireme_core::time::{Span, Time};
-use bireme_daemon::Systemd;
+use bireme_daemon::{Alarm, Systemd};
 
 use crate::driver::account::{Accounts, Step};
 use crate::driver::calls::Calls;
@@ -124,16 +124,11 @@ impl Driver {
 
     /// Runs until it is told to stop, or cannot go on.
     pub(crate) async fn run(mut self) -> Result<(), StateError> {
-        let mut timer = std::pin::pin!(tokio::time::sleep_until(self.clock.instant(Time(0))));
-        let mut set_for = None;
+        let mut alarm = Alarm::new(self.clock.instant(self.now()));
         self.publish(true);
         loop {
-            let due = self.next_timer();
-            if due != set_for {
-                set_for = due;
-                // With nothing due the branch below is off.
-                timer.as_mut().reset(self.clock.instant(due.unwrap_or_default()));
-            }
+            let due = self.next_timer().map(|due| self.clock.instant(due));
+            alarm.set(self.clock.instant(self.now()), due);
             let bell = Arc::clone(&self.bell);
             let first = tokio::select! {
                 biased;
@@ -142,7 +137,7 @@ impl Driver {
                     None => return Ok(()),
                 },
                 () = bell.rung() => None,
-                () = timer.as_mut(), if due.is_some() => { set_for = None; None }
+                () = alarm.rung() => None,
             };
             self.turn(first);
             if let Some(error) = self.broken.take() {
@@ -202,10 +197,10 @@ impl Driver {
     }
 
     /// Who is told of news in this turn. If only chunks have come, sessions have hardly more to hear than that they were
-    /// accepted, which nobody waits for: it goes with the results of a short graph, or after [`limits::FLUSH`].
+    /// accepted, which nobody waits for: it goes with the results of a short graph, or after [`limits::FLUSH_LATE`].
     fn whom_to_tell(&mut self, only_chunks: bool) -> Whom {
         let now = self.now();
-        if only_chunks && now < *self.flush_at.get_or_insert(now + limits::FLUSH) {
+        if only_chunks && now < *self.flush_at.get_or_insert(now + limits::FLUSH_LATE) {
             return Whom::Workers;
         }
         self.flush_at = None;

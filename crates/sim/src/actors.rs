@@ -11,6 +11,7 @@ mod callers;
 mod coverage;
 mod daemon;
 mod faults;
+mod files;
 mod keeping;
 mod plan;
 mod process;

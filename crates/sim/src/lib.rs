@@ -16,6 +16,7 @@ mod brief;
 mod client;
 mod cluster;
 mod coverage;
+pub mod deadlocks;
 mod executor;
 mod faults;
 mod load;

@@ -23,6 +23,7 @@ mod outgoing;
 mod overdue;
 mod patience;
 pub(crate) mod peers;
+mod probes;
 mod processes;
 mod results;
 pub(crate) mod single;
@@ -124,6 +125,8 @@ struct Table {
     pending: VecDeque<(ActorId, Event)>,
     /// Empty, and kept for its room.
     effects: Vec<Effect>,
+    /// Actors whose hosts have dealt with something in this turn.
+    touched: Vec<ActorId>,
     /// Actors whose logs have records that are not written.
     unwritten: BTreeSet<ActorId>,
     /// Copies of the logs of incarnations that live here or are about to.
@@ -157,6 +160,7 @@ impl Table {
             crew: Crew::default(),
             pending: VecDeque::new(),
             effects: Vec::new(),
+            touched: Vec::new(),
             unwritten: BTreeSet::new(),
             copying: BTreeMap::new(),
             places: BTreeMap::new(),
@@ -271,10 +275,11 @@ impl Turn<'_> {
         };
         let mut effects = std::mem::take(effects);
         host.handle(self.now, event, &mut effects);
-        self.table.counted.insert(actor);
         self.carry_out(actor, effects.drain(..));
         self.table.effects = effects;
-        self.set_timer(actor);
+        if self.table.touched.last() != Some(&actor) {
+            self.table.touched.push(actor);
+        }
     }
 
     /// Has a host deal with an event when what is being done is done.
@@ -282,7 +287,7 @@ impl Turn<'_> {
         self.table.pending.push_back((actor, event));
     }
 
-    /// Does what came about on the way, and writes logs, until nothing is left.
+    /// Does what came about on the way, and writes logs, until nothing is left. Then looks when hosts want to be woken.
     fn finish(&mut self) {
         loop {
             while let Some((actor, event)) = self.table.pending.pop_front() {
@@ -290,6 +295,10 @@ impl Turn<'_> {
             }
             let Some(actor) = self.table.unwritten.pop_first() else { break };
             self.write_log(actor);
+        }
+        while let Some(actor) = self.table.touched.pop() {
+            self.table.counted.insert(actor);
+            self.set_timer(actor);
         }
     }
 

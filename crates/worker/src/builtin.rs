@@ -12,15 +12,18 @@
 //! | `builtin/len` | a value | its length in bytes |
 //! | `builtin/concat` | values, or lists of them | their bytes one after the other; text if all are text |
 //! | `builtin/allocate` | bytes, microseconds | nothing, after holding so much memory for so long |
+//! | `builtin/call` | an actor, the name of a method, its arguments as a list | what that method of that actor gives |
 //!
 //! The actor is `builtin/Counter`; what can be called of it is told in `counter`.
 
 mod counter;
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bireme_core::{Codec, ErrorClass, Reason, TaskError, Value};
+use bireme_client::Args;
+use bireme_core::{ActorId, Codec, ErrorClass, Reason, TaskError, Value};
 use bytes::BytesMut;
 use rustix::process::{Signal, getpid, kill_process};
 use smallvec::{SmallVec, smallvec};
@@ -28,7 +31,7 @@ use smallvec::{SmallVec, smallvec};
 use self::counter::Counter;
 use crate::failure::failure;
 use crate::registry::task::read;
-use crate::registry::{Arg, Context, Outputs, Registry};
+use crate::registry::{Arg, BadArg, Context, Failure, Outputs, Registry};
 
 /// Largest value that `builtin/bytes` makes and most memory that `builtin/allocate` takes, in bytes.
 const LARGEST: usize = 1 << 30;
@@ -48,6 +51,7 @@ pub(crate) fn register(registry: Registry) -> Registry {
         .task("builtin/len", |value: Value| value.size)
         .raw("builtin/concat", concat)
         .task("builtin/allocate", allocate)
+        .task("builtin/call", call)
         .actor::<Counter>("builtin/Counter")
 }
 
@@ -149,22 +153,46 @@ fn concat(_: &mut Context<'_>, args: &[Arg]) -> Result<Outputs, Box<TaskError>> 
     Ok(smallvec![Value::inline(codec, all)])
 }
 
+fn call(
+    context: &mut Context<'_>,
+    to: ActorId,
+    method: String,
+    args: Vec<Arg>,
+) -> Result<Value, Failure> {
+    let call = context.actor(to)?.call(method, handed_on(args)?);
+    context.wait(call)?.map_err(Failure::from)
+}
+
+/// Arguments as they came, for somebody else.
+fn handed_on(args: Vec<Arg>) -> Result<Args, BadArg> {
+    args.into_iter().try_fold(Args::new(), |handed, arg| Ok(handed.arg(one_handed_on(arg)?)))
+}
+
+fn one_handed_on(arg: Arg) -> Result<bireme_client::Arg, BadArg> {
+    match arg {
+        Arg::List(items) => {
+            let items: Vec<_> = items.into_iter().map(one_handed_on).collect::<Result<_, _>>()?;
+            Ok(bireme_client::Arg::list(items))
+        }
+        Arg::Map(_) => Err(BadArg::Kind { given: arg.kind(), wanted: "a value or a list" }),
+        Arg::Value(value) => Ok(Arc::unwrap_or_clone(value).into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use bireme_core::AttemptId;
     use bireme_core::id::{AttemptNo, Epoch, GraphId, TaskId};
 
     use super::*;
-    use crate::registry::{IntoValue, Stop};
+    use crate::registry::{Alone, IntoValue, Stop};
 
-    fn call(name: &str, args: &[Arg]) -> Result<Outputs, Box<TaskError>> {
+    fn run(name: &str, args: &[Arg]) -> Result<Outputs, Box<TaskError>> {
         let no = AttemptNo { epoch: Epoch(1), n: 1 };
         let attempt = AttemptId { task: TaskId { graph: GraphId(1), index: 0 }, no };
         let stop = Stop::default();
         let registry = register(Registry::default());
-        registry.find(name)?(&mut Context::new(attempt, "key", 2, &stop), args)
+        registry.find(name)?(&mut Context::new((attempt, "key"), 2, &stop, &Alone), args)
     }
 
     fn arg(value: impl IntoValue) -> Arg {
@@ -172,13 +200,13 @@ mod tests {
     }
 
     fn one(name: &str, args: &[Arg]) -> Value {
-        call(name, args).unwrap().into_iter().next().unwrap()
+        run(name, args).unwrap().into_iter().next().unwrap()
     }
 
     #[test]
     fn they_do_what_the_table_says() {
         let none: Outputs = smallvec![Value::none(), Value::none()];
-        assert_eq!(call("builtin/noop", &[arg(1_i64)]), Ok(none));
+        assert_eq!(run("builtin/noop", &[arg(1_i64)]), Ok(none));
         assert_eq!(one("builtin/echo", &[arg("x")]), Value::text("x"));
         assert_eq!(one("builtin/sleep", &[arg(1_u64)]), Value::none());
         assert_eq!(one("builtin/spin", &[arg(1_u64)]), Value::none());
@@ -186,14 +214,14 @@ mod tests {
         let bytes = one("builtin/bytes", &[arg(252_u64)]).bytes().unwrap();
         assert_eq!((bytes.len(), bytes[250], bytes[251]), (252, 250, 0));
         assert_eq!(one("builtin/len", &[arg("abc")]), 3_u64.into_value().unwrap());
-        let error = call("builtin/fail", &[arg("on purpose")]).unwrap_err();
+        let error = run("builtin/fail", &[arg("on purpose")]).unwrap_err();
         assert_eq!((error.reason.as_str(), error.message.as_str()), ("USER_ERROR", "on purpose"));
     }
 
     #[test]
     fn who_asks_for_no_end_that_there_is_goes_on() {
         for (how, problem) in [(arg(256_u32), "above 255"), (arg("HUP"), "no end")] {
-            let error = call("builtin/exit", &[how]).unwrap_err();
+            let error = run("builtin/exit", &[how]).unwrap_err();
             assert!(error.message.contains(problem), "{error}");
         }
     }
@@ -207,12 +235,19 @@ mod tests {
     }
 
     #[test]
+    fn who_has_no_cluster_calls_nobody() {
+        let list = Arg::List(Vec::new());
+        let error = run("builtin/call", &[arg(ActorId(7)), arg("get"), list]).unwrap_err();
+        assert_eq!(error.reason, "UNSUPPORTED", "{error}");
+    }
+
+    #[test]
     fn nobody_gets_more_memory_than_the_limit() {
         for (name, args) in [
             ("builtin/bytes", vec![arg(u64::MAX)]),
             ("builtin/allocate", vec![arg(u64::MAX), arg(0_u64)]),
         ] {
-            assert_eq!(call(name, &args).unwrap_err().reason, "VALUE_TOO_LARGE", "{name}");
+            assert_eq!(run(name, &args).unwrap_err().reason, "VALUE_TOO_LARGE", "{name}");
         }
     }
 }

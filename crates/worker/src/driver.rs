@@ -15,11 +15,11 @@ use bireme_core::actor::place::{ActorReport, EndKind};
 use bireme_core::protocol::{Join, Joined};
 use bireme_core::{ErrorClass, Reason, Span, Time, limits};
 use bireme_daemon::auth::Access;
-use bireme_daemon::{Shutdown, Systemd};
+use bireme_daemon::{Alarm, Shutdown, Systemd};
 use futures_util::FutureExt as _;
 use smallvec::SmallVec;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::timeout;
 
 pub(crate) use self::account::Accounts;
 use self::account::{Step, Stopwatch};
@@ -83,22 +83,11 @@ pub(crate) struct Driver {
     idle_since: Time,
     memory: Memory,
     systemd: Systemd,
-    /// What has happened in this turn.
-    turn: Turn,
     /// When reports are written though nothing has ended.
     flush_at: Option<Time>,
     /// The machine says that it is time to leave.
     leaves: bool,
     over: Option<DriverError>,
-}
-
-/// What has happened in a turn of the loop.
-#[derive(Debug, Default)]
-struct Turn {
-    /// An attempt was handed over to be run at once.
-    has_started: bool,
-    /// An attempt has ended.
-    has_ended: bool,
 }
 
 impl Driver {
@@ -115,7 +104,6 @@ impl Driver {
             idle_since: Time::default(),
             memory: Memory::default(),
             systemd: Systemd::default(),
-            turn: Turn::default(),
             flush_at: None,
             leaves: false,
             over: None,
@@ -134,17 +122,19 @@ impl Driver {
         let mut line = Line::new(scheduler, join, self.parts.seed);
         let inbox = Arc::clone(&self.parts.inbox);
         let begun = shutdown.begun();
-        let timer = sleep_until(self.parts.clock.instant(self.due()));
-        tokio::pin!(begun, timer);
+        let mut alarm = Alarm::new(self.parts.clock.instant(self.watch.now()));
+        tokio::pin!(begun);
         let mut draining = false;
         while !self.leaves && self.over.is_none() {
+            let clock = self.parts.clock;
+            alarm.set(clock.instant(self.watch.now()), Some(clock.instant(self.due())));
             let blocked = line.outgoing().filter(|_| self.outgoing.is_blocked()).cloned();
             let news = tokio::select! {
                 biased;
                 news = line.next() => Some(news),
                 () = inbox.filled() => None,
                 () = room(blocked) => None,
-                () = &mut timer => None,
+                () = alarm.rung() => None,
                 () = &mut begun, if !draining => {
                     draining = true;
                     self.on_shutdown();
@@ -152,7 +142,6 @@ impl Driver {
                 }
             };
             self.turn(news, &mut line);
-            reset(timer.as_mut(), self.parts.clock.instant(self.due()));
         }
         self.leave(line).await
     }
@@ -190,14 +179,16 @@ impl Driver {
         self.watch.done(Step::Flush);
     }
 
-    /// Whether an attempt has started just now that may end at any moment: then its start need not be told by itself.
+    /// Whether there is nothing to tell but the starts of attempts, which may end at any moment: an end says as much.
     fn holds_back(&mut self) -> bool {
-        let turn = std::mem::take(&mut self.turn);
-        if turn.has_ended || !(turn.has_started || self.flush_at.is_some()) {
+        if self.outgoing.is_blocked()
+            || self.outgoing.has_own()
+            || !self.parts.machine.has_only_starts()
+        {
             return false;
         }
         let now = self.watch.now();
-        now < *self.flush_at.get_or_insert(now + limits::FLUSH)
+        now < *self.flush_at.get_or_insert(now + limits::FLUSH_LATE)
     }
 
     fn handle(&mut self, event: Event) {
@@ -305,7 +296,6 @@ impl Driver {
         let metrics = &self.parts.metrics;
         match event {
             Event::Ended { outcome, next, .. } => {
-                self.turn.has_ended = true;
                 match outcome {
                     Ok(_) => metrics.attempts_finished_total.count(),
                     Err(_) => metrics.attempts_failed_total.count(),
@@ -401,10 +391,7 @@ impl Driver {
             Effect::Drop(object) => {
                 parts.store.remove(object);
             }
-            Effect::Execute { execution, follow } => {
-                self.turn.has_started |= !follow;
-                self.execute(execution, follow);
-            }
+            Effect::Execute { execution, follow } => self.execute(execution, follow),
             Effect::Fetch { object, holders, size } => parts.transfer.fetch(object, size, holders),
             Effect::Keep(object, value) => {
                 if let Err(error) = parts.store.put(object, Arc::new(*value), None) {
@@ -493,11 +480,4 @@ async fn room(blocked: Option<mpsc::Sender<Sealed>>) {
     }
     // If the stream is lost, reading it tells.
     std::future::pending::<()>().await;
-}
-
-/// Sets the timer, which costs something, only if that changes anything.
-fn reset(timer: std::pin::Pin<&mut Sleep>, due: Instant) {
-    if timer.deadline() != due || timer.is_elapsed() {
-        timer.reset(due);
-    }
 }

@@ -191,8 +191,7 @@ impl Native {
     /// An attempt has the cpus again that it gave back.
     fn rejoined(&self, attempt: AttemptId) {
         match self {
-            // Threads of this process never give any back.
-            Self::InProcess(_) => {}
+            Self::InProcess(pool) => pool.rejoined(attempt),
             Self::Isolated(processes) => processes.rejoined(attempt),
         }
     }

@@ -2,6 +2,7 @@
 
 mod actor;
 mod arg;
+mod cluster;
 mod context;
 mod result;
 pub(crate) mod task;
@@ -23,8 +24,10 @@ pub use actor::{
 };
 pub(crate) use actor::{Class, NativeActors};
 pub use arg::{Arg, BadArg, FromArg, Msgpack};
+#[cfg(test)]
+pub(crate) use context::Alone;
 pub use context::Context;
-pub(crate) use context::Stop;
+pub(crate) use context::{Runner, Stop};
 pub use result::{IntoOutputs, IntoValue};
 pub use task::Task;
 

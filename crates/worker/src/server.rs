@@ -290,7 +290,7 @@ fn assemble(bulk: &Bulk, config: Config, given: Given) -> Result<Parts, ServeErr
     let shared = (&inbox, &store, &environment, &environments);
     let actors = actors(&config, &join, (&runtime, clock, &logs), shared)?;
     let native = match config.native {
-        Native::InProcess => in_process(&relay, &config.registry, clock),
+        Native::InProcess => in_process(&relay, &config, clock),
         Native::Isolated => isolated(config.executor_program, setup)?,
     };
     let preparing = preparing(config.runtimes.clone(), environments, (&inbox, &logs, &runtime));
@@ -335,9 +335,10 @@ fn machine(resources: Resources) -> Result<Machine, ServeError> {
 }
 
 /// What runs native functions on threads of the daemon.
-fn in_process(relay: &Arc<Relay>, registry: &Registry, clock: Clock) -> executor::Native {
-    let registry = Arc::new(builtin::register(registry.clone()));
-    executor::Native::InProcess(Pool::new(Arc::clone(relay), registry, clock))
+fn in_process(relay: &Arc<Relay>, config: &Config, clock: Clock) -> executor::Native {
+    let registry = Arc::new(builtin::register(config.registry.clone()));
+    let scheduler = config.scheduler.clone();
+    executor::Native::InProcess(Pool::new(Arc::clone(relay), registry, scheduler, clock))
 }
 
 /// What runs native functions in processes of their own.

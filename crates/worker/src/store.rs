@@ -166,7 +166,7 @@ impl Store {
         let pool = Pool::new(place.pool.clone(), place.spill.clone(), limit, spill_bytes);
         Ok(Self {
             shelf: Mutex::new(Shelf::new(seed)),
-            blobs: Blobs::new(seed),
+            blobs: Blobs::default(),
             pool: Arc::new(pool),
             limit,
             moving: Mutex::default(),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use bireme_core::id::ClusterId;
 use bireme_daemon::auth::{self, Bearer, Token, TokenError, Tokens, TokensError};
+use bireme_executor::Services;
 use bireme_proto::access::{self, Access, AccessError};
 
 /// How a scheduler is to be found. What is not given is looked for in its access file.
@@ -77,6 +78,13 @@ impl Scheduler {
                 auth::Access::Tokens(tokens)
             },
         })
+    }
+
+    /// Where code of attempts and actors finds the cluster, and the token to show there: what this worker goes by itself.
+    pub(crate) fn services(&self) -> Option<Services> {
+        let Target { address, token, .. } = self.find().ok()?;
+        let token = token.map(|token| token.reveal().to_owned()).unwrap_or_default();
+        Some(Services { address, token })
     }
 
     /// The access file; none where address and token are given, or where it is another scheduler's.

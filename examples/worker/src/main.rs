@@ -1,4 +1,4 @@
-//! A worker with a function and an actor of its own, beside the built-in ones.
+//! A worker with functions and an actor of its own, beside the built-in ones.
 //!
 //! `docs/guides/worker-binary.md` tells how to run it.
 
@@ -6,20 +6,34 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
 use std::process::ExitCode;
 
-use bireme_worker::{Actor, Arguments, Failure, Methods};
+use bireme_client::{decode, encode};
+use bireme_worker::{Actor, Arguments, Context, Failure, Methods};
 
 fn main() -> ExitCode {
-    bireme_worker::main(|registry| registry.task("count", count).actor::<Counter>("Counter"))
+    bireme_worker::main(|registry| {
+        registry.task("count", count).task("tally", tally).actor::<Counter>("Counter")
+    })
 }
 
 /// Counts the lines of a file. An error fails the attempt, with its text.
 fn count(path: String) -> io::Result<String> {
-    let mut lines = 0_u64;
-    for line in BufReader::new(File::open(&path)?).split(b'\n') {
+    Ok(format!("{} {path}\n", lines(&path)?))
+}
+
+/// Adds the lines of a file to what the actor named `lines` has counted, and returns that.
+fn tally(context: &mut Context<'_>, path: String) -> Result<i64, Failure> {
+    let counter = context.find_actor("lines")?;
+    let sum = context.wait(counter.call("increment", encode(&lines(&path)?)?))??;
+    Ok(decode(&sum)?)
+}
+
+fn lines(path: &str) -> io::Result<u64> {
+    let mut lines = 0;
+    for line in BufReader::new(File::open(path)?).split(b'\n') {
         line?;
         lines += 1;
     }
-    Ok(format!("{lines} {path}\n"))
+    Ok(lines)
 }
 
 /// Counts whatever its callers count.

@@ -1,13 +1,16 @@
-//! Actors that call actors, over real processes: cycles, and calls that are made once whatever is killed.
+//! Tasks and actors that call actors, over real processes: cycles, calls that are made once whatever is killed, and tasks that
+//! wait.
 
 use anyhow::{Context as _, Result, bail, ensure};
-use bireme_client::{Actor, Arg, Args, Call, CallError, encode};
-use bireme_core::Value;
+use bireme_client::{Actor, Arg, Args, Call, CallError, Graph, decode, encode};
 use bireme_core::actor::{CheckpointPolicy, Delivery};
+use bireme_core::graph::TaskState;
+use bireme_core::{ErrorClass, Span, Value};
 use rustix::process::Signal;
 
 use super::actors::{Builder, count, counter};
-use crate::cluster::{Cluster, Shape, family, guarded};
+use super::graphs::{Sketch, failure, number};
+use crate::cluster::{Cluster, Native, Shape, family, guarded};
 
 /// Calls that are passed on.
 const CALLS: i64 = 400;
@@ -20,7 +23,12 @@ fn pass_on(by: &Actor, to: &Actor, method: &str, args: Vec<Arg>) -> Call {
 }
 
 fn passed(to: &Actor, method: &str, args: Vec<Arg>) -> Args {
-    Args::new().arg(to).arg(Value::text(method)).arg(Arg::list(args))
+    named(to, method, args).into_iter().fold(Args::new(), Args::arg)
+}
+
+/// An actor, a method of it, and that method's arguments.
+fn named(to: &Actor, method: &str, args: Vec<Arg>) -> [Arg; 3] {
+    [to.into(), Value::text(method).into(), Arg::list(args)]
 }
 
 /// An actor calls another, which sees who waits for it: a call that leads back ends at once, and says by whom.
@@ -89,4 +97,70 @@ fn kill_an_actor(daemon: u32, n: usize) -> Result<()> {
     // One that has just died is as good.
     let _ = rustix::process::kill_process(pid.context("a process has a number")?, Signal::KILL);
     Ok(())
+}
+
+/// Native functions call actors, wherever they run. One that waits gives its cpus back, and ends when it is cancelled or its
+/// time is up.
+pub(super) async fn tasks_call_actors() -> Result<()> {
+    for native in [Native::Isolated, Native::InProcess] {
+        let cluster = Cluster::start(Shape { native, ..Shape::new(1, 1) }).await?;
+        let called = counter(&cluster.client, |builder| builder).await?;
+        for n in 1..=3 {
+            let (graph, task) = task_that_calls(&cluster, &called, "add", number(5), None).await?;
+            let sum: i64 = decode(&guarded("a task", graph.result(task)).await??)?;
+            ensure!(sum == 5 * n, "task {n} was given {sum}");
+        }
+        let reason = Value::text("on purpose").into();
+        let (graph, task) = task_that_calls(&cluster, &called, "fail", reason, None).await?;
+        let error = failure(&graph, task).await?;
+        ensure!(error.message.contains("on purpose"), "it failed with {error}");
+        waits_without_cpus(&cluster).await?;
+        let timeout = Some(Span::millis(100));
+        let busy = counter(&cluster.client, |builder| builder).await?;
+        let (graph, task) = task_that_sleeps(&cluster, &busy, timeout).await?;
+        let error = failure(&graph, task).await?;
+        ensure!(error.class == ErrorClass::Timeout, "it failed with {error}");
+        ensure!(count(called.call("get", ())).await? == 15, "some call was made twice");
+        cluster.stop().await?;
+    }
+    Ok(())
+}
+
+/// While a task waits on the only cpu, another one runs on it; and the first ends when it is cancelled, though its grace goes
+/// on for longer than anybody waits here.
+async fn waits_without_cpus(cluster: &Cluster) -> Result<()> {
+    let busy = counter(&cluster.client, |builder| builder).await?;
+    let (waiting, _) = task_that_sleeps(cluster, &busy, None).await?;
+    let mut progress = waiting.progress();
+    let runs = progress.wait_for(|progress| progress.counts.of(TaskState::Running) == 1);
+    guarded("a task that runs", runs).await??;
+    let mut sketch = Sketch::new();
+    let beside = sketch.call("builtin/echo", [number(7)], [])?;
+    let graph = cluster.client.submit(sketch.graph).await?;
+    guarded("a task beside the one that waits", graph.result(beside)).await??;
+    guarded("the answer", waiting.cancel(Span::secs(600))).await??;
+    let counts = guarded("the end", waiting.wait()).await??.counts;
+    ensure!(counts.of(TaskState::Cancelled) == 1, "{counts:?}");
+    Ok(())
+}
+
+async fn task_that_sleeps(
+    cluster: &Cluster,
+    on: &Actor,
+    timeout: Option<Span>,
+) -> Result<(Graph, u32)> {
+    task_that_calls(cluster, on, "sleep", number(600_000_000), timeout).await
+}
+
+async fn task_that_calls(
+    cluster: &Cluster,
+    to: &Actor,
+    method: &str,
+    arg: Arg,
+    timeout: Option<Span>,
+) -> Result<(Graph, u32)> {
+    let mut sketch = Sketch::new();
+    sketch.class.timeout = timeout;
+    let task = sketch.call("builtin/call", named(to, method, vec![arg]), [])?;
+    Ok((cluster.client.submit(sketch.graph).await?, task))
 }

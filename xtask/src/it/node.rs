@@ -4,11 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, ensure};
-use bireme_client::{Actor, decode};
+use anyhow::{Result, bail, ensure};
+use bireme_client::{Actor, Arg, Args, CallError, ExternalPayload, Payload, decode, encode};
+use bireme_core::Value;
 use bireme_core::actor::{CheckpointPolicy, Delivery, Selector};
-use bireme_core::graph::Runtime;
+use bireme_core::graph::{GraphBuilder, GraphOptions, Runtime, TaskClass, TaskSpec};
 
+use super::actors::counter;
 use super::runner::{Running, Skipped};
 use crate::cluster::{Cluster, Shape, family, guarded};
 use crate::node;
@@ -91,6 +93,40 @@ pub(super) fn counts_once() -> Running {
         }
         let counted: u32 = decode(&guarded("the count", counter.call("get", ())).await??)?;
         ensure!(counted == KILLS * CALLS, "{} calls counted {counted}", KILLS * CALLS);
+        cluster.stop().await
+    })
+}
+
+/// A task and an actor in JavaScript call an actor, which sees who waits for it.
+pub(super) fn calls_actors() -> Running {
+    let packages = node::packages("executor-node");
+    Box::pin(async move {
+        let packages = packages?.map_err(|reason| Skipped(reason.to_owned()))?;
+        let mut cluster = Cluster::start(Shape::new(0, 0)).await?;
+        let mut worker = cluster.site().worker("w1", 1);
+        worker.args(["--runtime", &runtime("till.js")]).env(node::PATH, &packages);
+        cluster.add(worker, "w1").await?;
+        let account = counter(&cluster.client, |builder| builder).await?;
+        let till = cluster.client.actor("Till").runtime(Runtime::external("node"), "till:Till");
+        let till: Actor = guarded("a till", till.arg(&account).create()).await??;
+        let sold = guarded("a sale", till.call("sell", encode(&5)?)).await??;
+        ensure!(decode::<i64>(&sold)? == 5, "the account has {sold:?}");
+        let args = [(&till).into(), Value::text("sell").into(), Arg::list([encode(&1)?.into()])];
+        let back = account.call("pass_on", args.into_iter().fold(Args::new(), Args::arg));
+        match guarded("a circle", back).await? {
+            Err(CallError::User(error)) if error.message.contains("DEADLOCK") => {}
+            other => bail!("a circle ended as {other:?}"),
+        }
+
+        let mut graph = GraphBuilder::new(GraphOptions::default());
+        let runtime = ExternalPayload::runtime("node");
+        let class = graph.class(TaskClass { runtime, ..TaskClass::default() });
+        let payload = Payload::named("till:pay").arg(&account).arg(encode(&4)?).encode();
+        let task = graph.task(TaskSpec { class, payload, ..TaskSpec::default() })?;
+        let graph = cluster.client.submit(graph).await?;
+        // Where the circle began it was counted.
+        let paid: i64 = decode(&guarded("a payment", graph.result(task)).await??)?;
+        ensure!(paid == 10, "the account has {paid}");
         cluster.stop().await
     })
 }

@@ -280,8 +280,8 @@ pub(super) const ALL: &[Mutant] = &[
         name: "call-said-again-runs-again",
         about: "a host does not know the numbers of calls whose replies it keeps",
         file: "crates/core/src/actor/host/callers.rs",
-        find: "seq <= self.processed_up_to || self.slots.contains_key(&seq)",
-        replace: "seq <= self.processed_up_to || matches!(self.slots.get(&seq), Some(Slot::Live(_)))",
+        find: "seq <= self.processed_up_to || self.slots.contains(seq)",
+        replace: "seq <= self.processed_up_to || matches!(self.slots.get(seq), Some(Slot::Live(_)))",
     },
     Mutant {
         name: "unknown-call-sent-again",

@@ -22,7 +22,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("bireme-cli", &["core", "proto", "client", "daemon", "launch", "scheduler", "worker"]),
     ("bireme-python", &["core", "proto", "client", "executor", "launch", "ml"]),
     ("bireme-sim", &["core", "scheduler", "worker"]),
-    ("counting-worker", &["worker"]),
+    ("counting-worker", &["client", "worker"]),
     ("xtask", &["core", "proto", "client", "executor"]),
 ];
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use bireme_client::ConnectOptions;
 use bireme_launch::embedded::{Cluster, EmbeddedConfig};
 use serde_json::Value as Json;
 use tempfile::TempDir;
@@ -35,7 +36,9 @@ pub(crate) struct Ended {
 
 impl Site {
     pub(crate) async fn start() -> Self {
-        let config = EmbeddedConfig { cpus: Some(2), ..EmbeddedConfig::default() };
+        let executor_program = Some(env!("CARGO_BIN_EXE_bireme").into());
+        let config =
+            EmbeddedConfig { cpus: Some(2), executor_program, ..EmbeddedConfig::default() };
         let cluster = guarded("a cluster", Cluster::start(config)).await.unwrap();
         Self { cluster, dir: tempfile::tempdir().unwrap() }
     }
@@ -55,9 +58,14 @@ impl Site {
         path.to_str().unwrap().to_owned()
     }
 
+    /// What a client of the cluster connects with.
+    pub(crate) fn options(&self) -> ConnectOptions {
+        self.cluster.client_options()
+    }
+
     /// The command, told of the cluster, in the site's directory.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
-        let options = self.cluster.client_options();
+        let options = self.options();
         let mut command = bireme(self.dir.path(), words);
         command.env("BIREME_SCHEDULER", options.scheduler.unwrap());
         command.env("BIREME_TOKEN", options.token.unwrap());

@@ -1,6 +1,6 @@
 //! Arguments of calls and constructors.
 
-use bireme_core::{ObjectId, Value, limits};
+use bireme_core::{ActorId, ObjectId, Value, limits};
 use bireme_proto::pb;
 use bytes::Bytes;
 use pb::arg::Kind;
@@ -26,6 +26,8 @@ pub struct Args {
     pub(super) placed: Vec<pb::Arg>,
     pub(super) named: Vec<pb::NamedArg>,
     pub(crate) inputs: Vec<ObjectId>,
+    /// The actors of which there are handles among them.
+    pub(super) handles: Vec<ActorId>,
 }
 
 impl Args {
@@ -37,16 +39,35 @@ impl Args {
     /// Adds an argument by position.
     #[must_use]
     pub fn arg(mut self, arg: impl Into<Arg>) -> Self {
-        self.placed.push(arg.into().into_pb());
+        let arg = arg.into().into_pb();
+        self.find_handles(&arg);
+        self.placed.push(arg);
         self
     }
 
     /// Adds an argument by name.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>, arg: impl Into<Arg>) -> Self {
-        let arg = Some(arg.into().into_pb());
-        self.named.push(pb::NamedArg { name: name.into(), arg });
+        let arg = arg.into().into_pb();
+        self.find_handles(&arg);
+        self.named.push(pb::NamedArg { name: name.into(), arg: Some(arg) });
         self
+    }
+
+    fn find_handles(&mut self, arg: &pb::Arg) {
+        match &arg.kind {
+            Some(Kind::List(list)) => list.items.iter().for_each(|item| self.find_handles(item)),
+            Some(Kind::Map(map)) => {
+                map.items
+                    .iter()
+                    .filter_map(|item| item.arg.as_ref())
+                    .for_each(|item| self.find_handles(item));
+            }
+            Some(Kind::Value(value)) => {
+                self.handles.extend(value.contains.iter().filter_map(actor_in));
+            }
+            Some(Kind::Input(_) | Kind::Row(_)) | None => {}
+        }
     }
 
     /// Adds a stored value as an argument by position. The call keeps its place while the value is fetched.
@@ -104,6 +125,14 @@ impl Args {
     }
 }
 
+/// The actor that a reference is of.
+fn actor_in(found: &pb::Ref) -> Option<ActorId> {
+    match &found.target {
+        Some(pb::r#ref::Target::Actor(actor)) => ActorId::try_from(actor.clone()).ok(),
+        Some(pb::r#ref::Target::Object(_)) | None => None,
+    }
+}
+
 impl From<()> for Args {
     fn from((): ()) -> Self {
         Self::new()
@@ -137,6 +166,14 @@ mod tests {
         let mut args = Args::from([Value::raw(vec![0; 40_000]), Value::text("x")]);
         assert!(args.take_large().is_empty());
         assert_eq!(args.placed.len(), 2);
+    }
+
+    #[test]
+    fn handles_are_found_wherever_they_are() {
+        let handle = |n| Arg::from(Value::actor(ActorId(n)));
+        let args = Args::new().arg(handle(1)).arg(Value::text("x"));
+        let args = args.arg(Arg::list([Arg::list([handle(2)])])).named("more", handle(3));
+        assert_eq!(args.handles, [ActorId(1), ActorId(2), ActorId(3)]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use bireme_core::actor::Delivery;
 use bireme_core::actor::call::{self, CallCode, CallFailure, CallId, Ending, Outcome, ReplyKind};
 use bireme_core::actor::caller::{Event, Unready};
+use bireme_core::actor::probe::Probe;
 use bireme_core::id::WorkerId;
 use bireme_core::session::Put;
 use bireme_core::{ObjectId, Span, Value, limits};
@@ -64,6 +65,14 @@ impl Canceller {
     pub fn cancel(&self, grace: Option<Span>) {
         if let Some(seq) = self.seq {
             let event = Event::Cancelled { seq, grace };
+            self.actor.hub().on_event(self.actor.id(), event);
+        }
+    }
+
+    /// Sends what looks for a deadlock to the host of the call.
+    pub(super) fn probe(&self, probe: Probe) {
+        if let Some(seq) = self.seq {
+            let event = Event::Probed { seq, probe: Box::new(probe) };
             self.actor.hub().on_event(self.actor.id(), event);
         }
     }
@@ -154,6 +163,12 @@ impl Method {
             return Call { actor, seq: None, ended: receiver, fetching: None };
         }
         let unready = Unready { deadline: call.deadline, bytes };
+        let keeper = actor.clone();
+        let args = async move {
+            let args = args.await?;
+            keeper.keep(&args.handles);
+            Ok(args)
+        };
         let seq =
             later(&actor, unready, None, ended, |to, end| large::send_later(to, (call, args), end));
         Call { actor, seq, ended: receiver, fetching: None }
@@ -180,6 +195,7 @@ impl Method {
             drop(ended.send(Box::new(refused)));
             return Call { actor, seq: None, ended: receiver, fetching: None };
         }
+        actor.keep(&args.handles);
         let large = args.take_large();
         let seq = if large.is_empty() {
             call.inputs = args.inputs.iter().copied().collect();

@@ -221,13 +221,17 @@ impl<T: From<Actor>> ActorBuilder<T> {
         self.spec.payload = self.payload.encode_to_vec().into();
         self.spec.check().map_err(Refused::from)?;
         let is_detached = self.spec.detached;
-        let warn = |warning: &Refused| inner.session().warnings().tell(warning);
+        let warn = |warning: &Refused| inner.session().warnings().found(warning);
         let life = inner.life();
         let made = life.create(self.spec, self.get_if_exists, self.max_wait, warn).await?;
         drop(stored);
         let place = Some(made.place).filter(|place| place.worker.is_some());
-        let releases = made.created && !is_detached;
-        let actor = Actor::new(inner, made.actor, place, self.on_unknown, releases);
+        let counts = made.created && !is_detached;
+        if counts {
+            inner.keepers.made(made.actor);
+        }
+        let actor = Actor::new(inner, made.actor, place, self.on_unknown, counts);
+        actor.keep(&self.args.handles);
         Ok(T::from(actor))
     }
 }

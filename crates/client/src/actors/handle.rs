@@ -22,7 +22,8 @@ use crate::payload::Arg;
 /// An actor, to be called.
 ///
 /// Clones are handles of the same actor. When the last handle is gone that [`ActorBuilder::create`] gave, with the calls that
-/// were made by it, the actor is killed, unless it is detached.
+/// were made by it, the actor is killed, unless it is detached. An actor that was given the handle, by a call of this session
+/// or to its constructor, has one for as long as it is wanted itself.
 #[derive(Clone, Debug)]
 pub struct Actor {
     handle: Arc<Handle>,
@@ -34,8 +35,8 @@ struct Handle {
     client: Arc<Inner>,
     hub: Arc<Hub>,
     id: ActorId,
-    /// The actor ends with this handle.
-    releases: bool,
+    /// The actor is wanted for as long as there is this handle.
+    counts: bool,
 }
 
 impl Actor {
@@ -44,18 +45,18 @@ impl Actor {
         id: ActorId,
         place: Option<ActorPlace>,
         on_unknown: OnUnknown,
-        releases: bool,
+        counts: bool,
     ) -> Self {
         let hub = Arc::clone(client.calls());
         hub.join(id, on_unknown, place);
-        Self { handle: Arc::new(Handle { client, hub, id, releases }), chain: None }
+        Self { handle: Arc::new(Handle { client, hub, id, counts }), chain: None }
     }
 
     /// The same actor, as `hub` calls it.
     pub(super) fn over(&self, hub: &Arc<Hub>) -> Self {
         let (client, hub, id) = (Arc::clone(self.client()), Arc::clone(hub), self.id());
         hub.join(id, OnUnknown::Continue, self.handle.hub.place(id));
-        Self { handle: Arc::new(Handle { client, hub, id, releases: false }), chain: None }
+        Self { handle: Arc::new(Handle { client, hub, id, counts: false }), chain: None }
     }
 
     /// The same actor, called by code for which these calls wait, outermost first: a call by the handle that would wait for
@@ -75,6 +76,13 @@ impl Actor {
 
     pub(super) fn client(&self) -> &Arc<Inner> {
         &self.handle.client
+    }
+
+    /// The actor is given handles of these: they are wanted for as long as it is.
+    pub fn keep(&self, handles: &[ActorId]) {
+        if !handles.is_empty() {
+            self.client().keepers.given(self.id(), handles);
+        }
     }
 
     /// Its id, by which others find it: [`Client::actor_of`].
@@ -108,7 +116,12 @@ impl Actor {
     /// Ends it for good. Running calls may go on for `grace`; calls that have not ended then end as gone.
     pub async fn kill(&self, grace: Span) -> Result<(), Refused> {
         let kill = life::Kill { actor: Selector::Actor(self.id()), allow_restart: false, grace };
-        self.handle.client.life().kill(kill).await.map(|_| ())
+        self.handle.client.life().kill(kill).await?;
+        // It need not be ended once more when its handles are gone.
+        for actor in self.handle.client.keepers.ended(self.id()) {
+            self.handle.release(actor);
+        }
+        Ok(())
     }
 
     /// Makes a checkpoint, and waits until it is made.
@@ -141,15 +154,22 @@ impl From<&Actor> for Arg {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.hub.leave(self.id);
-        if self.releases {
-            let life = self.client.life();
-            let actor = Selector::Actor(self.id);
-            self.hub.spawn(async move {
-                if let Err(refused) = life.release(actor).await {
-                    tracing::debug!(%refused, "an actor is not released");
-                }
-            });
+        if self.counts {
+            for actor in self.client.keepers.left(self.id) {
+                self.release(actor);
+            }
         }
+    }
+}
+
+impl Handle {
+    fn release(&self, actor: ActorId) {
+        let life = self.client.life();
+        self.hub.spawn(async move {
+            if let Err(refused) = life.release(Selector::Actor(actor)).await {
+                tracing::debug!(%refused, "an actor is not released");
+            }
+        });
     }
 }
 
@@ -166,9 +186,11 @@ impl Client {
         ActorBuilder::native(self.clone(), class)
     }
 
-    /// A handle of an actor that somebody else has created. It does not keep the actor alive.
+    /// A handle of an actor, by its id. It keeps the actor alive where this session has created it and wants it still: then it
+    /// is as good as the one that [`ActorBuilder::create`] gave.
     pub fn actor_of(&self, id: ActorId) -> Actor {
-        Actor::new(Arc::clone(&self.inner), id, None, OnUnknown::Continue, false)
+        let counts = self.inner.keepers.joined(id);
+        Actor::new(Arc::clone(&self.inner), id, None, OnUnknown::Continue, counts)
     }
 
     /// A handle of the actor that has this name. It does not keep the actor alive.

@@ -8,7 +8,7 @@ mod numbered;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use bireme_core::Span;
 use bireme_core::actor::call::{Call, CallCode, CallFailure, CallerId, Ending, Outcome, Who};
@@ -16,6 +16,7 @@ use bireme_core::actor::caller::{Caller, Config, Effect, Event, Unready};
 use bireme_core::actor::place::ActorPlace;
 use bireme_core::actor::wire::{OnUnknown, ToCaller, ToHost};
 use bireme_core::id::{ActorId, ClusterId, Incarnation, SessionId, WorkerId};
+use bireme_core::numbered::Numbered;
 use bireme_core::time::Time;
 use bireme_core::value::Value;
 use bireme_proto::convert::actor::said;
@@ -48,6 +49,8 @@ pub(crate) struct Hub {
 
 #[derive(Default)]
 struct State {
+    /// The time when it was taken last.
+    now: Time,
     talks: BTreeMap<ActorId, Talk>,
     lines: BTreeMap<WorkerId, Line>,
     /// How many lines there were: numbers them.
@@ -65,7 +68,7 @@ struct Talk {
     caller: Caller,
     /// How many handles the program has.
     handles: usize,
-    waiting: BTreeMap<u64, Waiter>,
+    waiting: Numbered<Waiter>,
     /// The worker that the machine asked to reach last.
     worker: Option<WorkerId>,
     /// The number of the conversation on that worker's line; 0 is none.
@@ -117,6 +120,13 @@ impl Hub {
         Time::default() + Span::from(self.started.elapsed())
     }
 
+    /// Takes the state, to tell callers something.
+    fn turn(&self) -> MutexGuard<'_, State> {
+        let mut state = lock(&self.state);
+        state.now = self.now();
+        state
+    }
+
     pub(super) fn instant(&self, time: Time) -> Instant {
         self.started + time.since(Time::default()).to_std()
     }
@@ -133,7 +143,7 @@ impl Hub {
         on_unknown: OnUnknown,
         place: Option<ActorPlace>,
     ) {
-        let mut state = lock(&self.state);
+        let mut state = self.turn();
         let config = || {
             if let Some(numbering) = &self.numbering {
                 return numbering.config(self.who, actor, place.map(Box::new));
@@ -146,7 +156,7 @@ impl Hub {
         let talk = state.talks.entry(actor).or_insert_with(|| Talk {
             caller: Caller::new(config()),
             handles: 0,
-            waiting: BTreeMap::new(),
+            waiting: Numbered::default(),
             worker: None,
             open: 0,
             room: Arc::default(),
@@ -160,7 +170,7 @@ impl Hub {
 
     /// A handle is gone. After the last one nobody calls the actor any more, nor waits for a call.
     pub(super) fn leave(self: &Arc<Self>, actor: ActorId) {
-        let mut state = lock(&self.state);
+        let mut state = self.turn();
         let Some(talk) = state.talks.get_mut(&actor) else { return };
         talk.handles -= 1;
         if talk.handles > 0 {
@@ -184,10 +194,11 @@ impl Hub {
         call: Result<Arc<Call>, Unready>,
         waiter: Waiter,
     ) -> Option<u64> {
-        let mut state = lock(&self.state);
+        let mut state = self.turn();
         let mut effects = std::mem::take(&mut state.effects);
+        let now = state.now;
         let talk = state.talks.get_mut(&actor)?;
-        let seq = talk.caller.call(self.now(), call, &mut effects);
+        let seq = talk.caller.call(now, call, &mut effects);
         if let Some(seq) = seq {
             talk.waiting.insert(seq, waiter);
         }
@@ -204,9 +215,9 @@ impl Hub {
         tokio::task::consume_budget().await;
         loop {
             let has_room = |talk: &Talk| talk.caller.has_room();
-            let Some(room) = lock(&self.state).talks.get(&actor).map(|talk| Arc::clone(&talk.room))
-            else {
-                return;
+            let room = match lock(&self.state).talks.get(&actor) {
+                Some(talk) if !has_room(talk) => Arc::clone(&talk.room),
+                Some(_) | None => return,
             };
             let freed = room.notified();
             tokio::pin!(freed);
@@ -226,13 +237,13 @@ impl Hub {
 
     /// Something has happened to the caller of an actor.
     pub(super) fn on_event(self: &Arc<Self>, actor: ActorId, event: Event) {
-        let mut state = lock(&self.state);
+        let mut state = self.turn();
         self.tell(&mut state, actor, event);
     }
 
     /// A line is up.
     pub(super) fn on_line_up(self: &Arc<Self>, worker: WorkerId, n: u64) {
-        let mut state = lock(&self.state);
+        let mut state = self.turn();
         let Some(line) = state.line(worker, n) else { return };
         line.is_up = true;
         let wanted = std::mem::take(&mut line.wanted);
@@ -242,7 +253,7 @@ impl Hub {
 
     /// A line is gone, or could not be had.
     pub(super) fn on_line_down(self: &Arc<Self>, worker: WorkerId, n: u64) {
-        let mut state = lock(&self.state);
+        let mut state = self.turn();
         if state.line(worker, n).is_none() {
             return;
         }
@@ -259,7 +270,7 @@ impl Hub {
         n: u64,
         words: Vec<(u32, ToCaller)>,
     ) {
-        let mut state = lock(&self.state);
+        let mut state = self.turn();
         for (open, word) in words {
             let Some(line) = state.line(worker, n) else { return };
             let Some(actor) = line.opens.get(&open).copied() else { continue };
@@ -271,8 +282,8 @@ impl Hub {
 
     /// Tells callers that their time has come, and returns when the next one's does.
     pub(super) fn on_clock(self: &Arc<Self>) -> Option<Time> {
-        let mut state = lock(&self.state);
-        let now = self.now();
+        let mut state = self.turn();
+        let now = state.now;
         while let Some((at, actor)) = state.alarms.first().copied().filter(|(at, _)| *at <= now) {
             state.alarms.remove(&(at, actor));
             let Some(talk) = state.talks.get_mut(&actor) else { continue };
@@ -287,7 +298,7 @@ impl Hub {
 
     /// The session is over: every call ends.
     pub(crate) fn close(self: &Arc<Self>) {
-        let mut state = lock(&self.state);
+        let mut state = self.turn();
         state.closed = true;
         let events = state.talks.keys().map(|actor| (*actor, Event::Closed)).collect();
         self.tell_all(&mut state, events);
@@ -321,8 +332,9 @@ impl Hub {
         events: &mut Vec<(ActorId, Event)>,
     ) {
         let mut effects = std::mem::take(&mut state.effects);
+        let now = state.now;
         if let Some(talk) = state.talks.get_mut(&actor) {
-            talk.caller.handle(self.now(), event, &mut effects);
+            talk.caller.handle(now, event, &mut effects);
             self.carry_out(state, actor, &mut effects, events);
         }
         state.effects = effects;
@@ -339,7 +351,7 @@ impl Hub {
             let Some(talk) = state.talks.get_mut(&actor) else { continue };
             match effect {
                 Effect::Ended { seq, ending } => {
-                    if let Some(waiter) = talk.waiting.remove(&seq) {
+                    if let Some(waiter) = talk.waiting.remove(seq) {
                         // Whoever made the call may have gone.
                         drop(waiter.ended.send(ending));
                     }
@@ -348,7 +360,7 @@ impl Hub {
                     }
                 }
                 Effect::Item { seq, n, value } => {
-                    if let Some(Waiter { items: Some(items), .. }) = talk.waiting.get(&seq) {
+                    if let Some(Waiter { items: Some(items), .. }) = talk.waiting.get(seq) {
                         // Holds all that a host may send unasked; a host that sends more loses it.
                         drop(items.try_send((n, *value)));
                     }

@@ -109,10 +109,11 @@ impl Outbox {
             waiting.connection = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        let (mut messages, mut bytes) = (Vec::with_capacity(waiting.messages.len().min(64)), 0);
+        let most = waiting.messages.len().min(limits::CALL_BATCH);
+        let (mut messages, mut bytes) = (Vec::with_capacity(most), 0);
         while let Some(message) = waiting.messages.front() {
             bytes += message.encoded_len() + FRAME;
-            if bytes > limits::MESSAGE_BYTES && !messages.is_empty() {
+            if messages.len() == most || (bytes > limits::MESSAGE_BYTES && !messages.is_empty()) {
                 break;
             }
             messages.extend(waiting.messages.pop_front());
@@ -207,4 +208,24 @@ fn check(ours: &Hello, hello: Option<pb::Hello>) -> Result<(), Refusal> {
 
 fn unreachable(message: impl Into<String>) -> Refused {
     Refused { reason: "UNAVAILABLE".to_owned(), field: String::new(), message: message.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_words_travel_in_several_batches() {
+        let outbox = Outbox::new(Hello::new(None, Epoch(0)));
+        for _ in 0..=limits::CALL_BATCH {
+            outbox.push(pb::CallerMessage::default());
+        }
+        outbox.close();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut lengths = Vec::new();
+        while let Poll::Ready(Some(batch)) = outbox.poll_batch(&mut cx) {
+            lengths.push((batch.hello.is_some(), batch.messages.len()));
+        }
+        assert_eq!(lengths, [(true, 0), (false, limits::CALL_BATCH), (false, 1)]);
+    }
 }

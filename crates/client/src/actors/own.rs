@@ -61,11 +61,11 @@ impl OwnCalls {
     /// The same actor, called by a method that runs in this lane.
     pub fn actor(&self, lane: u32, actor: &Actor) -> Result<Actor, CallFailure> {
         let mut lanes = lock(&self.lanes);
-        let known: usize = lanes.values().map(|lane| lane.first.len()).sum();
-        let own = lanes.entry(lane).or_default();
-        if let Some(known) = own.actors.get(&actor.id()) {
+        if let Some(known) = lanes.get(&lane).and_then(|own| own.actors.get(&actor.id())) {
             return Ok(known.clone());
         }
+        let known: usize = lanes.values().map(|lane| lane.first.len()).sum();
+        let own = lanes.entry(lane).or_default();
         if known >= limits::CALLEES && !own.first.contains_key(&actor.id()) {
             return Err(CallFailure::new(CallCode::NotRun, too_many(known)));
         }
@@ -106,8 +106,11 @@ impl OwnCalls {
     pub fn kept(&self, callees: &[Callee]) {
         for (lane, own) in &*lock(&self.lanes) {
             if let Some(hub) = &own.hub {
-                let of_lane = callees.iter().filter(|callee| callee.lane == *lane);
-                hub.kept(of_lane.map(|callee| (callee.actor, callee.next_seq)));
+                // Numbers of an earlier life say nothing of calls that were numbered anew since.
+                let is_of_now =
+                    |callee: &&Callee| (callee.lane, callee.left_out) == (*lane, own.left_out);
+                let of_now = callees.iter().filter(is_of_now);
+                hub.kept(of_now.map(|callee| (callee.actor, callee.next_seq)));
             }
         }
     }
@@ -139,4 +142,128 @@ fn too_many(known: usize) -> String {
         "the actor has called {known} others, which is the most with a call log, since each is part of its checkpoints: call \
          fewer, or have the method promise less than the actor, so that its calls are ordinary ones"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::slice::from_ref;
+
+    use bireme_core::Span;
+    use bireme_core::actor::call::{Call, Ending, Outcome};
+    use bireme_core::actor::caller::Event;
+    use bireme_core::actor::place::{ActorPlace, ActorState};
+    use bireme_core::actor::wire::{OnUnknown, Opened, ToCaller};
+    use bireme_core::actor::{Delivery, OnFull};
+    use bireme_core::id::{Incarnation, WorkerId};
+    use bireme_core::protocol::Address;
+    use bireme_core::value::Value;
+    use tokio::sync::oneshot;
+    use tonic::transport::Endpoint;
+
+    use super::super::hub::Waiter;
+    use super::*;
+    use crate::connect::{ConnectOptions, Target};
+    use crate::peers::Peers;
+
+    const ME: ActorId = ActorId(1);
+    const CALLED: ActorId = ActorId(2);
+    const WORKER: WorkerId = WorkerId(3);
+    const INCARNATION: Incarnation = Incarnation(1);
+
+    /// An actor whose first lane calls another, which is played.
+    fn own() -> (OwnCalls, Arc<Hub>) {
+        let nowhere = "http://127.0.0.1:1";
+        let options = ConnectOptions {
+            scheduler: Some(nowhere.to_owned()),
+            token: Some("none".to_owned()),
+            ..ConnectOptions::default()
+        };
+        let target = Target::find(&options).unwrap();
+        let peers = Peers::new(Endpoint::from_static(nowhere).connect_lazy(), &target);
+        let numbering = Numbering::new(Callee::life(0, 0), BTreeMap::new());
+        let hub = Hub::numbered(ME, None, Arc::new(peers), numbering);
+        hub.join(CALLED, OnUnknown::Continue, Some(place()));
+        let lane = Lane { hub: Some(Arc::clone(&hub)), ..Lane::default() };
+        let own = OwnCalls::new(ME, &[]);
+        lock(&own.lanes).insert(0, lane);
+        (own, hub)
+    }
+
+    fn place() -> ActorPlace {
+        let (scheme, host) = ("http".to_owned(), "127.0.0.1".to_owned());
+        let address = Address { scheme, host, port: 1, network: String::new() };
+        ActorPlace {
+            actor: CALLED,
+            incarnation: INCARNATION,
+            state: ActorState::Alive,
+            worker: Some(WORKER),
+            addresses: vec![address],
+            machine: String::new(),
+            lease: Span::ZERO,
+            cause: None,
+        }
+    }
+
+    /// Makes a call and returns its number.
+    fn call(hub: &Arc<Hub>) -> u64 {
+        let waiter = Waiter { ended: oneshot::channel().0, items: None };
+        hub.call(CALLED, Ok(Arc::new(Call::default())), waiter).unwrap()
+    }
+
+    /// The host begins, and has seen the calls before this one.
+    fn open(hub: &Arc<Hub>, next_seq: u64) {
+        hub.on_event(CALLED, Event::StreamUp(WORKER));
+        let opened = Opened {
+            incarnation: INCARNATION,
+            next_seq,
+            delivery: Delivery::EffectivelyOnce,
+            methods: Vec::new(),
+            lanes: Vec::new(),
+            window: 9,
+            on_full: OnFull::default(),
+            lease: None,
+            forgotten: false,
+            remembers_from: INCARNATION,
+        };
+        hub.on_event(CALLED, Event::Said(ToCaller::Opened(Box::new(opened))));
+    }
+
+    /// The host answers a call.
+    fn answer(hub: &Arc<Hub>, seq: u64) {
+        let ending = Ending {
+            outcome: Outcome::Value(Box::new(Value::text("done"))),
+            queue: Span::ZERO,
+            run: Span::ZERO,
+            lsn: 0,
+            incarnation: INCARNATION,
+        };
+        let reply = ToCaller::Reply { seq, ending: Box::new(ending) };
+        hub.on_event(CALLED, Event::Said(reply));
+    }
+
+    #[tokio::test]
+    async fn a_checkpoint_of_before_says_nothing_of_calls_that_are_numbered_anew() {
+        let (own, hub) = own();
+        let first = call(&hub);
+        open(&hub, first);
+        answer(&hub, first);
+        let before = own.callees();
+        let expected = Callee { lane: 0, actor: CALLED, next_seq: 2, left_out: 0 };
+        assert_eq!(before, from_ref(&expected));
+        own.begin(0, 1);
+        let again = call(&hub);
+        assert_eq!(again, first, "another life numbers its own");
+        open(&hub, again);
+        answer(&hub, again);
+        let now = own.callees();
+        call(&hub);
+        for (kept, owed) in [(before, 1), (now, 0)] {
+            own.kept(&kept);
+            // What is needed no more is said at the latest when a conversation begins.
+            hub.on_event(CALLED, Event::StreamDown(WORKER));
+            hub.on_event(CALLED, Event::Resolved(Ok(Box::new(place()))));
+            open(&hub, 2);
+            assert_eq!(hub.unacknowledged(CALLED), Some(owed), "{kept:?}");
+        }
+    }
 }

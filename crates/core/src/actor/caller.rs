@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use super::call::{Call, CallFailure, CallerId, Ending};
 use super::place::ActorPlace;
+use super::probe::Probe;
 use super::wire::{OnUnknown, ToCaller, ToHost};
 use crate::id::{ActorId, Incarnation, WorkerId};
 use crate::limits;
@@ -60,6 +61,13 @@ pub enum Event {
         seq: u64,
         /// The call as it is to be sent.
         call: Result<Arc<Call>, Box<CallFailure>>,
+    },
+    /// Somebody waits for one who waits for a call: the host of that is told, if it has it.
+    Probed {
+        /// Which call.
+        seq: u64,
+        /// What looks for a circle.
+        probe: Box<Probe>,
     },
     /// The answer to [`Effect::Resolve`]: where the actor is, as far as is known after the wait; or that there is none.
     Resolved(Result<Box<ActorPlace>, Box<CallFailure>>),
@@ -282,6 +290,7 @@ impl Caller {
             Event::ItemsTaken { seq, up_to } => self.on_items_taken(seq, up_to, effects),
             Event::Kept { next_seq } => self.on_kept(next_seq),
             Event::Prepared { seq, call } => self.on_prepared(seq, call, effects),
+            Event::Probed { seq, probe } => self.on_probed(seq, probe, effects),
             Event::Resolved(found) => self.on_resolved(now, found, effects),
             Event::Said(word) => self.on_said(now, word, effects),
             Event::StreamUp(worker) => self.on_stream_up(worker, effects),

@@ -7,7 +7,8 @@
 //!
 //! A call comes in through `intake`, waits in `mailbox`, is given to the process and ends in `runs`; its caller's slot in
 //! `callers` keeps the reply until it is acknowledged. `log` knows what is durable and plays records again, `keep` makes
-//! checkpoints, `crash` says what becomes of calls whose process died, `rest` ends incarnations, `succession` begins them.
+//! checkpoints, `crash` says what becomes of calls whose process died, `rest` ends incarnations, `succession` begins them,
+//! `probes` finds calls that wait for each other.
 
 mod callers;
 mod check;
@@ -24,6 +25,7 @@ mod log;
 mod mailbox;
 mod open;
 mod pressure;
+mod probes;
 mod record;
 mod rest;
 mod runs;
@@ -33,7 +35,7 @@ mod succession;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use self::effect::{Effect, Run};
@@ -44,12 +46,14 @@ pub use self::status::{LaneStatus, RunningCall, Status};
 use super::wire::ToHost;
 use super::{ActorSpec, Delivery, OnSchedulerLoss};
 use crate::id::{ActorId, Incarnation, WorkerId};
+use crate::numbered::Numbered;
 use crate::time::Time;
 
 use self::callers::Callers;
 use self::keep::Keeper;
 use self::log::Log;
 use self::mailbox::Mailbox;
+use self::probes::Probes;
 use self::rest::{Ending, Moving, Over};
 use self::status::Counted;
 
@@ -93,8 +97,8 @@ pub struct Host {
     fenced: bool,
     callers: Callers,
     mailbox: Mailbox,
-    /// Calls that the process was given and that have not ended, by their tickets.
-    given: BTreeMap<RunNo, u64>,
+    /// The tickets of calls that the process was given and that have not ended, by [`RunNo`].
+    given: Numbered<u64>,
     /// Those of them that the process, which ends, has not begun.
     not_begun: BTreeSet<RunNo>,
     last_run: RunNo,
@@ -104,6 +108,7 @@ pub struct Host {
     keeper: Keeper,
     moving: Option<Moving>,
     ending: Option<Ending>,
+    probes: Probes,
     /// Callers have been told to send one call at a time.
     narrow: bool,
     counted: Counted,
@@ -141,9 +146,11 @@ impl Host {
             Event::Refused(error) => self.on_refused(now, error, effects),
             Event::Said { line, word } => self.on_said(now, line, word, effects),
             Event::StateKept(kept) => self.on_state_kept(now, kept, effects),
+            Event::TakenBack(run) => self.on_taken_back(now, run, effects),
             Event::TimerDue => self.on_timer(now, effects),
         }
         self.advance(now, effects);
+        self.watch_waits(now);
         self.fit_window(effects);
         debug_assert_eq!(self.check(), Ok(()));
     }
@@ -157,7 +164,8 @@ impl Host {
         let ending = self.ending.as_ref().and_then(|ending| ending.until);
         let absent = self.callers.next_expiry(self.caller_ttl());
         let held_up = self.held_up().map(|(until, _)| until);
-        let times = [self.mailbox.next_deadline(), keep, moving, ending, absent, held_up];
+        let probes = self.probes.due();
+        let times = [self.mailbox.next_deadline(), keep, moving, ending, absent, held_up, probes];
         times.into_iter().flatten().min()
     }
 
@@ -182,6 +190,7 @@ impl Host {
             ToHost::Close { forget } => self.on_close(now, line, forget, effects),
             ToHost::Credit { seq, n } => self.on_credit(line, seq, n, effects),
             ToHost::Open(open) => self.on_open(now, line, &open, effects),
+            ToHost::Probe { seq, probe } => self.on_probe(now, line, seq, probe, effects),
         }
     }
 
@@ -190,6 +199,7 @@ impl Host {
         self.forget_absent(now, effects);
         self.forget_who_holds_up(now, effects);
         self.give_up_move(now, effects);
+        self.probe_waits(now, effects);
     }
 
     /// What follows from the state of the moment, after whatever changed it.

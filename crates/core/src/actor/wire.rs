@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::call::{Call, CallFailure, CallerId, Ending};
 use super::place::ActorPlace;
+use super::probe::Probe;
 use super::{Delivery, MethodSpec, OnFull};
 use crate::id::{ActorId, Incarnation};
 use crate::time::Span;
@@ -82,6 +83,13 @@ pub enum ToHost {
     },
     /// Begin. The first of all.
     Open(Open),
+    /// The caller waits for a call, and somebody for the caller.
+    Probe {
+        /// The call.
+        seq: u64,
+        /// What looks for a circle.
+        probe: Box<Probe>,
+    },
 }
 
 /// The host's answer to [`ToHost::Open`].

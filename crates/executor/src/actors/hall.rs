@@ -10,9 +10,9 @@ use bireme_core::{ActorId, ErrorClass, TaskError, Value, limits};
 use bireme_proto::pb;
 use bireme_proto::pb::executor_order::{
     ActorCall, ActorCancel, ActorCheckpoint, ActorCreate, ActorCredit, ActorDrop, ActorKept,
-    ActorRestore, Order,
+    ActorProbe, ActorRestore, ActorTakeBack, Order,
 };
-use bireme_proto::pb::executor_report::{self, ActorFailed, Report};
+use bireme_proto::pb::executor_report::{ActorFailed, OrderRefused, Report};
 use tokio::sync::Notify;
 
 use super::items::Credit;
@@ -22,7 +22,7 @@ use super::seat::{self, Home};
 use super::{Actor, Actors, Call, Creation};
 use crate::blobs::Blobs;
 use crate::desk::Desk;
-use crate::orders::refuse;
+use crate::orders::{refuse, refused};
 use crate::outputs::{self, Owner};
 use crate::pool::Pool;
 use crate::runtime::Services;
@@ -58,6 +58,8 @@ pub(crate) struct Hall {
 /// One incarnation of an actor, shared by its threads.
 pub(super) struct Stage {
     pub(super) actor: ActorId,
+    /// The same as messages have it.
+    pub(super) named: pb::ActorId,
     pub(super) incarnation: u32,
     /// It lives on a thread of its own, not on the process's first.
     pub(super) is_apart: bool,
@@ -100,7 +102,9 @@ impl Hall {
             Some(Order::ActorCredit(credit)) => self.credit(credit),
             Some(Order::ActorDrop(drop)) => self.let_go(drop),
             Some(Order::ActorKept(kept)) => self.kept(kept),
+            Some(Order::ActorProbe(probe)) => self.probe(probe),
             Some(Order::ActorRestore(restore)) => self.restore(*restore),
+            Some(Order::ActorTakeBack(call)) => self.take_back(call),
             other => self.means.desk.report(Report::Refused(refuse(other))),
         }
     }
@@ -158,6 +162,7 @@ impl Hall {
         }
         let stage = Arc::new(Stage {
             actor: id,
+            named: id.into(),
             incarnation: creation.incarnation.0,
             is_apart,
             means: Arc::clone(&self.means),
@@ -176,9 +181,9 @@ impl Hall {
     }
 
     /// Has a call run when it is its turn.
-    fn call(&self, order: ActorCall) {
-        let (actor, number, credit) = (order.actor.clone(), order.call, order.credit);
-        let Some(stage) = self.find(actor) else { return };
+    fn call(&self, mut order: ActorCall) {
+        let (actor, number, credit) = (order.actor.take(), order.call, order.credit);
+        let Some(stage) = self.find_for(number, actor) else { return };
         let credit = Arc::new(Credit::new(credit));
         let items = super::Items::new(
             (stage.actor, number),
@@ -265,6 +270,27 @@ impl Hall {
         }
     }
 
+    /// Somebody waits for a call that runs. Of an actor that is no more nobody needs to hear.
+    fn probe(&self, order: ActorProbe) {
+        let ActorProbe { actor, call, probe } = order;
+        let Some(stage) = self.find(actor) else { return };
+        match orders::probe(probe) {
+            Ok(probe) => drop(stage.actor().map(|actor| actor.probe(call, probe))),
+            Err(refusal) => self.refuse(Some(stage.actor), refusal),
+        }
+    }
+
+    /// Gives a call back that has not begun.
+    fn take_back(&self, order: ActorTakeBack) {
+        let ActorTakeBack { actor, call } = order;
+        let Some(stage) = self.find(actor) else { return };
+        let waited = lock(&stage.lanes).take_back(call);
+        if waited.is_some() {
+            self.means.desk.report(seat::taken_back(stage.actor, call));
+            stage.home.notify_one();
+        }
+    }
+
     /// Ends an actor when its running calls have ended.
     fn let_go(&self, order: ActorDrop) {
         let ActorDrop { actor, incarnation: _, grace_us, reason: _ } = order;
@@ -280,29 +306,35 @@ impl Hall {
 
     /// The actor that an order is about. One that has just gone has told so; of one that never was nobody should speak.
     fn find(&self, actor: Option<pb::ActorId>) -> Option<&Arc<Stage>> {
-        match orders::actor(actor) {
-            Ok(actor) if self.actors.contains_key(&actor) => self.actors.get(&actor),
-            Ok(actor) => {
-                let message = format!("actor {actor} is not here");
-                self.refuse(Some(actor), Refusal::at(Reason::Malformed, "actor", message));
-                None
-            }
+        self.find_for(0, actor)
+    }
+
+    /// The same for an order with this number, of which the worker waits to hear.
+    fn find_for(&self, request: u64, actor: Option<pb::ActorId>) -> Option<&Arc<Stage>> {
+        let actor = match orders::actor(actor) {
+            Ok(actor) => actor,
             Err(refusal) => {
-                self.refuse(None, refusal);
-                None
+                self.refuse_for(request, None, refusal);
+                return None;
             }
+        };
+        let stage = self.actors.get(&actor);
+        if stage.is_none() {
+            let message = format!("actor {actor} is not here");
+            let refusal = Refusal::at(Reason::Malformed, "actor", message);
+            self.refuse_for(request, Some(actor), refusal);
         }
+        stage
     }
 
     fn refuse(&self, actor: Option<ActorId>, refusal: Refusal) {
-        let Refusal { reason, field, message } = refusal;
-        let reason = reason.name().to_owned();
-        let refused = pb::Refused { reason, field, message, ..pb::Refused::default() };
-        self.means.desk.report(Report::Refused(executor_report::OrderRefused {
-            actor: actor.map(Into::into),
-            refused: Some(refused),
-            ..executor_report::OrderRefused::default()
-        }));
+        self.refuse_for(0, actor, refusal);
+    }
+
+    fn refuse_for(&self, request: u64, actor: Option<ActorId>, refusal: Refusal) {
+        let actor = actor.map(Into::into);
+        let refused = OrderRefused { actor, request, ..refused(refusal) };
+        self.means.desk.report(Report::Refused(refused));
     }
 }
 

@@ -222,12 +222,18 @@ impl Lanes {
 
     /// Takes a call that waits away, or asks one that runs to return; `None` is neither.
     pub(super) fn cancel(&mut self, number: u64) -> Option<Box<Call>> {
+        let waited = self.take_back(number);
+        self.running.iter().filter(|running| running.number == number).for_each(Running::ask);
+        waited
+    }
+
+    /// Takes a call away, if it waits.
+    pub(super) fn take_back(&mut self, number: u64) -> Option<Box<Call>> {
         for lane in &mut self.all {
             if let Some(at) = lane.waiting.iter().position(|one| one.call.number == number) {
                 return lane.waiting.remove(at).map(|waiting| waiting.call);
             }
         }
-        self.running.iter().filter(|running| running.number == number).for_each(Running::ask);
         None
     }
 

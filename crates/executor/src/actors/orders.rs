@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bireme_core::actor::call::{self, ReplyKind};
+use bireme_core::actor::probe::Probe;
 use bireme_core::id::Incarnation;
 use bireme_core::reason::{Reason, Refusal};
 use bireme_core::{ActorId, Span, Value};
@@ -69,6 +70,11 @@ pub(super) fn callees_sent(callees: Vec<call::Callee>) -> Vec<Callee> {
         left_out,
     };
     callees.into_iter().map(callee).collect()
+}
+
+/// Reads what looks for a deadlock.
+pub(super) fn probe(probe: Option<pb::DeadlockProbe>) -> Result<Probe, Refusal> {
+    probe.ok_or_else(|| missing("probe"))?.try_into()
 }
 
 /// Reads a call. Values that are given by reference are not brought here yet.

@@ -189,9 +189,8 @@ impl Seat<'_> {
             self.stage.end(false);
         }
         // Told before the actor's own thread could tell that nothing of it is left.
-        let reply =
-            ActorReply { wants_checkpoint, ..reply(call.actor, call.number, outcome, taken) };
-        means.desk.report_reply(Report::ActorReply(reply));
+        let reply = reply(self.stage.named.clone(), call.number, outcome, taken);
+        means.desk.report_reply(Report::ActorReply(ActorReply { wants_checkpoint, ..reply }));
         drop(busy);
         self.stage.ended(call.number);
     }
@@ -252,7 +251,7 @@ impl Seat<'_> {
     }
 }
 
-fn reply(actor: ActorId, call: u64, outcome: Outcome, taken: Taken) -> ActorReply {
+fn reply(actor: impl Into<pb::ActorId>, call: u64, outcome: Outcome, taken: Taken) -> ActorReply {
     let Taken { run: Span(run_us), cpu: _, peak: peak_bytes } = taken;
     let timing = Some(pb::ExecutorTiming { run_us, peak_bytes, ..pb::ExecutorTiming::default() });
     ActorReply {
@@ -267,6 +266,11 @@ fn reply(actor: ActorId, call: u64, outcome: Outcome, taken: Taken) -> ActorRepl
 /// Said of a call that waited when its actor ended.
 pub(super) fn not_begun(actor: ActorId, call: u64) -> Report {
     Report::ActorReply(reply(actor, call, Outcome::NotBegun(true), Taken::default()))
+}
+
+/// Said of a call that waited and was asked for.
+pub(super) fn taken_back(actor: ActorId, call: u64) -> Report {
+    Report::ActorReply(reply(actor, call, Outcome::TakenBack(true), Taken::default()))
 }
 
 /// The end of a call that never ran.

@@ -6,6 +6,7 @@
 mod call;
 mod enums;
 mod place;
+mod probe;
 pub mod said;
 mod spec;
 mod statistics;

@@ -1525,7 +1525,7 @@ pub struct HostBatch {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CallerMessage {
     /// What it says.
-    #[prost(oneof = "caller_message::Kind", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "caller_message::Kind", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub kind: ::core::option::Option<caller_message::Kind>,
 }
 /// Nested message and enum types in `CallerMessage`.
@@ -1659,6 +1659,20 @@ pub mod caller_message {
         #[prost(bool, tag = "2")]
         pub forget: bool,
     }
+    /// Looks for a deadlock behind a call that has not ended and that the caller waits for. A host that cannot say what the
+    /// call waits for drops it; nothing answers it.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Probe {
+        /// The caller and the actor.
+        #[prost(uint32, tag = "1")]
+        pub open: u32,
+        /// The call.
+        #[prost(uint64, tag = "2")]
+        pub seq: u64,
+        /// Where it has been.
+        #[prost(message, optional, tag = "3")]
+        pub probe: ::core::option::Option<super::DeadlockProbe>,
+    }
     /// What it says.
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {
@@ -1680,6 +1694,51 @@ pub mod caller_message {
         /// I shall call this actor no more on this stream.
         #[prost(message, tag = "6")]
         Close(Close),
+        /// Somebody waits for a call for so long that it may be a deadlock.
+        #[prost(message, tag = "7")]
+        Probe(Probe),
+    }
+}
+/// Goes from a call that runs to the call that it waits for, and on to what that waits for. Where it comes back to the call
+/// that it went out from, all on its way wait in a circle.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DeadlockProbe {
+    /// As the host numbered it that sent it out.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// The way so far; at most 64 steps.
+    #[prost(message, repeated, tag = "2")]
+    pub steps: ::prost::alloc::vec::Vec<deadlock_probe::Step>,
+}
+/// Nested message and enum types in `DeadlockProbe`.
+pub mod deadlock_probe {
+    /// A call that runs, and what waits for it.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Step {
+        /// The call that waits: behind `runs` in its lane, or it is `runs` itself. Absent in the first step.
+        #[prost(message, optional, tag = "1")]
+        pub waits: ::core::option::Option<super::CallId>,
+        /// Name of its method.
+        #[prost(string, tag = "2")]
+        pub waits_method: ::prost::alloc::string::String,
+        /// The call that runs.
+        #[prost(message, optional, tag = "3")]
+        pub runs: ::core::option::Option<super::CallId>,
+        /// Name of its method.
+        #[prost(string, tag = "4")]
+        pub runs_method: ::prost::alloc::string::String,
+        /// Name of the actor's class.
+        #[prost(string, tag = "5")]
+        pub class_name: ::prost::alloc::string::String,
+        /// The actor's incarnation.
+        #[prost(uint32, tag = "6")]
+        pub incarnation: u32,
+        /// The host's number for the call that runs, in this incarnation.
+        #[prost(uint64, tag = "7")]
+        pub run: u64,
+        /// Which of its waits the call that runs is in, counted by its process; 0 while that is not known.
+        #[prost(uint64, tag = "8")]
+        pub wait: u64,
     }
 }
 /// One message of the host.
@@ -9977,7 +10036,7 @@ pub mod executor_report {
         #[prost(bool, tag = "7")]
         pub wants_checkpoint: bool,
         /// How it ended.
-        #[prost(oneof = "actor_reply::Outcome", tags = "3, 4, 5, 8")]
+        #[prost(oneof = "actor_reply::Outcome", tags = "3, 4, 5, 8, 9")]
         pub outcome: ::core::option::Option<actor_reply::Outcome>,
     }
     /// Nested message and enum types in `ActorReply`.
@@ -9998,6 +10057,9 @@ pub mod executor_report {
             /// itself; where nothing is said of one, it may have run.
             #[prost(bool, tag = "8")]
             NotBegun(bool),
+            /// It was taken back, as was asked, and does not run.
+            #[prost(bool, tag = "9")]
+            TakenBack(bool),
         }
     }
     /// There is no such method.
@@ -10163,7 +10225,7 @@ pub mod executor_report {
         /// The actor that the order was about, if one.
         #[prost(message, optional, tag = "2")]
         pub actor: ::core::option::Option<super::ActorId>,
-        /// The number that came with the order, if one.
+        /// The number that came with the order, if one; of an `ActorCall` its `call`, which ends with this.
         #[prost(uint64, tag = "3")]
         pub request: u64,
         /// Why.
@@ -10310,7 +10372,7 @@ pub struct ExecutorOrder {
     /// What to do.
     #[prost(
         oneof = "executor_order::Order",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20"
     )]
     pub order: ::core::option::Option<executor_order::Order>,
 }
@@ -10608,6 +10670,32 @@ pub mod executor_order {
         #[prost(message, repeated, tag = "2")]
         pub callees: ::prost::alloc::vec::Vec<Callee>,
     }
+    /// Somebody waits for a call of an actor that runs. Where that call itself does nothing but wait for a call of another
+    /// actor, without a limit of time, the probe is passed on to that one, with the number of the wait in its last step. Else it
+    /// is dropped. Not answered.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct ActorProbe {
+        /// The actor.
+        #[prost(message, optional, tag = "1")]
+        pub actor: ::core::option::Option<super::ActorId>,
+        /// The call.
+        #[prost(uint64, tag = "2")]
+        pub call: u64,
+        /// Where the probe has been, this call last.
+        #[prost(message, optional, tag = "3")]
+        pub probe: ::core::option::Option<super::DeadlockProbe>,
+    }
+    /// Give back a call of an actor, if it has not begun: it is not to run. Answered by `ActorReply.taken_back`; not at all if
+    /// it has begun or is not there.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct ActorTakeBack {
+        /// The actor.
+        #[prost(message, optional, tag = "1")]
+        pub actor: ::core::option::Option<super::ActorId>,
+        /// The call.
+        #[prost(uint64, tag = "2")]
+        pub call: u64,
+    }
     /// Run a call of an actor when those given before it in its lane have ended; at once if fewer run than its lane lets run,
     /// or if its actor is reentrant and its `chain` names a call that runs there. Answered by `ActorReply`. Where the actor has
     /// the process for itself, is not reentrant and has one lane that runs one call at a time, the process's mark tells by the
@@ -10826,6 +10914,12 @@ pub mod executor_order {
         /// A checkpoint of an actor that calls others is kept.
         #[prost(message, tag = "18")]
         ActorKept(ActorKept),
+        /// Somebody waits for a call of an actor for so long that it may be a deadlock.
+        #[prost(message, tag = "19")]
+        ActorProbe(ActorProbe),
+        /// Give back a call of an actor that has not begun.
+        #[prost(message, tag = "20")]
+        ActorTakeBack(ActorTakeBack),
     }
 }
 /// What an attempt or an actor holds, with the very pieces that are its own.

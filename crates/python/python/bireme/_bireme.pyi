@@ -277,10 +277,13 @@ class Stream:
 
 @final
 class ActorHandle:
-    """An actor, to be called. Dropping the handle that made it ends it, unless it is detached."""
+    """An actor, to be called. It ends when the session that made it has no handle of it any more, unless it is detached."""
 
     @property
     def id(self) -> bytes: ...
+    def keep(self, handles: Sequence[ActorHandle]) -> None:
+        """The actor is given handles of others: these are wanted for as long as it is."""
+
     def call(
         self, method: str, args: Buffer | Sequence[Buffer], inputs: Sequence[CallInput] | None, how: Any
     ) -> Pending:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
@@ -10,14 +10,14 @@ from . import actor_api
 from .called import Called, places
 from .future import Future
 from .keys import new_key
-from .serialize import decode, frozen, keep, taken
+from .serialize import decode, frozen, keep
 from .task import FINISHED
 from .units import seconds
 
 if TYPE_CHECKING:
     from ._bireme import ActorHandle, Stream
     from .client import Client
-    from .link import Known
+    from .link import Known, Link
 
 #: The names by which every actor gives an attribute, and the names of its methods.
 ATTRIBUTE, METHODS = "__getattribute__", "__dir__"
@@ -57,10 +57,10 @@ class Actor:
     """A handle of an actor. Its methods are those of the object, and each call gives a future; other names are attributes of
     the object, read there.
 
-    Calls that this process makes run in the order in which they are made. When the handle is gone that `Client.actor` gave,
-    and the calls made by it have ended, the actor ends, unless it is detached. A handle can be an argument and a result. The
-    future of a task or call keeps the handles that it was given as arguments, and an actor's handle those that its constructor
-    was given. A handle that came as an argument or a result, or was found by name, does not keep its actor alive.
+    Calls that this process makes run in the order in which they are made. When the client that made the actor has no handle
+    of it any more, and the calls made by these have ended, the actor ends, unless it is detached. A handle can be an argument
+    and a result. The future of a task or call keeps the handles that were among its arguments, and an actor those that this
+    client gave it. A handle that another client got, or that was found by name, does not keep its actor alive.
 
     Where the object has no methods of these names, `kill`, `checkpoint` and `move` are those of the client.
     """
@@ -71,12 +71,13 @@ class Actor:
         native: ActorHandle,
         name: str,
         methods: Mapping[str, bool] | None,
-        kept: object = None,
+        kept: Sequence[ActorHandle] | None = None,
     ) -> None:
-        """`methods` says of each method whether it gives items; None is to be asked for. `kept` is what its constructor was given
-        and has to stay.
+        """`methods` says of each method whether it gives items; None is to be asked for. `kept` are the handles that its
+        constructor was given.
         """
-        self._kept = kept
+        if kept:
+            native.keep(kept)
         self._client = client
         self._native = native
         self._name = name
@@ -114,7 +115,7 @@ class Actor:
         key = new_key(f"{self._name}.{method}")
         inputs: list[Known] = []
         buffers = link.arguments(key, args, kwargs, inputs) if args or kwargs else link.no_arguments
-        handles = taken()
+        handles = self._given(link, inputs)
         if len(buffers) > 1:
             # Views of the caller's own arrays, which may change once this returns.
             buffers = [buffers[0], *map(frozen, buffers[1:])]
@@ -135,12 +136,19 @@ class Actor:
         link = self._client._live()
         inputs: list[Known] = []
         buffers = link.arguments(f"{self._name}.{method}", args, kwargs, inputs)
-        handles = taken()
+        handles = self._given(link, inputs)
         # Their errors are told here: items have no future.
         for known in inputs:
             link.error(known, None)
         stream = self._native.stream(method, [bytes(buffer) for buffer in buffers], places(inputs), how)
         return ActorItems(self._client, stream, handles)
+
+    def _given(self, link: Link, inputs: Sequence[Known]) -> list[ActorHandle] | None:
+        """The handles in the arguments that were written last. The actor may keep them: so they are kept for as long as it is."""
+        handles = link.handles_in(inputs)
+        if handles:
+            self._native.keep(handles)
+        return handles
 
     def __reduce__(self) -> tuple[Callable[..., Actor], tuple[Any, ...]]:
         keep(self._native)

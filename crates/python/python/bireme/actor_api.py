@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar, overload
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from ._bireme import Chain, HostedCall
@@ -50,8 +51,31 @@ def method(
     return decorate if function is None else decorate(function)
 
 
-def methods_of(cls: type) -> dict[str, bool]:
-    """The methods of a class that have public names, and whether they give items."""
+#: What was found in classes: to look takes longer than to make many an actor.
+_methods: WeakKeyDictionary[type, Mapping[str, bool]] = WeakKeyDictionary()
+_options: WeakKeyDictionary[type, Mapping[str, MethodOptions]] = WeakKeyDictionary()
+
+
+def methods_of(cls: type) -> Mapping[str, bool]:
+    """The methods of a class that have public names, and whether they give items. Those that it has when they are first looked
+    for: that is how it is sent, too.
+    """
+    found = _methods.get(cls)
+    if found is None:
+        found = _methods[cls] = _find_methods(cls)
+    return found
+
+
+def options_of(cls: type) -> Mapping[str, MethodOptions]:
+    """What the methods of a class do otherwise than their actor, of those that do. It is looked for once as well."""
+    found = _options.get(cls)
+    if found is None:
+        told = {name: getattr(getattr(cls, name, None), OPTIONS, None) for name in dir(cls)}
+        found = _options[cls] = {name: options for name, options in told.items() if options is not None}
+    return found
+
+
+def _find_methods(cls: type) -> dict[str, bool]:
     found = {}
     for name in dir(cls):
         if name.startswith("_"):

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ._bireme import create_actor, find_actor, list_actors
 from .actor import Actor, ActorFuture
-from .actor_api import OPTIONS, Every, MethodOptions, methods_of
+from .actor_api import Every, methods_of, options_of
 from .called import Called, places
 from .keys import new_key
-from .serialize import frozen, taken
+from .serialize import frozen
 from .task import FINISHED
 from .units import seconds, size
 
@@ -90,7 +90,7 @@ class ActorMethods:
         spec = _spec(link, cls, options)
         inputs: list[Known] = []
         buffers = link.arguments(cls.__name__, args, options, inputs) if args or options else link.no_arguments
-        handles = taken()
+        handles = link.handles_in(inputs)
         buffers = [buffers[0], *map(frozen, buffers[1:])]
         link.submitter.flush()
         is_ready = all(link.status(known) == FINISHED for known in inputs)
@@ -161,10 +161,7 @@ def _spec(link: Link, cls: type, options: dict[str, Any]) -> dict[str, Any]:
 def _methods(cls: type, lanes: list[str]) -> list[tuple[str, int, str | None, bool]]:
     """The methods that do otherwise than their actor."""
     found = []
-    for name in dir(cls):
-        options: MethodOptions | None = getattr(getattr(cls, name, None), OPTIONS, None)
-        if options is None:
-            continue
+    for name, options in options_of(cls).items():
         lane = options.lane or _FIRST
         if lane not in lanes:
             raise ValueError(f"{cls.__name__}.{name} is in the lane {lane!r}, which the actor has not; add it to `lanes`")

@@ -16,14 +16,14 @@ from .functions import Functions
 from .future import Future
 from .keys import content_key, new_key, pure_key
 from .options import PLAIN, Options
-from .serialize import decode, encode, encode_call, frozen, lasting, taken
+from .serialize import decode, encode, encode_call, frozen, lasting, refuse, taken
 from .task import CANCELLED, ERROR, FINISHED, PENDING, Key, Stored, Task
 from .watch import STATES, Watcher
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-    from ._bireme import Error, Object
+    from ._bireme import ActorHandle, Error, Object
 
 Known: TypeAlias = Task | Stored | Called
 
@@ -50,7 +50,7 @@ class Link:
         #: The pickle of no arguments.
         self.no_arguments = encode_call((), {})
         #: Handles of actors in arguments, by what takes them.
-        self.handles: WeakKeyDictionary[Known, list[object]] = WeakKeyDictionary()
+        self.handles: WeakKeyDictionary[Known, list[ActorHandle]] = WeakKeyDictionary()
 
     def call(
         self,
@@ -68,7 +68,7 @@ class Link:
         digest, name = self.functions.find(function)
         inputs: list[Known] = []
         buffers = self.arguments(name, args, kwargs, inputs) if args or kwargs else self.no_arguments
-        handles = taken()
+        handles = self.handles_in(inputs)
         if key is None:
             computed = digest + self.options.environments.get(options, b"") if options else digest
             key = pure_key(name, computed, buffers, inputs) if pure else None
@@ -87,7 +87,17 @@ class Link:
             self.send(task)
         return task
 
-    def keep(self, known: Known, handles: list[object] | None) -> None:
+    def handles_in(self, inputs: Sequence[Known]) -> list[ActorHandle] | None:
+        """Handles of actors in the arguments that were written last, and those that the values of `inputs` may have."""
+        handles = taken()
+        if not inputs or not self.handles:
+            return handles
+        found = dict.fromkeys(handles or ())
+        for known in inputs:
+            found.update(dict.fromkeys(self.handles.get(known, ())))
+        return list(found)
+
+    def keep(self, known: Known, handles: list[ActorHandle] | None) -> None:
         """Keeps handles of actors for as long as what takes them."""
         if handles:
             self.handles.setdefault(known, []).extend(handles)
@@ -126,15 +136,19 @@ class Link:
 
     def store(self, value: Any, key: Key = None, hashed: bool = True) -> Stored:
         """Puts a value into the cluster; an equal one that is there already serves, if `hashed`."""
-        codec, buffers = encode(value, "the value")
+        taken()  # What somebody else's arguments left, who did not ask.
+        codec, buffers = encode(value, "the value", refuse)
+        handles = taken()
         kind = type(value).__name__
         if key is None:
             key = content_key(kind, buffers) if hashed else new_key(kind)
         found = self.find(key)
         if isinstance(found, Stored):
+            self.keep(found, handles)
             return found
         stored = Stored(key, self.session.put(int(codec), buffers, kind))
         self.known[key] = stored
+        self.keep(stored, handles)
         return stored
 
     def status(self, task: Known) -> str:

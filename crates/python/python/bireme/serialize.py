@@ -16,13 +16,16 @@ import threading
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Protocol, TypeAlias
 
 import cloudpickle  # type: ignore[import-untyped, unused-ignore]
 
 from . import formats
 from .formats import Buffer, FormatError
 from .unpicklable import culprit
+
+if TYPE_CHECKING:
+    from ._bireme import ActorHandle
 
 #: Shorter buffers stay inside the pickle, in bytes: they travel in messages, where one piece is cheaper than two.
 OUT_OF_BAND_BYTES = 4096
@@ -88,31 +91,36 @@ class _Scope(threading.local):
     number: Number | None = None
     input: Input | None = None
     #: What the arguments name that has to stay for as long as they may be read.
-    handles: list[object] | None = None
+    handles: list[ActorHandle] | None = None
 
 
 _scope = _Scope()
 
 
-def keep(handle: object) -> None:
-    """Notes that the arguments that this thread writes down, if any, name something that must not go before they are read."""
+def keep(handle: ActorHandle) -> None:
+    """Notes that what this thread writes down, if it leaves here, names an actor that must not go before it is read."""
     if _scope.number is not None:
         _scope.handles = [*(_scope.handles or ()), handle]
 
 
-def taken() -> list[object] | None:
-    """What the arguments that were written last have to keep."""
+def taken() -> list[ActorHandle] | None:
+    """The actors that were named by what was written last."""
     handles, _scope.handles = _scope.handles, None
     return handles
+
+
+def refuse(future: object) -> NoReturn:
+    """Says of a future that it is where none may be."""
+    raise TypeError(
+        f"{type(future).__name__} cannot be part of this value: only the arguments of a task may contain one; "
+        "take its result() first"
+    )
 
 
 def refer(future: Referable) -> tuple[Callable[[int], object], tuple[int]]:
     """What the `__reduce__` of a future returns."""
     if _scope.number is None:
-        raise TypeError(
-            f"{type(future).__name__} cannot be part of this value: only the arguments of a task may contain one; "
-            "take its result() first"
-        )
+        refuse(future)
     return load_input, (_scope.number(future),)
 
 

@@ -1,6 +1,5 @@
 //! A blob on its way in.
 
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
 
-use super::{Blob, not_written};
+use super::{Blob, BlobFile, not_written};
 
 /// A blob of which some bytes have come.
 #[derive(Debug)]
@@ -26,7 +25,7 @@ pub(crate) struct Upload {
 #[derive(Debug)]
 enum Place {
     Memory(BytesMut),
-    File(Arc<File>),
+    File(Arc<BlobFile>),
 }
 
 impl Upload {
@@ -34,7 +33,7 @@ impl Upload {
         Self { length, came: 0, hasher: Box::default(), to: Place::Memory(BytesMut::new()), room }
     }
 
-    pub(super) fn to_file(length: u64, room: OwnedSemaphorePermit, file: File) -> Self {
+    pub(super) fn to_file(length: u64, room: OwnedSemaphorePermit, file: BlobFile) -> Self {
         let to = Place::File(Arc::new(file));
         Self { length, came: 0, hasher: Box::default(), to, room }
     }

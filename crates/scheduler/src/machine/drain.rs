@@ -107,6 +107,7 @@ impl Machine {
         self.touch(id);
         if is_new {
             self.seek_lone_values(id);
+            self.move_copies_away(id);
             self.ask_all_back(id);
             self.fleet_changed();
         }
@@ -120,6 +121,7 @@ impl Machine {
         worker.drain.get_or_insert_with(reason).insists = true;
         self.drains.insert(id);
         self.seek_lone_values(id);
+        self.move_copies_away(id);
         self.set_drain_timer(id);
     }
 
@@ -192,6 +194,7 @@ impl Machine {
         worker.sent.is_empty()
             && (worker.actors.is_empty() || (drain.insists && !others_stay()))
             && worker.announcing.is_none()
+            && !self.hands_copies_over(id)
             && (drain.values() == 0 || (drain.insists && !others_stay()))
     }
 

@@ -1,6 +1,10 @@
 //! The life of actors by calls, with workers that are played.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -269,8 +273,13 @@ async fn lists_watches_and_counts_show_actors() {
     }
 }
 
-/// A worker's side of single calls, that says what it was asked.
-struct Played;
+/// A worker's side of single calls, that says what it was asked. Of the first call of `moved` it says that the actor has gone.
+#[derive(Default)]
+struct Played {
+    has_moved: AtomicBool,
+    /// Told when that was said.
+    said: Arc<Notify>,
+}
 
 #[tonic::async_trait]
 impl ActorHost for Played {
@@ -290,6 +299,14 @@ impl ActorHost for Played {
         let request = request.into_inner();
         let by = request.actor.and_then(|actor| actor.by);
         assert!(matches!(by, Some(pb::actor_selector::By::Actor(_))), "{by:?}");
+        if request.method == "moved" && !self.has_moved.swap(true, Ordering::Relaxed) {
+            self.said.notify_one();
+            let code = pb::CallCode::Fenced.into();
+            let failure = pb::CallFailure { code, ..pb::CallFailure::default() };
+            let outcome = Some(pb::call_outcome::Outcome::Failure(Box::new(failure)));
+            let outcome = Some(pb::CallOutcome { outcome });
+            return Ok(Response::new(pb::CallResponse { outcome, ..pb::CallResponse::default() }));
+        }
         let run_us = request.arguments.len() as u64;
         Ok(Response::new(pb::CallResponse { run_us, ..pb::CallResponse::default() }))
     }
@@ -308,7 +325,9 @@ async fn single_calls_are_passed_on_to_the_host_and_streams_are_not() {
     let scheduler = Scheduler::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
-    let server = tonic::transport::Server::builder().add_service(ActorHostServer::new(Played));
+    let played = Played::default();
+    let said = Arc::clone(&played.said);
+    let server = tonic::transport::Server::builder().add_service(ActorHostServer::new(played));
     let serving = tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
     let mut worker = scheduler.worker_at("w", at).await;
     let mut actors = actors(&scheduler).await;
@@ -329,6 +348,15 @@ async fn single_calls_are_passed_on_to_the_host_and_streams_are_not() {
     assert_eq!(soon(calls.call(waiting.clone())).await.unwrap().into_inner().run_us, 3);
     let describe = pb::DescribeActorRequest { actor: Some(named("count")), stacks: true };
     assert_eq!(soon(calls.describe(describe)).await.unwrap().into_inner().callers, 1);
+
+    let moved = pb::CallRequest { method: "moved".to_owned(), ..waiting.clone() };
+    let (answer, hosted) = tokio::join!(soon(calls.call(moved)), async {
+        soon(said.notified()).await;
+        ended(&worker, &hosted, pb::ActorEnd::Crashed).await;
+        host(&mut worker).await
+    });
+    assert_eq!(answer.unwrap().into_inner().run_us, 3, "it is for the next incarnation");
+    assert_eq!(hosted.incarnation, 2);
 
     let stream = soon(calls.calls(tokio_stream::empty())).await.unwrap_err();
     assert_eq!(reason(&stream), Some(Reason::Unsupported));

@@ -11,17 +11,17 @@ use crate::coverage::{Kind, Tally, kinds};
 kinds! {
     HostEvent {
         Alive CheckpointAsked Durable EndAsked Ended Exited Gathered Item LeaseEnded LeaseRenewed LineLost LogFailed MoveAsked
-        NotBegun ProcessLost Refused Said StateKept TimerDue
+        NotBegun ProcessLost Refused Said StateKept TakenBack TimerDue
     }
-    HostEffect { Append Checkpoint Checkpointed Credit Gather Ungather Over Run Say Stop }
-    Record { Call Crash Ended Life Poisoned }
+    HostEffect { Append Checkpoint Checkpointed Credit Gather Ungather Over Probe Run Say Stop TakeBack }
+    Record { Call Crash Ended Life Poisoned Unrun }
     RunEnd { Cancelled Done NoSuchMethod Stored UnserializableArgs UnserializableResult UserError Value }
     EndKind { Crashed Diverged Exited Failed Killed Moved }
     CallerEvent {
-        Cancelled Closed ItemsTaken Kept Prepared Resolved Said StreamDown StreamUp TimerDue Unresolved
+        Cancelled Closed ItemsTaken Kept Prepared Probed Resolved Said StreamDown StreamUp TimerDue Unresolved
     }
     CallerEffect { Ended Item Reach Resolve Room Say }
-    ToHost { Ack AckItems Call Cancel Close Credit Open }
+    ToHost { Ack AckItems Call Cancel Close Credit Open Probe }
     ToCaller { Accepted Item OpenRefused Opened Redirect Reply Window }
     CallCode {
         ArgumentFailed Cancelled Deadline Deadlock Fenced Gone MailboxFull NoSuchMethod NotRun Poisoned ReplayDiverged Unknown
@@ -29,13 +29,21 @@ kinds! {
     }
 }
 
+/// What one actor alone does not come to: the calls that wait for each other tell so, and a circle ends before anybody has
+/// waited. See [`deadlocks`](crate::deadlocks).
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("HostEvent::TakenBack", "it takes actors that wait for each other"),
+    ("HostEffect::TakeBack", "it takes actors that wait for each other"),
+    ("Record::Unrun", "it takes actors that wait for each other"),
+];
+
 /// How often each kind was seen.
 #[derive(Clone, Debug)]
 pub struct Seen(Tally);
 
 impl Default for Seen {
     fn default() -> Self {
-        Self(Tally::new(ALL, &[]))
+        Self(Tally::new(ALL, ELSEWHERE))
     }
 }
 

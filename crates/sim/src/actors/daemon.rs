@@ -7,6 +7,7 @@ use bireme_core::actor::wire::{ToCaller, ToHost};
 use bireme_core::error::{ErrorClass, TaskError};
 use bireme_core::{Span, Time};
 
+use super::files::{Files, Leaving};
 use super::plan::LEASE;
 use super::process::{Process, State};
 use super::{Item, World};
@@ -33,18 +34,6 @@ pub(super) struct Daemon {
     lines: u64,
 }
 
-/// What is kept of an actor.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Files {
-    pub(super) incarnation: u32,
-    pub(super) lsn: u64,
-    pub(super) table: Table,
-    pub(super) state: State,
-    pub(super) records: Vec<Record>,
-    /// It came to rest, and this is all of it.
-    pub(super) rested: bool,
-}
-
 /// An incarnation that is hosted.
 #[derive(Debug)]
 pub(super) struct Hosting {
@@ -56,6 +45,7 @@ pub(super) struct Hosting {
     /// They never will be.
     pub(super) log_fails: bool,
     keeping: Option<(u64, Table, State)>,
+    pub(super) leaving: Leaving,
     pub(super) over: Option<EndKind>,
     /// What it was told of its end.
     pub(super) told: Option<bool>,
@@ -113,6 +103,11 @@ pub(super) enum Awaited {
         run: RunNo,
     },
     Started,
+    /// The daemon hears that the process has given a call back.
+    TakenBack {
+        process: u64,
+        run: RunNo,
+    },
     Timer,
     Written {
         incarnation: u32,
@@ -128,6 +123,7 @@ impl Hosting {
             unwritten: Vec::new(),
             log_fails: false,
             keeping: None,
+            leaving: Leaving::default(),
             over: None,
             told: None,
             timer: None,
@@ -217,6 +213,9 @@ impl World {
                 self.drive_if(worker, process, Event::NotBegun(run))
             }
             Awaited::Started => Ok(()),
+            Awaited::TakenBack { process, run } => {
+                self.drive_if(worker, process, Event::TakenBack(run))
+            }
             Awaited::Timer => self.on_host_timer(worker),
             Awaited::Written { incarnation } => self.on_written(worker, incarnation),
         }
@@ -269,6 +268,10 @@ impl World {
         match effect {
             Effect::Append { lsn, record } => self.append(worker, lsn, record),
             Effect::Checkpoint { lsn, table } => self.checkpoint(worker, lsn, *table),
+            Effect::Checkpointed { request, made: Err(_) } => {
+                self.hosting(worker).leaving.given_up(request);
+                Ok(())
+            }
             Effect::Checkpointed { .. } | Effect::Ungather { .. } => Ok(()),
             Effect::Credit { run, n } => {
                 let daemon = self.daemons.get_mut(worker).expect("it is one");
@@ -289,9 +292,11 @@ impl World {
                 Ok(())
             }
             Effect::Over { end, forget, .. } => self.on_over(worker, end, forget),
+            Effect::Probe { run, probe } => self.pass_on(worker, run, *probe),
             Effect::Run(run) => self.on_given(worker, *run),
             Effect::Say { line, word } => self.send_down(worker, line, word),
             Effect::Stop { run, .. } => self.on_stop(worker, run),
+            Effect::TakeBack { run } => self.take_back(worker, run),
         }
     }
 
@@ -386,7 +391,11 @@ impl World {
         if hosting.incarnation != incarnation || hosting.process.is_none() {
             return Ok(());
         }
-        if fails || hosting.log_fails {
+        let fails = fails || hosting.log_fails;
+        self.trace.line(self.agenda.now(), || {
+            format!("the checkpoint of worker {worker} up to {lsn} fails: {fails}")
+        });
+        if fails {
             return self.drive(worker, Event::StateKept(Err(died("the disk is full"))));
         }
         let disk = daemon.disk.get_or_insert_default();
@@ -394,6 +403,7 @@ impl World {
         disk.records.drain(..old.min(disk.records.len()));
         (disk.lsn, disk.table, disk.state) = (lsn, table, state);
         disk.incarnation = incarnation;
+        hosting.leaving.kept();
         let kept = Checkpoint { lsn, bytes: 10, took: Span(5) };
         self.drive(worker, Event::StateKept(Ok(kept)))
     }
@@ -425,7 +435,7 @@ impl World {
             self.agenda.after(PIPE, Item::Daemon { worker, life, what });
         }
         if let Some(disk) = &mut daemon.disk {
-            disk.rested = end == EndKind::Moved && disk.incarnation == hosting.incarnation;
+            disk.rested = end == EndKind::Moved && hosting.leaving.has_checkpoint;
         }
         if forget {
             daemon.flush();

@@ -131,6 +131,8 @@ impl World {
                 Event::EndAsked { grace: *grace, forget: *forget, reason }
             }
             Fault::Move { quiesce, lose_state } => {
+                let hosting = self.daemons.get_mut(here).and_then(|it| it.hosting.as_mut());
+                hosting.into_iter().for_each(|hosting| hosting.leaving.wished(request));
                 Event::MoveAsked { request, quiesce: *quiesce, lose_state: *lose_state }
             }
             _ => Event::CheckpointAsked { request },

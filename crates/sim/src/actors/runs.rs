@@ -2,7 +2,9 @@
 
 use bireme_core::Value;
 use bireme_core::actor::call::{CallId, ReplyKind};
+use bireme_core::actor::caller;
 use bireme_core::actor::host::{Run, RunEnd, RunNo};
+use bireme_core::actor::probe::Probe;
 use bireme_core::error::{ErrorClass, TaskError};
 
 use super::daemon::Awaited;
@@ -87,6 +89,40 @@ impl World {
             Some(often) => often,
         };
         self.rng.chance(percent)
+    }
+
+    /// A call that runs is waited for: if it waits for one of its own, that one's host is told.
+    pub(super) fn pass_on(
+        &mut self,
+        worker: usize,
+        run: RunNo,
+        probe: Probe,
+    ) -> Result<(), String> {
+        let hosting = self.daemons.get(worker).and_then(|it| it.hosting.as_ref());
+        let Some(process) = hosting.and_then(|it| it.process.as_ref()) else { return Ok(()) };
+        let place = (worker, process.number, run);
+        if !process.running.get(&run).is_some_and(|running| running.waits) {
+            return Ok(());
+        }
+        let Some(user) = self.users.iter().position(|user| user.inside == Some(place)) else {
+            return Ok(());
+        };
+        let probe = Box::new(probe.in_wait(1));
+        self.drive_user(user, caller::Event::Probed { seq: 1, probe })
+    }
+
+    /// A call is given back that has not begun.
+    #[expect(clippy::unnecessary_wraps, reason = "as all that happens in the world")]
+    pub(super) fn take_back(&mut self, worker: usize, run: RunNo) -> Result<(), String> {
+        let life = self.life(worker);
+        let hosting = self.daemons.get_mut(worker).and_then(|it| it.hosting.as_mut());
+        let Some(process) = hosting.and_then(|it| it.process.as_mut()) else { return Ok(()) };
+        let number = process.number;
+        if process.unqueue(run) {
+            let what = Awaited::TakenBack { process: number, run };
+            self.agenda.after(PIPE, Item::Daemon { worker, life, what });
+        }
+        Ok(())
     }
 
     /// A call that waited for one of its own goes on.

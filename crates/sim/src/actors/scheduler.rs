@@ -11,7 +11,8 @@ use bireme_core::actor::place::{ActorPlace, ActorState, EndKind};
 use bireme_core::id::{Incarnation, WorkerId};
 use bireme_core::{Span, Time};
 
-use super::daemon::{Awaited, Files, Hosting};
+use super::daemon::{Awaited, Hosting};
+use super::files::Files;
 use super::plan::{ACTOR, LEASE};
 use super::process::Process;
 use super::{Item, World};
@@ -34,8 +35,8 @@ pub(super) struct Scheduler {
     not_before: Time,
     /// The worker that has the log.
     pub(super) home: Option<usize>,
-    /// What an incarnation left that came to rest, and where it did.
-    carried: Option<(Files, usize)>,
+    /// What an incarnation left that came to rest, if it left anything, and where it did.
+    carried: Option<(Option<Files>, usize)>,
     /// Nobody can ask it until then.
     pub(super) down: Time,
     /// No stream to a worker can be had until then.
@@ -48,7 +49,7 @@ pub(super) struct Scheduler {
 impl Scheduler {
     /// What is on its way to another worker.
     pub(super) fn carried(&self) -> Option<&Files> {
-        self.carried.as_ref().map(|(files, _)| files)
+        self.carried.as_ref().and_then(|(files, _)| files.as_ref())
     }
 }
 
@@ -226,7 +227,10 @@ impl World {
             EndKind::Moved => {
                 let daemon = self.daemons.get_mut(worker).expect("it is one");
                 let files = daemon.disk.take().filter(|files| files.rested);
-                self.scheduler.carried = files.map(|files| (files, worker));
+                if files.is_none() && self.plan.spec.delivery == Delivery::EffectivelyOnce {
+                    self.ledger.leave_state();
+                }
+                self.scheduler.carried = Some((files, worker));
                 self.scheduler.home = None;
                 (self.scheduler.place, self.scheduler.alive) = (None, false);
             }
@@ -290,8 +294,8 @@ impl World {
         let now = now + daemon.skew;
         daemon.flush();
         let was_moved = carried.is_some();
-        if was_moved {
-            daemon.disk = carried;
+        if let Some(files) = carried {
+            daemon.disk = files;
         }
         let keeps = |files: &Files| once || was_moved || files.incarnation + 1 == incarnation;
         let files = daemon.disk.take().filter(keeps).unwrap_or_default();

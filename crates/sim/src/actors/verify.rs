@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use bireme_core::actor::call::{Call, CallCode, CallId, CallerId, Ending, Outcome};
-use bireme_core::actor::host::{Record, Run};
+use bireme_core::actor::host::Run;
 use bireme_core::actor::{ActorSpec, Delivery};
 
 use super::World;
-use super::daemon::Files;
+use super::files::Files;
 use super::process::State;
 
 /// What is known of a call.
@@ -40,6 +40,8 @@ pub(super) struct Ledger {
     pub(super) diverged: bool,
     /// Somebody ended it: what was not written yet is lost with it.
     pub(super) was_killed: bool,
+    /// It moved without its state, as was wished: what it had done is lost with that.
+    left_state: bool,
 }
 
 impl Ledger {
@@ -67,6 +69,12 @@ impl Ledger {
     pub(super) fn abandon(&mut self, caller: CallerId) {
         let dead = |id: &CallId, told: &Told| id.caller == caller && told.ending.is_none();
         self.calls.retain(|id, told| !dead(id, told));
+    }
+
+    /// The actor begins anew, and knows nothing of what it had done.
+    pub(super) fn leave_state(&mut self) {
+        self.left_state = true;
+        self.newest.clear();
     }
 
     /// Whether a call may run more than once: its caller may have been forgotten in between.
@@ -131,7 +139,7 @@ impl Ledger {
         {
             return Err(format!("{name} has {items} items, of which {} came", told.items));
         }
-        told.ending = Some(match told.before.take() {
+        told.ending = Some(match told.before.take().filter(|_| !self.left_state) {
             Some(before) => compared(before, ending).map_err(|why| format!("{name} {why}"))?,
             None => ending,
         });
@@ -251,7 +259,8 @@ impl World {
             }
         }
         let once = self.plan.spec.delivery == Delivery::EffectivelyOnce;
-        if !once || self.plan.lies.is_some() || self.ledger.diverged || self.ledger.was_killed {
+        let is_lost = self.ledger.was_killed || self.ledger.left_state;
+        if !once || self.plan.lies.is_some() || self.ledger.diverged || is_lost {
             return Ok(());
         }
         let home = self.scheduler.home.and_then(|home| self.daemons.get(home));
@@ -262,33 +271,5 @@ impl World {
             Some(files) => self.ledger.verify_state(&files.played()),
             None => Err("the log is lost".to_owned()),
         }
-    }
-}
-
-impl Files {
-    /// The state that the next incarnation would have.
-    fn played(&self) -> State {
-        let mut state = self.state.clone();
-        let lsns = self.lsn + 1..;
-        let poisoned: Vec<u64> = self
-            .records
-            .iter()
-            .filter_map(|record| match record {
-                Record::Poisoned { lsn } => Some(*lsn),
-                Record::Call { .. }
-                | Record::Crash { .. }
-                | Record::Ended { .. }
-                | Record::Life { .. } => None,
-            })
-            .collect();
-        for (lsn, record) in lsns.zip(&self.records) {
-            if let Record::Call { id, call, .. } = record
-                && !poisoned.contains(&lsn)
-                && !matches!(call.method.as_str(), "peek" | "missing" | "badargs")
-            {
-                state.apply(*id, 0);
-            }
-        }
-        state
     }
 }

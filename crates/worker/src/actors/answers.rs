@@ -55,10 +55,13 @@ impl Turn<'_> {
         if let Some(Outcome::NotBegun(_)) = outcome {
             return self.feed(actor, Event::NotBegun(RunNo(call)));
         }
+        if let Some(Outcome::TakenBack(_)) = outcome {
+            return self.taken_back(actor, call);
+        }
         fault::point("after-run-before-reply");
         entry.stops.remove(&call);
         // What becomes of a call that the process still had at its actor's end is settled with the process.
-        let Some(running) = entry.runs.remove(&call).filter(|_| entry.over.is_none()) else {
+        let Some(running) = entry.runs.remove(call).filter(|_| entry.over.is_none()) else {
             return;
         };
         entry.tickets.remove(&running.ticket);
@@ -71,7 +74,9 @@ impl Turn<'_> {
             },
             Some(Outcome::Error(error)) => failed(read_error(Some(*error))),
             Some(Outcome::NoSuchMethod(told)) => RunEnd::NoSuchMethod { methods: told.methods },
-            Some(Outcome::NotBegun(_)) | None => RunEnd::UnserializableResult(read_error(None)),
+            Some(Outcome::NotBegun(_) | Outcome::TakenBack(_)) | None => {
+                RunEnd::UnserializableResult(read_error(None))
+            }
         };
         self.feed(actor, Event::Ended { run: RunNo(call), end, took });
     }
@@ -122,7 +127,7 @@ impl Turn<'_> {
     /// A call gave an item.
     pub(super) fn gave_item(&mut self, actor: ActorId, call: u64, n: u64, value: Value) {
         let Some(entry) = self.table.entries.get_mut(&actor) else { return };
-        let Some(running) = entry.runs.get_mut(&call) else { return };
+        let Some(running) = entry.runs.get_mut(call) else { return };
         running.items = running.items.max(n);
         match bring_in(&mut entry.drafts, value) {
             Ok(value) => {

@@ -34,10 +34,12 @@ impl Turn<'_> {
                 }
                 Effect::Gather { ticket, inputs } => self.gather(actor, ticket, inputs),
                 Effect::Ungather { ticket } => self.ungather(actor, ticket),
+                Effect::Probe { run, probe } => self.probe(actor, run, *probe),
                 Effect::Over { end, cause, forget } => self.over(actor, end, cause, forget),
                 Effect::Run(run) => self.run(actor, *run),
                 Effect::Say { line, word } => self.say(line, word),
                 Effect::Stop { run, grace } => self.stop(actor, run, grace),
+                Effect::TakeBack { run } => self.take_back(actor, run),
             }
         }
     }
@@ -144,7 +146,8 @@ impl Turn<'_> {
             _drafts: drafts,
         };
         entry.runs.insert(run.run.0, running);
-        self.say_when_durable(actor, run.lsn, Order::ActorCall(call(actor, run, inputs)));
+        let named = entry.named.clone();
+        self.say_when_durable(actor, run.lsn, Order::ActorCall(call(named, run, inputs)));
     }
 
     fn checkpointed(
@@ -199,8 +202,8 @@ impl Turn<'_> {
             return;
         }
         let report = over.report.take();
-        let (forget, incarnation) = (over.forget, entry.hosting.incarnation);
-        drop(entry.take_means());
+        let (forget, incarnation) = (over.forget && entry.keeps_log(), entry.hosting.incarnation);
+        entry.clear_means();
         // Written whole, and unlocked, before the next incarnation is thought of.
         if let Some(mut log) = entry.log.take()
             && let Err(error) = log.write()
@@ -228,12 +231,12 @@ impl Turn<'_> {
 }
 
 /// The process is to run a call.
-fn call(actor: ActorId, run: Run, inputs: Vec<Value>) -> wire::ActorCall {
+fn call(actor: pb::ActorId, run: Run, inputs: Vec<Value>) -> wire::ActorCall {
     let Run { run: RunNo(number), id, call, lane, credit, replay, lsn, deadline, left_out, .. } =
         run;
     let Call { method, arguments, traceparent, chain, .. } = &*call;
     wire::ActorCall {
-        actor: Some(actor.into()),
+        actor: Some(actor.clone()),
         call: number,
         method: method.clone(),
         arguments: arguments.clone(),
@@ -244,7 +247,7 @@ fn call(actor: ActorId, run: Run, inputs: Vec<Value>) -> wire::ActorCall {
         replay,
         lsn,
         traceparent: traceparent.clone(),
-        id: Some(id.into()),
+        id: Some(pb::CallId { caller: Some(id.caller.into()), actor: Some(actor), seq: id.seq }),
         chain: chain.iter().copied().map(Into::into).collect(),
         credit,
         left_out,

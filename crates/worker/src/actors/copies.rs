@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use bireme_core::actor::Durability;
 use bireme_core::actor::copies::{CopyPlace, CopyPlaces, CopySet};
-use bireme_core::actor::host::Event;
+use bireme_core::actor::host::{Event, RunNo};
 use bireme_core::actor::place::{ActorReport, Checkpoint};
 use bireme_core::id::{ActorId, Incarnation, WorkerUid};
 use bireme_proto::pb::executor_order::{Callee, Order};
@@ -222,6 +222,17 @@ impl Turn<'_> {
             Some(copying) => copying.held.push_back((lsn, order)),
             None => self.say_at_once(actor, order),
         }
+    }
+
+    /// The process that was to be told something is gone. Returns the calls among that: it has never had them.
+    pub(super) fn take_back_held(&mut self, actor: ActorId) -> Vec<RunNo> {
+        let copying = self.table.copying.get_mut(&actor);
+        let held = copying.map(|copying| std::mem::take(&mut copying.held)).unwrap_or_default();
+        let call = |(_, order): (u64, Order)| match order {
+            Order::ActorCall(call) => Some(RunNo(call.call)),
+            _ => None,
+        };
+        held.into_iter().filter_map(call).collect()
     }
 
     /// All records up to this one are durable here.

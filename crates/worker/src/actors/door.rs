@@ -5,11 +5,11 @@ use std::sync::Arc;
 use bireme_core::actor::host::Event;
 use bireme_core::id::{ActorId, Incarnation};
 use bireme_core::reason::{Reason, Refusal};
-use bireme_core::{TaskError, Value};
+use bireme_core::{ErrorClass, Span, TaskError, Value};
 use bireme_executor::batches::Batches;
 use bireme_proto::pb;
 use bireme_proto::pb::executor_order::{Answer, answer};
-use bireme_proto::pb::executor_report::{self as wire, Report};
+use bireme_proto::pb::executor_report::{self as wire, Report, actor_reply};
 
 use super::{Setup, Shared, Turn};
 use crate::executor::process::Manners;
@@ -87,11 +87,13 @@ impl Turn<'_> {
             Report::AllocatePool(wire::AllocatePool { request, lengths, actor, .. }) => {
                 self.allocate(number, request, actor_id(actor)?, lengths);
             }
-            Report::Refused(wire::OrderRefused { actor: Some(actor), refused, .. }) => {
+            Report::Refused(wire::OrderRefused {
+                actor: Some(actor), request, refused, ..
+            }) => {
                 let Some(actor) = self.actor_in(number, Some(actor))? else { return Ok(()) };
                 let pb::Refused { reason, field, message, .. } = refused.unwrap_or_default();
                 let refusal = bireme_proto::convert::common::refusal(&reason, field, message);
-                self.refused(actor, senseless(&refusal));
+                self.order_refused(actor, request, &refusal);
             }
             other => {
                 let request = match &other {
@@ -102,13 +104,25 @@ impl Turn<'_> {
                 };
                 if let Some(request) = request {
                     let message = "code of actors cannot ask its worker for this";
-                    let error =
-                        failure(bireme_core::ErrorClass::User, Reason::Unsupported, message);
+                    let error = failure(ErrorClass::User, Reason::Unsupported, message);
                     self.refuse_request_of(number, request, &error);
                 }
             }
         }
         Ok(())
+    }
+
+    /// A process has not carried out an order about an actor. If it was to run a call, that ends; else the actor cannot be made.
+    fn order_refused(&mut self, actor: ActorId, request: u64, refusal: &Refusal) {
+        let entry = self.table.entries.get(&actor);
+        if !entry.is_some_and(|entry| entry.runs.contains(request)) {
+            return self.refused(actor, senseless(refusal));
+        }
+        let Refusal { reason, field, message } = refusal;
+        let message = format!("the actor's process does not take the call: {field}: {message}");
+        let error = failure(ErrorClass::Deserialize, *reason, message);
+        let outcome = actor_reply::Outcome::Error(Box::new((*error).into()));
+        self.replied(actor, request, Some(outcome), Span::ZERO);
     }
 
     fn hear_state(&mut self, number: u64, state: wire::ActorState) -> Result<(), Refusal> {

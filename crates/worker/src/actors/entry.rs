@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bireme_core::actor::ActorSpec;
 use bireme_core::actor::call::ReplyKind;
 use bireme_core::actor::host::{Host, Table};
 use bireme_core::actor::place::ActorReport;
+use bireme_core::actor::{ActorSpec, Delivery};
 use bireme_core::id::Digest;
+use bireme_core::numbered::Numbered;
 use bireme_core::{ObjectId, Span, Time};
+use bireme_proto::pb;
 
 use super::log::{Kept, Log};
 use crate::machine::Hosting;
@@ -21,6 +23,8 @@ pub(super) struct Entry {
     /// Absent while the log is being opened.
     pub(super) host: Option<Host>,
     pub(super) hosting: Box<Hosting>,
+    /// Its id as messages have it.
+    pub(super) named: pb::ActorId,
     pub(super) spec: Arc<ActorSpec>,
     /// Values of the spec's inputs.
     pub(super) inputs: Vec<Stored>,
@@ -40,7 +44,7 @@ pub(super) struct Entry {
     /// The process that has it, or is to have it.
     pub(super) process: Option<u64>,
     /// Calls that the process was given and that have not ended.
-    pub(super) runs: BTreeMap<u64, Running>,
+    pub(super) runs: Numbered<Running>,
     /// Those of them that were asked to return.
     pub(super) stops: BTreeMap<u64, Stop>,
     /// When the process that is to let go of it has to have done so.
@@ -104,7 +108,7 @@ pub(super) struct Means {
     _logged: BTreeMap<u64, Vec<Stored>>,
     _inputs: Vec<Stored>,
     _drafts: Vec<Draft>,
-    _runs: BTreeMap<u64, Running>,
+    _runs: Numbered<Running>,
     _blobs: Vec<(Digest, Stored)>,
 }
 
@@ -121,6 +125,7 @@ impl Entry {
         let spec = Arc::new(hosting.spec.clone());
         Self {
             host: None,
+            named: hosting.actor.into(),
             hosting,
             spec,
             inputs,
@@ -132,7 +137,7 @@ impl Entry {
             writing: false,
             wishes: false,
             process: None,
-            runs: BTreeMap::new(),
+            runs: Numbered::default(),
             stops: BTreeMap::new(),
             leaves_by: None,
             tickets: BTreeMap::new(),
@@ -169,5 +174,21 @@ impl Entry {
             _runs: std::mem::take(&mut self.runs),
             _blobs: std::mem::take(&mut self.blobs),
         }
+    }
+
+    /// Whether it leaves a log on this worker's disk.
+    pub(super) fn keeps_log(&self) -> bool {
+        self.spec.delivery == Delivery::EffectivelyOnce
+    }
+
+    /// Gives back what its code was given, of which none runs any more. Arguments of calls that wait stay.
+    pub(super) fn clear_means(&mut self) {
+        self.stops.clear();
+        self.leaves_by = None;
+        self.logged.clear();
+        self.inputs.clear();
+        self.drafts.clear();
+        self.runs.clear();
+        self.blobs.clear();
     }
 }

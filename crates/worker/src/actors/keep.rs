@@ -217,10 +217,9 @@ impl Turn<'_> {
     pub(super) fn remove_directory(&mut self, actor: ActorId, incarnation: Incarnation) {
         let shared = Arc::clone(self.shared);
         self.shared.setup.bulk.spawn_blocking(move || {
-            let directory = shared.setup.directory_of(actor);
-            let copy = shared.keeper.forget(actor, incarnation);
-            if let Err(error) = log::remove(&directory).and(copy) {
-                tracing::warn!(path = %directory.display(), %error, "the log of an actor is left behind");
+            if let Err(error) = shared.keeper.forget(actor, incarnation) {
+                let path = shared.keeper.home_of(actor);
+                tracing::warn!(path = %path.display(), %error, "the log of an actor is left behind");
             }
         });
     }

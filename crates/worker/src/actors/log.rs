@@ -6,6 +6,7 @@
 
 pub(crate) mod copy;
 mod frames;
+mod lock;
 mod record;
 mod sweep;
 
@@ -20,10 +21,10 @@ use bireme_core::reason::Refusal;
 use bireme_proto::pb;
 use bytes::Bytes;
 use prost::Message as _;
-use rustix::fs::{FlockOperation, flock};
 
 pub(crate) use self::copy::{Batch, Snapshot};
 pub(crate) use self::record::Kept;
+use self::lock::lock;
 use self::record::Written;
 pub(crate) use self::sweep::{PREFIX, sweep};
 
@@ -250,17 +251,6 @@ impl Log {
         }
         Ok(())
     }
-}
-
-/// Keeps others out of a directory for as long as the file is open.
-fn lock(directory: &Path) -> Result<File, LogError> {
-    let mut options = OpenOptions::new();
-    let lock = options.create(true).truncate(false).write(true).open(directory.join(LOCK))?;
-    flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-        rustix::io::Errno::WOULDBLOCK => LogError::Locked,
-        other => LogError::Io(other.into()),
-    })?;
-    Ok(lock)
 }
 
 /// Writes a checkpoint beside the old one and puts it in its place.

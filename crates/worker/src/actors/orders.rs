@@ -10,21 +10,14 @@ use bireme_core::{ErrorClass, Reason, TaskError};
 use rustix::process::Signal;
 
 use super::copies::Waiting;
-use super::copies::keeper::Keeper;
+use super::copies::keeper::{Keeper, Past};
 use super::entry::Entry;
 use super::log::{Found, Kept, Log, LogError};
-use super::{Actors, Setup, Table, Turn, log};
+use super::{Actors, Table, Turn};
 use crate::failure::failure;
 use crate::machine::{self, Hosting};
 use crate::rpc::payload::blobs;
 use crate::store::Stored;
-
-impl Setup {
-    /// Where the log of an actor is.
-    pub(super) fn directory_of(&self, actor: ActorId) -> std::path::PathBuf {
-        self.directory.join(format!("{:032x}", actor.0))
-    }
-}
 
 impl Actors {
     /// Hosts an incarnation. `inputs` are the values of its spec's inputs, `checkpoint` is what it begins with, if anything.
@@ -40,8 +33,7 @@ impl Actors {
         }
         let shared = Arc::clone(&self.shared);
         self.shared.setup.bulk.spawn_blocking(move || {
-            let directory = shared.setup.directory_of(hosting.actor);
-            let found = find(&shared.keeper, directory, keeps_log, &hosting, checkpoint);
+            let found = find(&shared.keeper, keeps_log, &hosting, checkpoint);
             shared.turn().host(hosting, inputs, found);
         });
     }
@@ -80,54 +72,45 @@ impl Actors {
 /// Reads what earlier incarnations left: in the checkpoint that was brought along, or in the log that is here.
 fn find(
     keeper: &Keeper,
-    directory: std::path::PathBuf,
     keeps_log: bool,
     hosting: &Hosting,
     checkpoint: Option<Stored>,
 ) -> Result<(Option<Log>, Found), LogError> {
-    if keeps_log {
-        let restores = hosting.restores && checkpoint.is_none();
-        keeper.give_up(hosting.actor, hosting.incarnation, &directory, restores)?;
-    }
-    let mut rested = false;
-    let mut brought = None;
-    if let Some(checkpoint) = checkpoint {
+    let problem = |refusal: bireme_core::reason::Refusal| LogError::Broken {
+        path: "the checkpoint of the incarnation before".to_owned(),
+        problem: refusal.message,
+    };
+    let brought = checkpoint.map(|checkpoint| {
         let bytes = checkpoint.load()?.bytes().unwrap_or_default();
-        let kept = Kept::read(bytes).map_err(|refusal| LogError::Broken {
-            path: "the checkpoint of the incarnation before".to_owned(),
-            problem: refusal.message,
-        })?;
-        rested = true;
-        if keeps_log {
-            Log::seed(&directory, &kept, hosting.spec.durability)?;
-        }
-        brought = Some(kept);
-    } else if hosting.restores && !Log::exists(&directory) {
-        return Err(LogError::Io(std::io::Error::other(
-            "the log of the incarnation before is not here",
-        )));
-    } else if keeps_log && !hosting.restores {
-        // Left by an actor of which nobody knows any more.
-        log::remove(&directory)?;
-    }
-    let (log, mut found) = if keeps_log {
-        let (log, found) = Log::open(directory, hosting.spec.durability)?;
-        (Some(log), found)
-    } else {
+        Kept::read(bytes).map_err(problem)
+    });
+    let brought = brought.transpose()?;
+    let rested = brought.is_some();
+    if !keeps_log {
         let mut found = Found::default();
         if let Some(mut kept) = brought {
-            let problem = |refusal: bireme_core::reason::Refusal| LogError::Broken {
-                path: "the checkpoint of the incarnation before".to_owned(),
-                problem: refusal.message,
-            };
             found.restored.lsn = kept.lsn;
             found.restored.table = kept.take_table().map_err(problem)?;
             found.kept = Some(kept);
         }
-        (None, found)
+        found.restored.rested = rested;
+        return Ok((None, found));
+    }
+    let past = match &brought {
+        Some(kept) => Past::Brought(kept),
+        None if hosting.restores => Past::Here,
+        None => Past::None,
     };
+    let (actor, durability) = (hosting.actor, hosting.spec.durability);
+    keeper.begin_here(actor, hosting.incarnation, past, durability)?;
+    let directory = keeper.home_of(actor);
+    if hosting.restores && brought.is_none() && !Log::exists(&directory) {
+        let problem = "the log of the incarnation before is not here";
+        return Err(LogError::Io(std::io::Error::other(problem)));
+    }
+    let (log, mut found) = Log::open(directory, durability)?;
     found.restored.rested = rested;
-    Ok((log, found))
+    Ok((Some(log), found))
 }
 
 impl Turn<'_> {
@@ -295,8 +278,9 @@ impl Turn<'_> {
 
     /// Removes what is left of an actor that is to be forgotten and has no living incarnation here.
     fn forget_if_over(&mut self, actor: ActorId, life: Incarnation, forget: bool) {
-        let lives = self.table.entries.get(&actor).is_some_and(|entry| entry.over.is_none());
-        if forget && !lives {
+        // Of one that is not known any more nobody can say that it has left nothing.
+        let may_be = |entry: &Entry| entry.over.is_some() && entry.keeps_log();
+        if forget && self.table.entries.get(&actor).is_none_or(may_be) {
             self.remove_directory(actor, life);
         }
     }
@@ -356,7 +340,6 @@ impl Turn<'_> {
         let expired = over.is_some_and(|over| over.report.is_none() && over.expires <= self.now);
         if expired {
             self.table.entries.remove(&actor);
-            self.shared.keeper.pass_over(actor);
             self.forget_callers_of(actor);
         }
         expired

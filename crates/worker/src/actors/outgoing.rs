@@ -1,6 +1,7 @@
 //! What a caller's stream is sent.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
@@ -21,7 +22,8 @@ pub(super) struct Outgoing(Mutex<Queue>);
 
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: VecDeque<(pb::HostMessage, usize)>,
+    waiting: VecDeque<pb::HostMessage>,
+    /// Of what waits.
     bytes: usize,
     /// The reader's, while it waits.
     reader: Option<Waker>,
@@ -43,7 +45,7 @@ impl Outgoing {
             return false;
         }
         queue.bytes += bytes;
-        queue.waiting.push_back((word, bytes));
+        queue.waiting.push_back(word);
         let reader = queue.reader.take();
         drop(queue);
         if let Some(reader) = reader {
@@ -92,7 +94,7 @@ impl Stream for Taken {
             if queue.closed {
                 return Poll::Ready(None);
             }
-            if !std::mem::take(&mut queue.is_behind) {
+            if !mem::take(&mut queue.is_behind) {
                 queue.reader = Some(context.waker().clone());
                 return Poll::Pending;
             }
@@ -116,16 +118,41 @@ impl Drop for Taken {
 
 /// A batch, closed before it passes [`limits::BATCH_BYTES`].
 fn take(queue: &mut Queue) -> Vec<pb::HostMessage> {
-    let (mut batch, mut total) = (Vec::with_capacity(queue.waiting.len()), 0);
-    while let Some((_, bytes)) = queue.waiting.front() {
-        total += bytes;
-        if !batch.is_empty() && total > limits::BATCH_BYTES {
-            break;
-        }
-        if let Some((word, bytes)) = queue.waiting.pop_front() {
-            queue.bytes -= bytes;
-            batch.push(word);
+    let (mut count, mut bytes) = (queue.waiting.len(), queue.bytes);
+    if bytes > limits::BATCH_BYTES {
+        (count, bytes) = (0, 0);
+        for word in &queue.waiting {
+            let more = word.encoded_len();
+            if count > 0 && bytes + more > limits::BATCH_BYTES {
+                break;
+            }
+            (count, bytes) = (count + 1, bytes + more);
         }
     }
-    batch
+    queue.bytes -= bytes;
+    let mut rest = queue.waiting.split_off(count);
+    // What comes next is most often about as much, and is not to be moved about while it comes.
+    rest.reserve(count);
+    mem::replace(&mut queue.waiting, rest).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use bireme_core::reason::{Reason, Refusal};
+    use bireme_proto::convert::actor::told;
+
+    use super::*;
+
+    #[test]
+    fn a_batch_is_closed_before_it_is_too_long() {
+        let outgoing = Outgoing::default();
+        let long = "x".repeat(limits::BATCH_BYTES / 2 - 64);
+        for _ in 0..3 {
+            let word = told::refuse(Refusal::at(Reason::Malformed, "seq", long.clone()));
+            assert!(outgoing.push(word));
+        }
+        let mut queue = lock(&outgoing.0);
+        assert_eq!((take(&mut queue).len(), take(&mut queue).len()), (2, 1));
+        assert_eq!((queue.bytes, queue.waiting.len()), (0, 0));
+    }
 }

@@ -48,7 +48,7 @@ impl Turn<'_> {
         };
         let (asked, look) = (self.now, self.now + grace);
         let is_sooner = entry.stops.get(&run.0).is_none_or(|stop| look < stop.asked + stop.grace);
-        if is_sooner && entry.runs.contains_key(&run.0) {
+        if is_sooner && entry.runs.contains(run.0) {
             entry.stops.insert(run.0, Stop { asked, grace, look });
         }
     }

@@ -27,15 +27,15 @@ impl Single {
     pub(super) fn hear(&self, word: ToCaller) {
         let ending = match word {
             ToCaller::Reply { ending, .. } => *ending,
-            ToCaller::OpenRefused(failure) => {
-                let (queue, run) = (Span::ZERO, Span::ZERO);
-                let outcome = Outcome::Failure(failure);
-                Ending { outcome, queue, run, lsn: 0, incarnation: Incarnation::default() }
+            ToCaller::OpenRefused(failure) => not_ended(*failure),
+            ToCaller::Redirect { .. } => {
+                // Not `NOT_RUN`: what is in the call log is known to the incarnation that took that along.
+                let message = "the actor lives elsewhere now: ask the scheduler where, and make the call there with the same submission id";
+                not_ended(CallFailure::new(CallCode::Fenced, message))
             }
             ToCaller::Accepted { .. }
             | ToCaller::Item { .. }
             | ToCaller::Opened(_)
-            | ToCaller::Redirect { .. }
             | ToCaller::Window(_) => return,
         };
         lock(&self.ended).get_or_insert(ending);
@@ -134,12 +134,31 @@ fn caller(SubmissionId(submission): SubmissionId) -> CallerId {
 
 fn not_here() -> Ending {
     let message = "the actor is not hosted here: ask the scheduler where it is";
-    let outcome = Outcome::Failure(Box::new(CallFailure::new(CallCode::NotRun, message)));
+    not_ended(CallFailure::new(CallCode::NotRun, message))
+}
+
+/// Said of a call that does not end here.
+fn not_ended(failure: CallFailure) -> Ending {
     Ending {
-        outcome,
+        outcome: Outcome::Failure(Box::new(failure)),
         queue: Span::ZERO,
         run: Span::ZERO,
         lsn: 0,
         incarnation: Incarnation::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_call_hears_at_once_that_the_actor_lives_elsewhere() {
+        let single = Single::default();
+        single.hear(ToCaller::Window(1));
+        assert!(timeout(Span::ZERO.to_std(), single.end()).await.is_err(), "it goes on");
+        single.hear(ToCaller::Redirect { incarnation: Incarnation(2), place: None });
+        let ending = timeout(limits::MAX_WAIT.to_std(), single.end()).await.unwrap();
+        assert_eq!(ending.outcome.code(), Some(CallCode::Fenced), "{ending:?}");
     }
 }

@@ -20,14 +20,13 @@
 //! | `ping` | an actor, a number | nanoseconds that the median of so many calls of its `increment` took, one by one |
 //! | `die` | as `builtin/exit` | ends the process that the actor lives in |
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bireme_client::Args;
 use bireme_core::{ActorId, Value};
 
-use super::{bytes, exit, spin};
-use crate::registry::{Actor, Arg, Arguments, BadArg, CallContext, Failure, Methods};
+use super::{bytes, exit, handed_on, spin};
+use crate::registry::{Actor, Arg, Arguments, CallContext, Failure, Methods};
 
 /// Counts.
 #[derive(Debug)]
@@ -84,11 +83,7 @@ impl Counter {
         args: Vec<Arg>,
     ) -> Result<Value, Failure> {
         self.count = self.count.wrapping_add(1);
-        let mut handed = Args::new();
-        for arg in args {
-            handed = handed.arg(handed_on(arg)?);
-        }
-        let passed = call.actor(to)?.call(method, handed);
+        let passed = call.actor(to)?.call(method, handed_on(args)?);
         call.wait(passed)?.map_err(Failure::from)
     }
 
@@ -114,18 +109,6 @@ fn ping(call: &CallContext<'_>, to: ActorId, times: u64) -> Result<u64, Failure>
 #[expect(clippy::disallowed_methods, reason = "time enters here")]
 fn now() -> Instant {
     Instant::now()
-}
-
-/// An argument as it came, for somebody else.
-fn handed_on(arg: Arg) -> Result<bireme_client::Arg, BadArg> {
-    match arg {
-        Arg::List(items) => {
-            let items: Vec<_> = items.into_iter().map(handed_on).collect::<Result<_, _>>()?;
-            Ok(bireme_client::Arg::list(items))
-        }
-        Arg::Map(_) => Err(BadArg::Kind { given: arg.kind(), wanted: "a value or a list" }),
-        Arg::Value(value) => Ok(Arc::unwrap_or_clone(value).into()),
-    }
 }
 
 #[cfg(test)]

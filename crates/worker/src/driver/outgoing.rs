@@ -78,6 +78,11 @@ impl Outgoing {
         self.reports_wait = true;
     }
 
+    /// Whether there is something to write besides reports.
+    pub(super) fn has_own(&self) -> bool {
+        self.heartbeat.is_some() || !self.announcement.is_empty()
+    }
+
     /// Whether something waits for room.
     pub(super) fn is_blocked(&self) -> bool {
         self.blocked

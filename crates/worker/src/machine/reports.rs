@@ -76,6 +76,12 @@ impl Machine {
         }
     }
 
+    /// Whether all that there is to tell is that attempts have started.
+    pub fn has_only_starts(&self) -> bool {
+        let mut marks = self.outbox.iter();
+        !self.outbox.is_empty() && marks.all(|mark| matches!(mark, Mark::Started(_)))
+    }
+
     /// Moves reports to `out` until they are about `budget` bytes long. Returns whether more is left.
     pub fn take_reports(&mut self, budget: usize, out: &mut Vec<Report>) -> bool {
         let mut room = budget;

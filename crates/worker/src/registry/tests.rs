@@ -10,7 +10,7 @@ fn call(registry: &Registry, name: &str, args: &[Arg]) -> Result<Value, Box<Task
     let no = AttemptNo { epoch: Epoch(1), n: 1 };
     let attempt = AttemptId { task: TaskId { graph: GraphId(1), index: 0 }, no };
     let stop = Stop::default();
-    let mut context = Context::new(attempt, "key", 1, &stop);
+    let mut context = Context::new((attempt, "key"), 1, &stop, &Alone);
     let outputs = registry.find(name)?(&mut context, args)?;
     Ok(outputs.into_iter().next().expect("one output"))
 }

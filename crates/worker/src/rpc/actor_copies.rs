@@ -191,19 +191,28 @@ impl Service for Door {
         let first = first.map_err(silent).map_err(status)??;
         let hello = read_hello(first.and_then(|first| first.part)).map_err(status)?;
         let actors = Arc::clone(&self.actors);
-        let begun = blocking(move || actors.keeper().begin(hello)).await.map_err(status)?;
+        // Whoever does not wait for it any more drops it, and so closes it.
+        let begin = move || {
+            let copy = actors.keeper().begin(hello)?;
+            Ok(Listened { actors, actor: hello.actor, copy })
+        };
+        let listened = blocking(begin).await.map_err(status)?;
         let (answers, receiver) = mpsc::channel(AHEAD);
-        tokio::spawn(Listened(begun).listen(incoming, answers));
+        tokio::spawn(listened.listen(incoming, answers));
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 }
 
 /// A copy while it is sent. Dropping it closes it.
-struct Listened(Arc<Mutex<Copy>>);
+struct Listened {
+    actors: Arc<Shared>,
+    actor: ActorId,
+    copy: Arc<Mutex<Copy>>,
+}
 
 impl Drop for Listened {
     fn drop(&mut self) {
-        lock(&self.0).close();
+        self.actors.keeper().ended(self.actor, &self.copy);
     }
 }
 
@@ -229,10 +238,10 @@ impl Listened {
     }
 
     async fn keep(&self, said: Said) -> Result<Kept, Refusal> {
-        if lock(&self.0).is_quick(&said) {
-            return lock(&self.0).keep(said);
+        if lock(&self.copy).is_quick(&said) {
+            return lock(&self.copy).keep(said);
         }
-        let copy = Arc::clone(&self.0);
+        let copy = Arc::clone(&self.copy);
         blocking(move || lock(&copy).keep(said)).await
     }
 }

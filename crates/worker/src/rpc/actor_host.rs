@@ -99,7 +99,14 @@ impl Heard {
     async fn listen(self, mut incoming: Streaming<pb::CallerBatch>) {
         loop {
             match incoming.message().await {
-                Ok(Some(batch)) => self.take(batch.messages),
+                Ok(Some(batch)) => {
+                    let is_full = batch.messages.len() >= limits::CALL_BATCH;
+                    self.take(batch.messages);
+                    if is_full {
+                        // What follows from it is sent before the next, of which it can be that there are many.
+                        tokio::task::yield_now().await;
+                    }
+                }
                 Ok(None) => break,
                 Err(error) => {
                     tracing::debug!(peer = self.peer, %error, "a stream of calls is lost");

@@ -263,6 +263,7 @@ pub(super) fn returned(outcome: Outcome) -> Result<pb::Value> {
         }
         Outcome::NoSuchMethod(_) => bail!("there is no such method"),
         Outcome::NotBegun(_) => bail!("it was not begun"),
+        Outcome::TakenBack(_) => bail!("it was taken back, though nobody asked"),
     }
 }
 

@@ -88,7 +88,7 @@ impl Hub {
 
     /// What was made of the replies to the calls before these is kept.
     pub(crate) fn kept(self: &Arc<Self>, callees: impl Iterator<Item = (ActorId, u64)>) {
-        let mut state = lock(&self.state);
+        let mut state = self.turn();
         for (actor, next_seq) in callees {
             self.tell(&mut state, actor, Event::Kept { next_seq });
         }
@@ -113,6 +113,12 @@ impl Hub {
             caller.unacknowledged() >= limits::OWN_CALLS_KEPT
                 || caller.unacknowledged_bytes() >= limits::OWN_CALLS_KEPT_BYTES
         })
+    }
+
+    /// Calls to an actor to whose replies it is held.
+    #[cfg(test)]
+    pub(crate) fn unacknowledged(&self, actor: ActorId) -> Option<u64> {
+        lock(&self.state).talks.get(&actor).map(|talk| talk.caller.unacknowledged())
     }
 
     /// Waits until every call that was made has ended.

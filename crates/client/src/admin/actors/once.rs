@@ -1,18 +1,24 @@
 //! Single calls, for scripts.
 
+use std::sync::Mutex;
+
 use bireme_core::actor::Selector;
 use bireme_core::actor::call::{CallCode, Ending, Outcome};
 use bireme_core::actor::place::{ActorPlace, ActorState};
 use bireme_core::id::Incarnation;
 use bireme_core::protocol::Peer;
+use bireme_core::reason::Reason;
 use bireme_core::{Span, limits};
 use bireme_proto::convert::actor;
 use bireme_proto::pb;
-use tokio::time::Instant;
+use bireme_proto::pb::actor_host_client::ActorHostClient;
+use tokio::time::{Instant, timeout_at};
+use tonic::transport::Channel;
 
 use crate::actors::{Args, not_made};
 use crate::admin::{Admin, Location, submission};
 use crate::error::Refused;
+use crate::session::lock;
 
 /// A call on its own, without any order to others.
 #[derive(Clone, Debug)]
@@ -43,23 +49,26 @@ enum Progress {
 impl Admin {
     /// Makes a call, waits until it has ended, and fetches what it returned where that is large.
     pub async fn call_actor(&self, call: OneCall) -> Result<Ending, Refused> {
-        let mut progress = Progress::Kept(None);
+        let progress = Mutex::new(Progress::Kept(None));
         let Some(deadline) = call.deadline else {
-            return self.make_call(call, None, &mut progress).await;
+            return self.make_call(call, None, &progress).await;
         };
         let end = Instant::now() + deadline.to_std();
-        let made = self.make_call(call, Some(end), &mut progress);
-        match tokio::time::timeout_at(end, made).await {
-            Ok(made) => made,
-            Err(_) => Ok(not_made(CallCode::Deadline, progress.when_late())),
+        let made = self.make_call(call, Some(end), &progress);
+        tokio::pin!(made);
+        let mut in_time = timeout_at(end, &mut made).await;
+        if in_time.is_err() && matches!(*lock(&progress), Progress::Given) {
+            // The host ends the call at the same moment, and knows what has become of it.
+            in_time = timeout_at(end + limits::LATE_ANSWER.to_std(), made).await;
         }
+        in_time.unwrap_or_else(|_| Ok(not_made(CallCode::Deadline, lock(&progress).when_late())))
     }
 
     async fn make_call(
         &self,
         call: OneCall,
         end: Option<Instant>,
-        progress: &mut Progress,
+        progress: &Mutex<Progress>,
     ) -> Result<Ending, Refused> {
         let mut request = pb::CallRequest {
             submission_id: submission(),
@@ -77,19 +86,30 @@ impl Admin {
             let mut host = self.host(&place).await?;
             // What another host did not run begins anew here; what is left of its time does not.
             request.deadline_us = end.map_or(0, time_left);
-            *progress = Progress::Given;
-            let mut ending = None;
-            while ending.is_none() {
-                let answer = host.call(self.request(request.clone())).await?;
-                ending = actor::ending(answer.into_inner())?;
+            *lock(progress) = Progress::Given;
+            if let Some(ending) = self.ending(&mut host, &request).await? {
+                return self.complete(&place, ending, progress).await;
             }
-            match ending {
-                Some(ending) if !is_elsewhere(&ending) => {
-                    return self.complete(&place, ending, progress).await;
-                }
-                _ => after = place.incarnation,
+            *lock(progress) = Progress::Kept(None);
+            after = place.incarnation;
+        }
+    }
+
+    /// How a call ends at a host; `None` if that does not host the actor any more.
+    async fn ending(
+        &self,
+        host: &mut ActorHostClient<Channel>,
+        request: &pb::CallRequest,
+    ) -> Result<Option<Ending>, Refused> {
+        loop {
+            let answer = host.call(self.request(request.clone())).await.map_err(Refused::from);
+            let answer = match answer {
+                Err(refused) if is_unknown(&refused) => return Ok(None),
+                answer => answer?.into_inner(),
+            };
+            if let Some(ending) = actor::ending(answer)? {
+                return Ok(Some(ending).filter(|ending| !is_elsewhere(ending)));
             }
-            *progress = Progress::Kept(None);
         }
     }
 
@@ -98,10 +118,10 @@ impl Admin {
         &self,
         place: &ActorPlace,
         ending: Ending,
-        progress: &mut Progress,
+        progress: &Mutex<Progress>,
     ) -> Result<Ending, Refused> {
         let Outcome::Stored { object, size, worker } = ending.outcome else { return Ok(ending) };
-        *progress = Progress::Ended(size);
+        *lock(progress) = Progress::Ended(size);
         let (addresses, machine) = (place.addresses.clone(), place.machine.clone());
         let holders = vec![Peer { worker, addresses, machine }];
         let value = self.fetch(&Location { object, size, holders }).await?;
@@ -113,7 +133,7 @@ impl Admin {
         &self,
         actor: &Selector,
         after: Incarnation,
-        progress: &mut Progress,
+        progress: &Mutex<Progress>,
     ) -> Result<ActorPlace, Refused> {
         // Asked at once first: what is waited for can be said then.
         let mut wait = Span::ZERO;
@@ -123,7 +143,7 @@ impl Admin {
             if !pending || (place.worker.is_some() && wait > Span::ZERO) {
                 return Ok(place);
             }
-            *progress = Progress::Kept(Some(place.state));
+            *lock(progress) = Progress::Kept(Some(place.state));
             wait = limits::MAX_WAIT;
         }
     }
@@ -147,7 +167,12 @@ fn time_left(end: Instant) -> u64 {
     Span::from(end.saturating_duration_since(Instant::now())).0.max(1)
 }
 
-/// Whether the worker does not host the actor any more: the call did not run there.
+/// Whether the worker does not host the actor any more: the call did not run there, or the next incarnation knows of it.
 fn is_elsewhere(ending: &Ending) -> bool {
     matches!(ending.outcome.code(), Some(CallCode::Fenced | CallCode::NotRun))
+}
+
+/// Whether the worker does not know the actor any more.
+fn is_unknown(refused: &Refused) -> bool {
+    refused.reason == Reason::ObjectUnknown.name() && refused.field == "actor"
 }

@@ -54,10 +54,16 @@ fn copy(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
                 let rest = bytes.get(start..).unwrap_or_default();
                 return file.write_all_at(rest, offset + start as u64);
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(unfilled(error)),
         }
     }
     Ok(())
+}
+
+/// Why the pages of a piece are not to be had. The system speaks of a bad address where the file, or what it lies in, has no
+/// room for them.
+fn unfilled(error: Errno) -> io::Error {
+    if error == Errno::FAULT { io::ErrorKind::StorageFull.into() } else { error.into() }
 }
 
 /// A part of a file, mapped for writing.
@@ -137,6 +143,8 @@ mod tests {
     #[test]
     fn a_file_without_room_is_an_error() {
         let file = tempfile::tempfile().unwrap();
-        assert!(fill(&file, 0, &vec![1; SHORT]).is_err());
+        let error = fill(&file, 0, &vec![1; SHORT]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull, "{error}");
+        assert_eq!(file.metadata().unwrap().len(), 0, "it is as long as it was lent");
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::queue::{Entry, Stage};
 use super::{Caller, Effect};
 use crate::actor::call::{Call, CallCode, CallFailure, Ending};
+use crate::actor::probe::Probe;
 use crate::actor::wire::{OnUnknown, Opened, ToHost};
 use crate::actor::{Delivery, MethodSpec, OnFull};
 use crate::limits;
@@ -162,6 +163,13 @@ impl Caller {
             let up_to = entry.taken;
             effects.push(Effect::Say(ToHost::AckItems { seq, up_to }));
             effects.push(Effect::Say(ToHost::Credit { seq, n: fresh }));
+        }
+    }
+
+    /// Passes a probe on to the host of a call, if that has it.
+    pub(super) fn on_probed(&self, seq: u64, probe: Box<Probe>, effects: &mut Vec<Effect>) {
+        if self.link.is_open() && self.queue.stage(seq) == Some(Stage::Held) {
+            effects.push(Effect::Say(ToHost::Probe { seq, probe }));
         }
     }
 

@@ -267,6 +267,7 @@ fn told(effect: &Effect) -> String {
             ToHost::Open(open) => {
                 format!("open i{} done {}", open.incarnation.0, open.processed_up_to)
             }
+            ToHost::Probe { seq, .. } => format!("probe {seq}"),
         },
     }
 }

@@ -10,6 +10,7 @@ use crate::actor::call::{CallId, CallerId, Ending};
 use crate::actor::wire::OnUnknown;
 use crate::id::Incarnation;
 use crate::limits;
+use crate::numbered::Numbered;
 use crate::time::{Span, Time};
 
 /// Absent callers that are looked at for one without replies, when room is needed.
@@ -63,7 +64,7 @@ pub(super) struct Caller {
     /// It has all replies up to here.
     pub(super) processed_up_to: u64,
     /// Numbers after that, as far as they are used.
-    pub(super) slots: BTreeMap<u64, Slot>,
+    pub(super) slots: Numbered<Slot>,
     /// How many of them have not ended.
     pub(super) live: usize,
     /// Items of a streaming call that it takes before it grants more.
@@ -88,7 +89,7 @@ impl Caller {
             absent: None,
             since,
             processed_up_to,
-            slots: BTreeMap::new(),
+            slots: Numbered::default(),
             live: 0,
             credit: limits::CALL_ITEMS,
             on_unknown: OnUnknown::Continue,
@@ -107,7 +108,7 @@ impl Caller {
 
     /// Whether a number is used.
     pub(super) fn has_used(&self, seq: u64) -> bool {
-        seq <= self.processed_up_to || self.slots.contains_key(&seq)
+        seq <= self.processed_up_to || self.slots.contains(seq)
     }
 
     /// Its calls that have not ended.
@@ -121,8 +122,8 @@ impl Caller {
     /// The first number that is not used.
     pub(super) fn next_seq(&self) -> u64 {
         let mut next = self.processed_up_to.saturating_add(1);
-        for seq in self.slots.keys() {
-            if *seq != next {
+        for seq in self.slots.numbers() {
+            if seq != next {
                 break;
             }
             next = next.saturating_add(1);
@@ -134,20 +135,20 @@ impl Caller {
     fn remembered(&self, caller: CallerId) -> Remembered {
         let mut seen_up_to = self.processed_up_to;
         let (mut seen, mut replies, mut items) = (Vec::new(), Vec::new(), Vec::new());
-        for (seq, slot) in &self.slots {
+        for (seq, slot) in self.slots.iter() {
             match slot {
                 Slot::Live(_) => continue,
                 Slot::Ended(reply) => {
-                    replies.push((*seq, reply.ending.clone()));
+                    replies.push((seq, reply.ending.clone()));
                     let kept = reply.items.iter().flat_map(|items| items.kept());
-                    items.extend(kept.map(|(n, value)| (*seq, n, value.clone())));
+                    items.extend(kept.map(|(n, value)| (seq, n, value.clone())));
                 }
                 Slot::Void => {}
             }
-            if seen_up_to.checked_add(1) == Some(*seq) {
-                seen_up_to = *seq;
+            if seen_up_to.checked_add(1) == Some(seq) {
+                seen_up_to = seq;
             } else {
-                seen.push(*seq);
+                seen.push(seq);
             }
         }
         let (since, processed_up_to) = (self.since, self.processed_up_to);
@@ -160,13 +161,15 @@ impl Caller {
         let mut caller = Self::new(since, processed_up_to);
         let most = (limits::CALLS_PENDING as u64).min(seen_up_to.saturating_sub(processed_up_to));
         let used = (1..=most).map(|n| processed_up_to.saturating_add(n)).chain(seen);
-        caller.slots.extend(used.map(|seq| (seq, Slot::Void)));
+        for seq in used {
+            caller.slots.insert(seq, Slot::Void);
+        }
         for (seq, ending) in replies.into_iter().filter(|(seq, _)| *seq > processed_up_to) {
             let reply = Reply { ending, rests: Rests::Nothing, items: None };
             caller.slots.insert(seq, Slot::Ended(Box::new(reply)));
         }
         for (seq, n, item) in items {
-            if let Some(Slot::Ended(reply)) = caller.slots.get_mut(&seq) {
+            if let Some(Slot::Ended(reply)) = caller.slots.get_mut(seq) {
                 reply.items.get_or_insert_with(|| Box::new(Items::new(0))).restore(n, item);
             }
         }
@@ -303,13 +306,11 @@ impl Callers {
         if up_to <= known.processed_up_to {
             return unwanted;
         }
-        let next = up_to.checked_add(1);
-        let kept = next.map_or_else(BTreeMap::new, |next| known.slots.split_off(&next));
-        for slot in std::mem::replace(&mut known.slots, kept).values() {
-            self.bytes -= slot_bytes(slot);
+        while let Some((_, slot)) = known.slots.pop_first_to(up_to) {
+            self.bytes -= slot_bytes(&slot);
             if let Slot::Live(ticket) = slot {
                 known.live -= 1;
-                unwanted.push(*ticket);
+                unwanted.push(ticket);
             }
         }
         known.processed_up_to = up_to;
@@ -328,7 +329,7 @@ impl Callers {
     /// A call has ended. False where its caller does not wait for it any more.
     pub(super) fn end(&mut self, caller: CallerId, seq: u64, ticket: u64, reply: Reply) -> bool {
         let Some(known) = self.known.get_mut(&caller) else { return false };
-        let Some(slot @ Slot::Live(_)) = known.slots.get_mut(&seq) else { return false };
+        let Some(slot @ Slot::Live(_)) = known.slots.get_mut(seq) else { return false };
         if !matches!(slot, Slot::Live(of) if *of == ticket) {
             return false;
         }
@@ -348,7 +349,7 @@ impl Callers {
     /// A number of which nothing is known any more.
     pub(super) fn vacate(&mut self, id: CallId) {
         let Some(known) = self.known.get_mut(&id.caller) else { return };
-        if let Some(slot) = known.slots.remove(&id.seq) {
+        if let Some(slot) = known.slots.remove(id.seq) {
             self.bytes -= slot_bytes(&slot);
             known.live -= usize::from(matches!(slot, Slot::Live(_)));
         }
@@ -356,7 +357,7 @@ impl Callers {
 
     /// A call that did not run is known no more.
     pub(super) fn vacate_live(&mut self, id: CallId, ticket: u64) {
-        let slot = self.get(id.caller).and_then(|caller| caller.slots.get(&id.seq));
+        let slot = self.get(id.caller).and_then(|caller| caller.slots.get(id.seq));
         if matches!(slot, Some(Slot::Live(of)) if *of == ticket) {
             self.vacate(id);
         }
@@ -369,7 +370,7 @@ impl Callers {
         seq: u64,
         change: impl FnOnce(&mut Reply) -> R,
     ) -> Option<R> {
-        let slot = self.known.get_mut(&caller)?.slots.get_mut(&seq)?;
+        let slot = self.known.get_mut(&caller)?.slots.get_mut(seq)?;
         let Slot::Ended(reply) = slot else { return None };
         self.bytes -= reply.bytes();
         let result = change(reply);

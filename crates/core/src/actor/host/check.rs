@@ -15,10 +15,10 @@ impl Host {
 
     /// Each call that was given is known by its run, and the other way around.
     fn check_given(&self) -> Result<(), String> {
-        for (run, ticket) in &self.given {
+        for (run, ticket) in self.given.iter() {
             let given = self.mailbox.get(*ticket).and_then(|live| live.given);
-            if given.is_none_or(|given| given.run != *run) {
-                return Err(format!("{run:?} is given as {given:?}"));
+            if given.is_none_or(|given| given.run.0 != run) {
+                return Err(format!("run {run} is given as {given:?}"));
             }
         }
         let given = self.mailbox.iter().filter(|(_, live)| live.given.is_some()).count();
@@ -31,15 +31,15 @@ impl Host {
     /// A number whose call has not ended has a call, and what is withheld is known to be.
     fn check_slots(&self) -> Result<(), String> {
         for (id, caller) in self.callers.iter() {
-            if caller.slots.keys().next().is_some_and(|seq| *seq <= caller.processed_up_to) {
+            if caller.slots.first().is_some_and(|seq| seq <= caller.processed_up_to) {
                 return Err(format!("{id:?} has acknowledged what is kept"));
             }
-            for (seq, slot) in &caller.slots {
+            for (seq, slot) in caller.slots.iter() {
                 let is_right = match slot {
                     Slot::Live(ticket) => self
                         .mailbox
                         .get(*ticket)
-                        .is_some_and(|live| live.id.caller == id && live.id.seq == *seq),
+                        .is_some_and(|live| live.id.caller == id && live.id.seq == seq),
                     Slot::Ended(reply) => match reply.rests {
                         Rests::Record(lsn) => lsn > self.log.durable() || self.log.failed,
                         Rests::Checkpoint | Rests::Nothing => true,

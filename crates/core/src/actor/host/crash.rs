@@ -48,7 +48,7 @@ impl Fate {
 impl Host {
     /// What becomes of the call is settled with the process, which would drop it if it were given again.
     pub(super) fn on_not_begun(&mut self, run: RunNo) {
-        if self.given.contains_key(&run) {
+        if self.given.contains(run.0) {
             self.not_begun.insert(run);
         }
     }
@@ -104,6 +104,7 @@ impl Host {
         for (run, ticket) in std::mem::take(&mut self.given) {
             let Some(live) = self.mailbox.get_mut(ticket) else { continue };
             self.counted.given_no_more(&live.call.method);
+            let run = RunNo(run);
             let is_begun = !not_begun.contains(&run);
             let fate = if is_begun { Fate::of(run, reached) } else { Fate::Unbegun };
             // Its record goes with the actor.

@@ -74,7 +74,7 @@ impl Host {
         }
     }
 
-    fn runs_in(&self, ticket: u64, lane: usize) -> bool {
+    pub(super) fn runs_in(&self, ticket: u64, lane: usize) -> bool {
         let live = self.mailbox.get(ticket);
         live.is_some_and(|live| live.lane == lane && live.given.is_some_and(|it| !it.beside))
     }

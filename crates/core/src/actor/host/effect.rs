@@ -8,6 +8,7 @@ use super::event::{Line, RunNo};
 use super::record::{Record, Table};
 use crate::actor::call::{Call, CallId};
 use crate::actor::place::{Checkpoint, EndKind};
+use crate::actor::probe::Probe;
 use crate::actor::wire::ToCaller;
 use crate::error::TaskError;
 use crate::object::ObjectId;
@@ -67,6 +68,13 @@ pub enum Effect {
         /// The log and the checkpoint are to be removed.
         forget: bool,
     },
+    /// A call that runs is waited for: if it waits for one of its own, send this to the host of that.
+    Probe {
+        /// Which.
+        run: RunNo,
+        /// What.
+        probe: Box<Probe>,
+    },
     /// Give a call to the process.
     Run(Box<Run>),
     /// Say something to a caller.
@@ -82,6 +90,12 @@ pub enum Effect {
         run: RunNo,
         /// After so long its process is killed; `None` is never.
         grace: Option<Span>,
+    },
+    /// Ask the process for a call back, if it has not begun it; answered by [`Event::TakenBack`](super::Event::TakenBack), or not at
+    /// all.
+    TakeBack {
+        /// Which.
+        run: RunNo,
     },
 }
 

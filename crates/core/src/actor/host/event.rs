@@ -108,6 +108,8 @@ pub enum Event {
     },
     /// The answer to [`Effect::Checkpoint`](super::Effect::Checkpoint).
     StateKept(Result<Checkpoint, Box<TaskError>>),
+    /// The process has given a call back, as [`Effect::TakeBack`](super::Effect::TakeBack) asked it to.
+    TakenBack(RunNo),
     /// The time that [`Host::next_timer`](super::Host::next_timer) told has come.
     TimerDue,
 }

@@ -166,7 +166,7 @@ impl Host {
         call: &Call,
         effects: &mut Vec<Effect>,
     ) {
-        let slot = self.callers.get(id.caller).and_then(|caller| caller.slots.get(&id.seq));
+        let slot = self.callers.get(id.caller).and_then(|caller| caller.slots.get(id.seq));
         match slot {
             Some(Slot::Ended(_)) => self.say_reply(id.caller, id.seq, effects),
             Some(Slot::Live(ticket)) => {
@@ -220,7 +220,7 @@ impl Host {
         let most = self.window() + limits::REPLIES_KEPT;
         let Some(caller) = self.callers.get_mut(id) else { return };
         caller.forgotten = false;
-        let Some(slot) = caller.slots.get(&seq) else {
+        let Some(slot) = caller.slots.get(seq) else {
             // Said of a number that never arrived: it is used now, so that no gap makes later calls wait.
             if seq > caller.processed_up_to && caller.slots.len() < 2 * most {
                 caller.slots.insert(seq, Slot::Void);

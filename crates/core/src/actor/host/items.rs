@@ -156,7 +156,7 @@ impl Host {
         value: Box<Value>,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(&ticket) = self.given.get(&run) else { return };
+        let Some(&ticket) = self.given.get(run.0) else { return };
         let Some(live) = self.mailbox.get_mut(ticket) else { return };
         let (id, lsn) = (live.id, live.lsn());
         let Some(items) = live.items.as_deref_mut() else { return };
@@ -171,7 +171,7 @@ impl Host {
     /// Says the items of a call that has not ended, as far as nothing is in their way.
     pub(super) fn say_items(&mut self, id: CallId, ticket: u64, effects: &mut Vec<Effect>) {
         let line = self.callers.get(id.caller).and_then(|caller| {
-            let is_its = matches!(caller.slots.get(&id.seq), Some(Slot::Live(of)) if *of == ticket);
+            let is_its = matches!(caller.slots.get(id.seq), Some(Slot::Live(of)) if *of == ticket);
             caller.line.filter(|_| is_its)
         });
         let items = self.mailbox.get_mut(ticket).and_then(|live| live.items.as_deref_mut());
@@ -204,7 +204,7 @@ impl Host {
         change: impl FnOnce(&mut Items),
     ) {
         let Some(caller) = self.callers.of_line(line) else { return };
-        let slot = self.callers.get(caller).and_then(|caller| caller.slots.get(&seq));
+        let slot = self.callers.get(caller).and_then(|caller| caller.slots.get(seq));
         let Some(Slot::Live(ticket)) = slot else {
             self.callers.with_reply(caller, seq, |reply| {
                 if let Some(items) = reply.items.as_deref_mut() {

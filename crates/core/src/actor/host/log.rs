@@ -115,7 +115,7 @@ impl Host {
             }
             waited
         });
-        let slot = self.callers.get(caller).and_then(|caller| caller.slots.get(&seq));
+        let slot = self.callers.get(caller).and_then(|caller| caller.slots.get(seq));
         match (is_there, slot) {
             (Some(true), _) => self.say_reply(caller, seq, effects),
             (None, Some(Slot::Live(ticket))) => {
@@ -150,6 +150,10 @@ impl Host {
             };
             let Some(live) = self.mailbox.get(ticket) else { continue };
             let Some(replay) = live.replay else { continue };
+            if replay.unrun {
+                self.end_again(now, ticket, effects);
+                continue;
+            }
             let crashed = live.crashes >= self.spec.restart.poison_after.max(1);
             // A call that has ended once is not to blame, and what was acknowledged is not left out.
             if replay.poisoned || (crashed && replay.expected.is_none()) {

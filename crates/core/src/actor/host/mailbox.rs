@@ -1,6 +1,6 @@
 //! Calls that have not ended: those that wait, each in its lane in the order of arrival, and those that were given.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::event::RunNo;
@@ -8,6 +8,7 @@ use super::items::Items;
 use crate::actor::call::{Call, CallId};
 use crate::actor::{Delivery, Journal, LaneSpec};
 use crate::limits;
+use crate::numbered::Numbered;
 use crate::time::{Span, Time};
 
 /// Calls behind one that waits for its inputs that are looked at for one that may overtake it.
@@ -58,6 +59,8 @@ pub(super) struct Replay {
     pub(super) expected: Option<u64>,
     /// It is not to run any more.
     pub(super) poisoned: bool,
+    /// It waited for itself, and never ran.
+    pub(super) unrun: bool,
 }
 
 impl Live {
@@ -75,7 +78,7 @@ impl Live {
 #[derive(Debug)]
 struct Lane {
     /// By ticket: in the order of arrival, to which a call comes back that has to run again.
-    waiting: BTreeSet<u64>,
+    waiting: Numbered<()>,
     /// Given and not ended, those beside not counted.
     running: usize,
     concurrency: usize,
@@ -84,8 +87,8 @@ struct Lane {
 /// All calls that have not ended.
 #[derive(Debug)]
 pub(super) struct Mailbox {
-    /// Apart from the tree, which moves what it holds about.
-    calls: BTreeMap<u64, Box<Live>>,
+    /// By ticket.
+    calls: Numbered<Box<Live>>,
     lanes: Vec<Lane>,
     /// Of calls that wait.
     deadlines: BTreeSet<(Time, u64)>,
@@ -102,12 +105,12 @@ pub(super) struct Mailbox {
 impl Mailbox {
     pub(super) fn new(lanes: &[LaneSpec]) -> Self {
         let one = |spec: &LaneSpec| Lane {
-            waiting: BTreeSet::new(),
+            waiting: Numbered::default(),
             running: 0,
             concurrency: usize::try_from(spec.concurrency.max(1)).unwrap_or(usize::MAX),
         };
         Self {
-            calls: BTreeMap::new(),
+            calls: Numbered::default(),
             lanes: lanes.iter().map(one).collect(),
             deadlines: BTreeSet::new(),
             last: 0,
@@ -127,8 +130,8 @@ impl Mailbox {
     pub(super) fn push(&mut self, ticket: u64, live: Live) -> usize {
         self.bytes += live.bytes();
         let before = self.lanes.get(live.lane).map_or(0, |lane| lane.waiting.len() + lane.running);
+        self.wait(ticket, live.lane, live.deadline);
         self.calls.insert(ticket, Box::new(live));
-        self.wait(ticket);
         before
     }
 
@@ -139,73 +142,76 @@ impl Mailbox {
         self.calls.insert(ticket, Box::new(live));
     }
 
-    fn wait(&mut self, ticket: u64) {
-        let Some(live) = self.calls.get(&ticket) else { return };
-        if let Some(lane) = self.lanes.get_mut(live.lane) {
-            self.waiting += usize::from(lane.waiting.insert(ticket));
+    fn wait(&mut self, ticket: u64, lane: usize, deadline: Option<Time>) {
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            self.waiting += usize::from(lane.waiting.insert(ticket, ()).is_none());
         }
-        if let Some(deadline) = live.deadline {
+        if let Some(deadline) = deadline {
             self.deadlines.insert((deadline, ticket));
         }
     }
 
-    fn wait_no_more(&mut self, ticket: u64) {
-        let Some(live) = self.calls.get(&ticket) else { return };
-        if let Some(lane) = self.lanes.get_mut(live.lane) {
-            self.waiting -= usize::from(lane.waiting.remove(&ticket));
+    fn wait_no_more(&mut self, ticket: u64, lane: usize, deadline: Option<Time>) {
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            self.waiting -= usize::from(lane.waiting.remove(ticket).is_some());
         }
-        if let Some(deadline) = live.deadline {
+        if let Some(deadline) = deadline {
             self.deadlines.remove(&(deadline, ticket));
         }
     }
 
-    /// A call is given to the process.
-    pub(super) fn give(&mut self, ticket: u64, given: Given) {
-        self.wait_no_more(ticket);
-        let Some(live) = self.calls.get_mut(&ticket) else { return };
+    /// A call is given to the process. Returns it.
+    pub(super) fn give(&mut self, ticket: u64, given: Given) -> Option<&mut Live> {
+        let live = self.calls.get(ticket)?;
+        self.wait_no_more(ticket, live.lane, live.deadline);
+        let live = self.calls.get_mut(ticket)?;
         live.given = Some(given);
         live.logged |= given.lsn > 0;
         if let Some(lane) = self.lanes.get_mut(live.lane) {
             lane.running += usize::from(!given.beside);
-        }
-    }
-
-    fn leave_lane(&mut self, ticket: u64) -> Option<&mut Live> {
-        let live = &mut **self.calls.get_mut(&ticket)?;
-        if let Some(given) = live.given.take()
-            && let Some(lane) = self.lanes.get_mut(live.lane)
-        {
-            lane.running -= usize::from(!given.beside);
         }
         Some(live)
     }
 
     /// A call that was given is not any more, and waits in no lane.
     pub(super) fn set_aside(&mut self, ticket: u64) {
-        self.leave_lane(ticket);
+        let given =
+            self.calls.get_mut(ticket).and_then(|live| Some((live.lane, live.given.take()?)));
+        if let Some((lane, given)) = given {
+            self.leave_lane(lane, given);
+        }
+    }
+
+    fn leave_lane(&mut self, lane: usize, given: Given) {
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.running -= usize::from(!given.beside);
+        }
     }
 
     /// A call that was given comes back to its place.
     pub(super) fn give_back(&mut self, ticket: u64) {
-        if self.leave_lane(ticket).is_some() {
-            self.wait(ticket);
+        self.set_aside(ticket);
+        let place = self.calls.get(ticket).map(|live| (live.lane, live.deadline));
+        if let Some((lane, deadline)) = place {
+            self.wait(ticket, lane, deadline);
         }
     }
 
     /// A call is no more. It still says how it was given.
-    pub(super) fn take(&mut self, ticket: u64) -> Option<Live> {
-        self.wait_no_more(ticket);
-        let given = self.calls.get(&ticket)?.given;
-        self.leave_lane(ticket);
-        let live = self.calls.remove(&ticket)?;
+    pub(super) fn take(&mut self, ticket: u64) -> Option<Box<Live>> {
+        let live = self.calls.remove(ticket)?;
+        match live.given {
+            Some(given) => self.leave_lane(live.lane, given),
+            None => self.wait_no_more(ticket, live.lane, live.deadline),
+        }
         self.bytes -= live.bytes();
         self.suspects -= usize::from(live.crashes > 0);
-        Some(Live { given, ..*live })
+        Some(live)
     }
 
     /// A call was running when the process died.
     pub(super) fn blame(&mut self, ticket: u64) {
-        let Some(live) = self.calls.get_mut(&ticket) else { return };
+        let Some(live) = self.calls.get_mut(ticket) else { return };
         self.suspects += usize::from(live.crashes == 0);
         live.crashes += 1;
     }
@@ -216,11 +222,11 @@ impl Mailbox {
     }
 
     pub(super) fn get(&self, ticket: u64) -> Option<&Live> {
-        self.calls.get(&ticket).map(Box::as_ref)
+        self.calls.get(ticket).map(Box::as_ref)
     }
 
     pub(super) fn get_mut(&mut self, ticket: u64) -> Option<&mut Live> {
-        self.calls.get_mut(&ticket).map(Box::as_mut)
+        self.calls.get_mut(ticket).map(Box::as_mut)
     }
 
     /// The next call of a lane that may begin, by the order of the lane alone.
@@ -230,20 +236,29 @@ impl Mailbox {
         if lane.running >= room {
             return None;
         }
-        let is_here = |ticket: &u64| self.calls.get(ticket).is_some_and(|live| !live.gathering);
+        let is_here = |live: &Live| !live.gathering;
         let first = lane.waiting.first()?;
-        if is_here(first) {
-            return Some(*first);
+        if self.get(first).is_some_and(is_here) {
+            return Some(first);
         }
-        let overtakes = |ticket: &&u64| {
-            is_here(ticket) && self.calls.get(*ticket).is_some_and(|live| live.call.unordered)
-        };
-        lane.waiting.iter().take(OVERTAKING).find(overtakes).copied()
+        let overtakes = |live: &Live| is_here(live) && live.call.unordered;
+        let mut behind = lane.waiting.numbers().take(OVERTAKING);
+        behind.find(|ticket| self.get(*ticket).is_some_and(overtakes))
     }
 
     /// How many calls of a lane run at a time.
     pub(super) fn concurrency(&self, lane: usize) -> usize {
         self.lanes.get(lane).map_or(1, |lane| lane.concurrency)
+    }
+
+    /// The first call that waits in a lane.
+    pub(super) fn first_waiting(&self, lane: usize) -> Option<u64> {
+        self.lanes.get(lane)?.waiting.first()
+    }
+
+    /// How many calls there are.
+    pub(super) fn len(&self) -> usize {
+        self.calls.len()
     }
 
     pub(super) fn lanes(&self) -> usize {
@@ -264,7 +279,7 @@ impl Mailbox {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Live)> {
-        self.calls.iter().map(|(ticket, live)| (*ticket, live.as_ref()))
+        self.calls.iter().map(|(ticket, live)| (ticket, live.as_ref()))
     }
 
     pub(super) fn waiting_len(&self) -> usize {
@@ -307,8 +322,8 @@ impl Mailbox {
                 return Err(format!("lane {n}: {running} run, {} counted", lane.running));
             }
             let odd =
-                |ticket: &&u64| self.calls.get(ticket).is_none_or(|live| live.given.is_some());
-            if let Some(odd) = lane.waiting.iter().find(odd) {
+                |ticket: &u64| self.calls.get(*ticket).is_none_or(|live| live.given.is_some());
+            if let Some(odd) = lane.waiting.numbers().find(odd) {
                 return Err(format!("lane {n}: {odd} does not wait"));
             }
         }

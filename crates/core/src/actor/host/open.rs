@@ -132,9 +132,9 @@ impl Host {
     fn say_again(&mut self, caller: CallerId, effects: &mut Vec<Effect>) {
         let Some(known) = self.callers.get(caller) else { return };
         let slots = known.slots.iter().map(|(seq, slot)| match slot {
-            Slot::Ended(_) => (*seq, None),
-            Slot::Live(ticket) => (*seq, Some(*ticket)),
-            Slot::Void => (*seq, Some(0)),
+            Slot::Ended(_) => (seq, None),
+            Slot::Live(ticket) => (seq, Some(*ticket)),
+            Slot::Void => (seq, Some(0)),
         });
         for (seq, ticket) in slots.collect::<Vec<_>>() {
             let Some(ticket) = ticket else {
@@ -253,7 +253,7 @@ impl Host {
     pub(super) fn release_all(&mut self, effects: &mut Vec<Effect>) {
         for id in self.callers.ids() {
             let Some(known) = self.callers.get(id) else { continue };
-            let seqs: Vec<u64> = known.slots.keys().copied().collect();
+            let seqs: Vec<u64> = known.slots.numbers().collect();
             for seq in seqs {
                 if let Some(rested) = self.rests_of(id, seq) {
                     self.release(CallId { caller: id, actor: self.actor, seq }, rested, effects);
@@ -267,7 +267,7 @@ impl Host {
         let log_failed = self.log.failed;
         for caller in self.callers.ids() {
             let Some(known) = self.callers.get(caller) else { continue };
-            for seq in known.slots.keys().copied().collect::<Vec<_>>() {
+            for seq in known.slots.numbers().collect::<Vec<_>>() {
                 self.callers.with_reply(caller, seq, |reply| {
                     let is_lost = match reply.rests {
                         Rests::Checkpoint => true,
@@ -284,7 +284,7 @@ impl Host {
     }
 
     fn rests_of(&self, caller: CallerId, seq: u64) -> Option<Rests> {
-        match self.callers.get(caller)?.slots.get(&seq)? {
+        match self.callers.get(caller)?.slots.get(seq)? {
             Slot::Ended(reply) => Some(reply.rests).filter(|rests| *rests != Rests::Nothing),
             Slot::Live(_) | Slot::Void => None,
         }

@@ -37,6 +37,11 @@ pub enum Record {
         /// The record of the call.
         lsn: u64,
     },
+    /// A call is not to run: it waited for itself, and its caller was told so.
+    Unrun {
+        /// The record of the call.
+        lsn: u64,
+    },
     /// The process died with these calls running.
     Crash {
         /// The records of the calls.

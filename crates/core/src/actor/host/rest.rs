@@ -5,7 +5,7 @@ use super::crash::Lost;
 use super::keep::{no_checkpoints, not_made};
 use super::open::fenced;
 use super::runs::ungather;
-use super::{Effect, Host, Phase};
+use super::{Effect, Host, Phase, RunNo};
 use crate::actor::call::{CallCode, CallFailure, Outcome};
 use crate::actor::place::{ActorState, EndKind};
 use crate::error::{ErrorClass, TaskError};
@@ -120,7 +120,7 @@ impl Host {
             let Some(live) = self.mailbox.take(ticket) else { continue };
             self.counted.given_no_more(&live.call.method);
             ungather(ticket, &live, effects);
-            let has_not_run = ahead || not_begun.contains(&run);
+            let has_not_run = ahead || not_begun.contains(&RunNo(run));
             let code = if has_not_run { CallCode::Gone } else { CallCode::Unknown };
             let outcome = Outcome::failure(code, "the actor ended itself");
             self.finish(now, ticket, live, outcome, Span::ZERO, Rests::Nothing, effects);

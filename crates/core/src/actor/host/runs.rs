@@ -65,9 +65,8 @@ impl Host {
     }
 
     pub(super) fn give(&mut self, now: Time, ticket: u64, given: Given, effects: &mut Vec<Effect>) {
-        self.mailbox.give(ticket, given);
-        self.given.insert(given.run, ticket);
-        let Some(live) = self.mailbox.get_mut(ticket) else { return };
+        let Some(live) = self.mailbox.give(ticket, given) else { return };
+        self.given.insert(given.run.0, ticket);
         let ended_before = live.replay.is_some_and(|replay| replay.expected.is_some());
         self.keeper.tainted |= live.lsn() > 0 && live.journal == Journal::Result;
         let credit = live.items.as_deref_mut().map_or(0, |items| items.begin(ended_before));
@@ -99,11 +98,11 @@ impl Host {
         if self.is_over() {
             return; // Superseded: what became of the call is settled with the process.
         }
-        let Some(ticket) = self.given.remove(&run) else { return };
+        let Some(ticket) = self.given.remove(run.0) else { return };
         let Some(live) = self.mailbox.get(ticket) else { return };
         self.counted.given_no_more(&live.call.method);
         let items = live.items.as_ref().map_or(Digest::default(), |items| items.digest);
-        let digest = digest::digest(&end, items);
+        let digest = if live.lsn() > 0 { digest::digest(&end, items) } else { None };
         let expected = live.replay.and_then(|replay| replay.expected);
         if expected.is_some() && digest != expected {
             let why = "it ended otherwise than the first time; a method must do the same each time, or say `journal=\"result\"`";
@@ -141,7 +140,7 @@ impl Host {
         &mut self,
         now: Time,
         ticket: u64,
-        live: Live,
+        live: Box<Live>,
         outcome: Outcome,
         took: Span,
         rests: Rests,

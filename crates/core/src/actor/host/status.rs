@@ -64,7 +64,11 @@ pub struct RunningCall {
 #[derive(Debug, Default)]
 pub(super) struct Counted {
     born: Option<Time>,
-    methods: BTreeMap<String, MethodStatistics>,
+    methods: Vec<(String, MethodStatistics)>,
+    /// Places of methods, by name.
+    places: BTreeMap<String, usize>,
+    /// Place of the method that was counted last: most often it is the next one, too.
+    last: usize,
 }
 
 impl Counted {
@@ -74,13 +78,22 @@ impl Counted {
     }
 
     fn method(&mut self, method: &str) -> &mut MethodStatistics {
-        let is_new = !self.methods.contains_key(method);
-        let name =
-            if is_new && self.methods.len() >= limits::ACTOR_METHODS { OTHERS } else { method };
-        if is_new {
-            return self.methods.entry(name.to_owned()).or_default();
+        if self.methods.get(self.last).is_none_or(|(last, _)| last != method) {
+            self.last = self.place(method);
         }
-        self.methods.get_mut(name).expect("it was found just now")
+        let (_, counted) = self.methods.get_mut(self.last).expect("it was found just now");
+        counted
+    }
+
+    fn place(&mut self, method: &str) -> usize {
+        if let Some(place) = self.places.get(method) {
+            return *place;
+        }
+        let name = if self.methods.len() >= limits::ACTOR_METHODS { OTHERS } else { method };
+        *self.places.entry(name.to_owned()).or_insert_with(|| {
+            self.methods.push((name.to_owned(), MethodStatistics::default()));
+            self.methods.len() - 1
+        })
     }
 
     pub(super) fn given(&mut self, method: &str) {
@@ -120,7 +133,7 @@ impl Host {
     /// Counters since the incarnation began.
     pub fn statistics(&self, now: Time) -> ActorStatistics {
         ActorStatistics {
-            methods: self.counted.methods.clone(),
+            methods: self.counted.methods.iter().cloned().collect(),
             mailbox: self.mailbox.waiting_len() as u64,
             oldest: self.mailbox.oldest(now),
             state_bytes: self.keeper.newest.bytes,

@@ -8,6 +8,7 @@ use super::crash::Lost;
 use super::keep::Keeper;
 use super::log::Log;
 use super::mailbox::{Live, Mailbox, Replay};
+use super::probes::Probes;
 use super::record::{Record, Restored};
 use super::runs::ungather;
 use super::status::Counted;
@@ -16,6 +17,7 @@ use crate::actor::Delivery;
 use crate::actor::call::{Call, CallId};
 use crate::error::{ErrorClass, TaskError};
 use crate::id::Incarnation;
+use crate::numbered::Numbered;
 use crate::time::Time;
 
 /// A call as the log tells of it.
@@ -39,7 +41,7 @@ impl Host {
             fenced: false,
             callers: Callers::default(),
             mailbox: Mailbox::new(&spec.lanes),
-            given: BTreeMap::new(),
+            given: Numbered::default(),
             not_begun: BTreeSet::new(),
             last_run: RunNo(0),
             urgent: BTreeSet::new(),
@@ -49,6 +51,7 @@ impl Host {
             ending: None,
             narrow: false,
             counted: Counted::default(),
+            probes: Probes::default(),
             spec,
         };
         if let Some(restored) = restored {
@@ -87,6 +90,7 @@ impl Host {
         self.urgent = BTreeSet::new();
         self.keeper = Keeper::default();
         (self.moving, self.ending, self.counted) = (None, None, Counted::default());
+        self.probes = Probes::default();
         if self.log.is_on() {
             let restored = restored.unwrap_or_default();
             if self.log.failed || restored.end() < self.log.last() {
@@ -106,7 +110,7 @@ impl Host {
     fn continue_log(&mut self, now: Time, restored: Restored, effects: &mut Vec<Effect>) {
         self.on_durable(self.log.last(), effects);
         for id in std::mem::take(&mut self.log.until_kept) {
-            let slot = self.callers.get(id.caller).and_then(|caller| caller.slots.get(&id.seq));
+            let slot = self.callers.get(id.caller).and_then(|caller| caller.slots.get(id.seq));
             // The state that it rested on was not kept, so it has not happened.
             if matches!(slot, Some(Slot::Ended(reply)) if reply.rests == Rests::Checkpoint) {
                 self.callers.vacate(id);
@@ -143,7 +147,9 @@ impl Host {
                 caller.forgotten |= known.forgotten;
                 caller.listens_from = self.incarnation;
                 self.callers.attach(now, line, id);
-                let _ = self.callers.acknowledge(id, up_to);
+                // What it has done with is played again all the same, and nobody would grant its items any room.
+                let unwanted = self.callers.acknowledge(id, up_to);
+                self.let_flow(&unwanted, effects);
             }
         }
     }
@@ -157,7 +163,9 @@ impl Host {
                 self.callers.admit(now, id.caller, self.incarnation, 0);
             }
             let lane = usize::try_from(lane).unwrap_or_default().min(self.mailbox.lanes() - 1);
-            if let Some(caller) = self.callers.get_mut(id.caller).filter(|_| !call.unordered) {
+            if let Some(caller) =
+                self.callers.get_mut(id.caller).filter(|_| !call.unordered && !replay.unrun)
+            {
                 let last = caller.logged.entry(lane).or_default();
                 *last = id.seq.max(*last);
             }
@@ -190,7 +198,7 @@ fn read(checkpoint: u64, records: Vec<Record>) -> BTreeMap<u64, Logged> {
     for (lsn, record) in (checkpoint + 1..).zip(records) {
         match record {
             Record::Call { id, call, lane, ticket: _ } => {
-                let replay = Replay { lsn, expected: None, poisoned: false };
+                let replay = Replay { lsn, ..Replay::default() };
                 calls.insert(lsn, Logged { id, call, lane, replay, crashes: 0 });
             }
             Record::Ended { lsn, digest } => {
@@ -203,6 +211,11 @@ fn read(checkpoint: u64, records: Vec<Record>) -> BTreeMap<u64, Logged> {
             Record::Poisoned { lsn } => {
                 if let Some(logged) = calls.get_mut(&lsn) {
                     logged.replay.poisoned = true;
+                }
+            }
+            Record::Unrun { lsn } => {
+                if let Some(logged) = calls.get_mut(&lsn) {
+                    logged.replay.unrun = true;
                 }
             }
             Record::Crash { running } => {

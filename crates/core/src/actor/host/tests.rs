@@ -3,6 +3,7 @@
 mod failures;
 mod lanes;
 mod log;
+mod probes;
 mod random;
 mod rests;
 mod streams;
@@ -229,6 +230,7 @@ fn brief(effect: &Effect) -> String {
         Effect::Over { end, forget, .. } => {
             format!("over {end:?}{}", if *forget { " for good" } else { "" })
         }
+        Effect::Probe { run, probe } => format!("probe {} as {}", run.0, probe.number),
         Effect::Run(run) => {
             let how = if run.replay {
                 " again"
@@ -245,6 +247,7 @@ fn brief(effect: &Effect) -> String {
         }
         Effect::Say { line, word } => format!("{}: {}", line.0, brief_word(word)),
         Effect::Stop { run, .. } => format!("stop {}", run.0),
+        Effect::TakeBack { run } => format!("take back {}", run.0),
     }
 }
 
@@ -260,6 +263,7 @@ fn brief_record(record: &Record) -> String {
         Record::Ended { lsn, .. } => format!("end of {lsn}"),
         Record::Life { incarnation } => format!("life {}", incarnation.0),
         Record::Poisoned { lsn } => format!("poison {lsn}"),
+        Record::Unrun { lsn } => format!("not {lsn}"),
     }
 }
 

@@ -46,6 +46,7 @@ pub fn heard(message: pb::CallerMessage) -> Result<(u32, SmallVec<[ToHost; 1]>),
         Kind::Cancel(cancel) => (cancel.open, None),
         Kind::Credit(credit) => (credit.open, None),
         Kind::Close(close) => (close.open, None),
+        Kind::Probe(probe) => (probe.open, None),
     };
     let words = counted(open, "open").and_then(|_| words(kind));
     words.map(|words| (open, words)).map_err(|refusal| misheard(open, seq, refusal))
@@ -68,6 +69,10 @@ fn words(kind: Kind) -> Result<SmallVec<[ToHost; 1]>, Refusal> {
             ToHost::Credit { seq: counted(seq, "seq").within("credit")?, n }
         }
         Kind::Close(wire::Close { open: _, forget }) => ToHost::Close { forget },
+        Kind::Probe(wire::Probe { open: _, seq, probe }) => ToHost::Probe {
+            seq: counted(seq, "seq").within("probe")?,
+            probe: Box::new(required(probe, "probe").within("probe")?),
+        },
     }])
 }
 
@@ -180,6 +185,9 @@ pub fn say(open: u32, word: ToHost) -> pb::CallerMessage {
         ToHost::Close { forget } => Kind::Close(wire::Close { open, forget }),
         ToHost::Credit { seq, n } => Kind::Credit(wire::Credit { open, seq, n }),
         ToHost::Open(word) => Kind::Open(write_open(open, word)),
+        ToHost::Probe { seq, probe } => {
+            Kind::Probe(wire::Probe { open, seq, probe: Some((*probe).into()) })
+        }
     };
     pb::CallerMessage { kind: Some(kind) }
 }

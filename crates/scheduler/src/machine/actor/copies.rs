@@ -8,11 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
+use bireme_core::actor::Durability;
 use bireme_core::actor::copies::{CopiesTold, CopyPlace, CopyPlaces};
 use bireme_core::actor::place::ActorOrder;
 use bireme_core::id::{ActorId, Incarnation, WorkerId, WorkerUid};
-use bireme_core::protocol::Order;
-use bireme_core::{Time, limits};
+use bireme_core::protocol::{Join, Order};
+use bireme_core::{ErrorClass, TaskError, Time, limits};
 
 use super::Machine;
 use super::record::{Actor, Phase};
@@ -27,6 +28,16 @@ pub(super) struct Copies {
     pub(super) listed: BTreeSet<WorkerUid>,
     /// Whose copy is in step. While a worker hosts the actor: only those listed, and perhaps that worker.
     pub(super) in_step: BTreeSet<WorkerUid>,
+    /// Whose copy was in step when the present incarnation was given to a worker: until that takes calls nobody is answered
+    /// without them.
+    before: BTreeSet<WorkerUid>,
+    /// Where its log was then.
+    home_before: Option<WorkerUid>,
+    /// Whose copy was in step and was struck off since the host was last told who is listed: it answers nobody without them yet.
+    struck_off: BTreeSet<WorkerUid>,
+    /// Where the log and those copies were written: the machine with the time at which it was started, for one that was started
+    /// anew has forgotten what had not reached its disk; `None` where the worker's storage has failed since.
+    written_on: BTreeMap<WorkerUid, Option<String>>,
     /// Who was left out of late, and until when not to be chosen again.
     shunned: BTreeMap<WorkerUid, Time>,
     /// The host has been told who is listed.
@@ -34,6 +45,17 @@ pub(super) struct Copies {
 }
 
 impl Copies {
+    /// Whether a worker that is here still has what it kept of an actor, as far as can be told.
+    fn are_sound_at(&self, actor: &Actor, worker: &Worker) -> bool {
+        match self.written_on.get(&worker.join.uid) {
+            Some(Some(machine)) => {
+                actor.spec.durability == Durability::Disk || *machine == worker.join.machine
+            }
+            Some(None) => false,
+            None => true,
+        }
+    }
+
     /// The host has to be told again who is listed.
     pub(super) fn forget_what_was_told(&mut self) {
         self.told = self.version == 0;
@@ -42,6 +64,12 @@ impl Copies {
     fn change(&mut self) {
         self.version += 1;
         self.told = false;
+    }
+
+    /// Leaves those out of what is in step of which this is not so. A list without them is still to be made.
+    fn strike_off_unless(&mut self, mut stays: impl FnMut(&WorkerUid) -> bool) {
+        let struck_off = self.in_step.extract_if(.., |uid| !stays(uid));
+        self.struck_off.extend(struck_off);
     }
 }
 
@@ -84,22 +112,31 @@ impl AllCopies {
 impl Machine {
     /// An actor begins at a worker: lists who keeps copies of what it does there.
     pub(super) fn list_copies(&mut self, id: ActorId, host: WorkerId) {
-        let Some(uid) = self.workers.get(host).map(|worker| worker.join.uid) else { return };
-        let Self { actors, worker_uids, .. } = self;
+        let Self { actors, workers, worker_uids, .. } = self;
+        let Some(Join { uid, machine, .. }) = workers.get(host).map(|host| &*host.join) else {
+            return;
+        };
+        let (uid, machine) = (*uid, machine.clone());
         let Some(actor) = actors.records.get_mut(&id).filter(|actor| actor.spec.peers > 0) else {
             return;
         };
         let copies = &mut actor.copies;
-        if actor.baggage.is_some() {
-            copies.in_step.remove(&uid); // What it has gives way to that.
-        }
+        copies.before.clone_from(&copies.in_step);
+        copies.home_before = actor.home;
         // Who is not here is left out, and struck off: from here on there are answers without it.
-        copies.in_step.retain(|worker| *worker == uid || worker_uids.contains_key(worker));
+        copies.strike_off_unless(|worker| *worker == uid || worker_uids.contains_key(worker));
+        copies.written_on.retain(|worker, _| {
+            copies.before.contains(worker) || copies.home_before == Some(*worker)
+        });
+        copies.written_on.insert(uid, Some(machine));
         copies.listed = copies.in_step.iter().copied().filter(|worker| *worker != uid).collect();
         copies.change();
-        if actor.needs_home() || !actor.copies.in_step.is_empty() {
+        if actor.needs_home() {
             // Its log is there from here on, whether or not it is heard of again.
             actor.home = Some(uid);
+        } else if !actor.copies.in_step.is_empty() && actor.home != Some(uid) {
+            // What it is brought may not come, and what is there may be of long ago: without it only copies have all.
+            actor.home = None;
         }
         self.index_copies(id);
         self.fill_copies(id);
@@ -113,7 +150,7 @@ impl Machine {
         let wanted = actor.spec.peers as usize;
         actor.copies.shunned.retain(|_, until| *until > now);
         while let Some(actor) = self.actors.get(id)
-            && actor.copies.listed.len() < wanted
+            && self.listed_to_stay(actor).count() < wanted
             && let Some(chosen) = self.choose_copy(actor, host)
         {
             if let Some(actor) = self.actors.get_mut(id) {
@@ -122,8 +159,10 @@ impl Machine {
             }
             self.index_copies(id);
         }
+        self.relieve_who_leaves(id);
         let Some(actor) = self.actors.get(id) else { return };
-        let (is_lacking, is_told) = (actor.copies.listed.len() < wanted, actor.copies.told);
+        let is_lacking = self.listed_to_stay(actor).count() < wanted;
+        let is_told = actor.copies.told;
         if is_lacking {
             self.actors.copies.lacking.insert(id);
         } else {
@@ -133,6 +172,55 @@ impl Machine {
             self.tell_host(id);
             self.actor_changed(id);
         }
+    }
+
+    /// Those listed that are not on their way out: what the others have is copied elsewhere while they are here.
+    fn listed_to_stay(&self, actor: &Actor) -> impl Iterator<Item = WorkerUid> {
+        let stays = |uid: &&WorkerUid| {
+            let worker = self.worker_with(**uid).and_then(|worker| self.workers.get(worker));
+            worker.is_some_and(|worker| !worker.draining)
+        };
+        actor.copies.listed.iter().filter(stays).copied()
+    }
+
+    /// Strikes workers off that are on their way out, once all others that are listed have everything.
+    fn relieve_who_leaves(&mut self, id: ActorId) {
+        let Some(actor) = self.actors.get(id) else { return };
+        let staying: BTreeSet<WorkerUid> = self.listed_to_stay(actor).collect();
+        if staying.is_empty() || !staying.is_subset(&actor.copies.in_step) {
+            return;
+        }
+        let Some(actor) = self.actors.get_mut(id) else { return };
+        let copies = &mut actor.copies;
+        if copies.listed != staying {
+            let listed = std::mem::take(&mut copies.listed);
+            copies.strike_off_unless(|uid| staying.contains(uid) || !listed.contains(uid));
+            copies.listed = staying;
+            copies.change();
+            self.index_copies(id);
+        }
+    }
+
+    /// A worker is on its way out: what it keeps for actors that live is copied elsewhere.
+    pub(in super::super) fn move_copies_away(&mut self, id: WorkerId) {
+        for actor in self.actors_kept_at(id) {
+            self.fill_copies(actor);
+        }
+    }
+
+    /// Whether somebody is about to take over what a worker keeps for an actor.
+    pub(in super::super) fn hands_copies_over(&self, id: WorkerId) -> bool {
+        self.actors_kept_at(id).into_iter().filter_map(|actor| self.actors.get(actor)).any(
+            |actor| {
+                let is_behind = |uid: WorkerUid| !actor.copies.in_step.contains(&uid);
+                actor.is_alive() && self.listed_to_stay(actor).any(is_behind)
+            },
+        )
+    }
+
+    fn actors_kept_at(&self, id: WorkerId) -> BTreeSet<ActorId> {
+        let uid = self.workers.get(id).map(|worker| worker.join.uid);
+        uid.and_then(|uid| self.actors.copies.kept_at.get(&uid)).cloned().unwrap_or_default()
     }
 
     /// A worker that could host the actor, with fewest copies, if possible on another machine than its host and its copies.
@@ -179,15 +267,20 @@ impl Machine {
         let lives = |actor: &&mut Actor| {
             actor.lives(host, incarnation) && actor.copies.version == told.version
         };
-        let Some(actor) = self.actors.records.get_mut(&id).filter(lives) else { return };
+        let Self { actors, workers, worker_uids, .. } = self;
+        let Some(actor) = actors.records.get_mut(&id).filter(lives) else { return };
         let copies = &mut actor.copies;
         let before = copies.in_step.clone();
-        copies.in_step.extend(told.in_sync.iter().filter(|uid| copies.listed.contains(uid)));
+        for uid in told.in_sync.into_iter().filter(|uid| copies.listed.contains(uid)) {
+            copies.in_step.insert(uid);
+            let worker = worker_uids.get(&uid).and_then(|worker| workers.get(*worker));
+            copies.written_on.insert(uid, worker.map(|worker| worker.join.machine.clone()));
+        }
         let failed: Vec<_> =
             told.failed.into_iter().filter(|uid| copies.listed.contains(uid)).collect();
         for uid in &failed {
             copies.listed.remove(uid);
-            copies.in_step.remove(uid);
+            copies.strike_off_unless(|other| other != uid);
             copies.shunned.insert(*uid, now + limits::COPY_RETRY);
         }
         let is_changed = copies.in_step != before;
@@ -198,14 +291,16 @@ impl Machine {
             self.fill_copies(id);
         } else if is_changed {
             self.actor_changed(id);
+            self.fill_copies(id); // Somebody on the way out may go now.
         }
     }
 
     /// The host of an actor is heard of: what it began with there is its own from here on.
     pub(super) fn begin_with_copies(&mut self, id: ActorId, host: WorkerUid) {
-        if let Some(actor) = self.actors.get_mut(id)
-            && actor.copies.in_step.remove(&host)
-        {
+        let Some(actor) = self.actors.get_mut(id) else { return };
+        actor.copies.before.clear();
+        actor.copies.home_before = None;
+        if actor.copies.in_step.remove(&host) {
             self.index_copies(id);
         }
     }
@@ -213,11 +308,10 @@ impl Machine {
     /// A worker is gone: it is left out of every list. Where an actor has no host, what is in step there stays so.
     pub(super) fn lose_copies(&mut self, worker: WorkerId) {
         let Some(uid) = self.workers.get(worker).map(|worker| worker.join.uid) else { return };
-        let Some(actors) = self.actors.copies.kept_at.get(&uid).cloned() else { return };
-        for id in actors {
+        for id in self.actors_kept_at(worker) {
             let Some(actor) = self.actors.get_mut(id) else { continue };
             if actor.worker().is_some_and(|host| host != worker) {
-                actor.copies.in_step.remove(&uid);
+                actor.copies.strike_off_unless(|other| *other != uid);
             }
             if actor.copies.listed.remove(&uid) {
                 actor.copies.change();
@@ -227,6 +321,23 @@ impl Machine {
                 self.fill_copies(id);
             }
         }
+    }
+
+    /// The host of an actor is gone: who was struck off without its knowing is in step as before.
+    pub(super) fn reinstate(&mut self, id: ActorId) {
+        let Some(actor) = self.actors.get_mut(id) else { return };
+        let struck_off = std::mem::take(&mut actor.copies.struck_off);
+        if !struck_off.is_empty() {
+            actor.copies.in_step.extend(struck_off);
+            self.index_copies(id);
+        }
+    }
+
+    /// Whether what a worker keeps of an actor may be what the next incarnation begins with.
+    pub(super) fn may_begin_at(actor: &Actor, uid: WorkerUid) -> bool {
+        let Copies { in_step, before, home_before, struck_off, .. } = &actor.copies;
+        [actor.home, *home_before].contains(&Some(uid))
+            || [in_step, before, struck_off].iter().any(|some| some.contains(&uid))
     }
 
     /// An actor has ended for good: its copies are of no use.
@@ -261,23 +372,79 @@ impl Machine {
         }
     }
 
-    /// A worker whose copy is in step and that would take the actor now, where the worker that has its log is gone, or has no
-    /// room for it.
-    pub(super) fn heir(&self, actor: &Actor, home: Option<WorkerId>) -> Option<WorkerId> {
+    /// A worker that has all that anybody was answered and would take the actor now: its home, or where a copy is in step. The
+    /// home goes first and is waited for if it may take the actor in a moment; what was written on a machine that was started
+    /// anew goes last, and only when the time to wait is up.
+    pub(super) fn heir(&self, actor: &Actor, is_last: bool) -> Option<WorkerId> {
+        let home = actor.home.and_then(|home| self.worker_with(home));
         let home = home.and_then(|home| self.workers.get(home));
-        if home.is_some_and(|home| !home.is_open()) {
-            return None; // It may be open again in a moment.
+        let takes = |worker: &&Worker| worker.takes_actor(&actor.spec);
+        let has_all = |worker: &&Worker| is_last || actor.copies.are_sound_at(actor, worker);
+        if let Some(home) = home.filter(|home| !is_last && has_all(home)) {
+            let waits = !home.is_open() && !home.draining;
+            if waits || home.takes_actor(&actor.spec) {
+                return Some(home).filter(takes).map(|home| home.id);
+            }
         }
         let in_step = actor.copies.in_step.iter().filter_map(|uid| self.worker_with(*uid));
         let workers = in_step.filter_map(|worker| self.workers.get(worker));
-        let takers = workers.filter(|worker| worker.takes_actor(&actor.spec));
-        takers.min_by_key(|worker| (worker.actors.len(), worker.id)).map(|worker| worker.id)
+        let takers = workers.filter(takes).filter(has_all);
+        let rank = |worker: &&Worker| {
+            let is_doubtful = !actor.copies.are_sound_at(actor, worker);
+            (is_doubtful, worker.actors.len(), worker.id)
+        };
+        let chosen = takers.min_by_key(rank).or_else(|| home.filter(|_| is_last).filter(takes));
+        chosen.map(|worker| worker.id)
+    }
+
+    /// The storage of a worker has failed an actor, or has not what it should have: whether the actor can go on with another
+    /// worker's copy, or with what it brought along. What that worker has is a last resort from here on.
+    pub(super) fn turns_to_copies(
+        &mut self,
+        id: ActorId,
+        worker: WorkerId,
+        cause: Option<&TaskError>,
+    ) -> bool {
+        self.reinstate(id);
+        let Some(uid) = self.workers.get(worker).map(|worker| worker.join.uid) else {
+            return false;
+        };
+        let Some(actor) = self.actors.get_mut(id).filter(|actor| actor.has_state) else {
+            return false;
+        };
+        if cause.is_none_or(|cause| cause.class != ErrorClass::Store) {
+            return false;
+        }
+        let copies = &mut actor.copies;
+        // An incarnation that could not begin has answered nobody: all is as it was before.
+        let before = std::mem::take(&mut copies.before);
+        copies.in_step.extend(before);
+        actor.home = copies.home_before.take().or(actor.home);
+        let is_of_use =
+            |other: &WorkerUid| *other != uid && copies.written_on.get(other) != Some(&None);
+        let has_others = copies.in_step.iter().chain(&actor.home).any(is_of_use);
+        let has_baggage = actor.baggage.is_some();
+        if has_others {
+            actor.copies.written_on.insert(uid, None);
+            self.drop_baggage(id);
+        }
+        self.index_copies(id);
+        has_others || has_baggage
+    }
+
+    /// An actor begins with what copies have, and not with what its last incarnation left for the next.
+    pub(super) fn drop_baggage(&mut self, id: ActorId) {
+        let baggage = self.actors.get_mut(id).and_then(|actor| actor.baggage.take());
+        if let Some(object) = baggage {
+            self.drop_value(object);
+        }
     }
 
     /// Where copies of an actor are kept, as its host is told; from here on it knows.
     pub(super) fn copy_places(&mut self, id: ActorId) -> CopyPlaces {
         let Some(actor) = self.actors.get_mut(id) else { return CopyPlaces::default() };
         actor.copies.told = true;
+        actor.copies.struck_off.clear();
         let (version, listed) = (actor.copies.version, actor.copies.listed.clone());
         let members = listed.into_iter().map(|worker| {
             let known = self.worker_with(worker).and_then(|worker| self.workers.get(worker));
@@ -315,7 +482,7 @@ impl Machine {
             let Copies { listed, in_step, .. } = &actor.copies;
             let host = actor.worker().and_then(|worker| self.workers.get(worker));
             let host = host.map(|worker| worker.join.uid);
-            if listed.len() > actor.spec.peers as usize
+            if self.listed_to_stay(actor).count() > actor.spec.peers as usize
                 || host.is_some_and(|host| listed.contains(&host))
             {
                 return Err(format!("actor {id} has copies on {listed:?}, and lives on {host:?}"));

@@ -20,6 +20,7 @@ impl Machine {
         let actors: Vec<ActorId> = worker.actors.iter().copied().collect();
         self.lose_copies(id);
         for actor in actors {
+            self.reinstate(actor);
             self.prefer_copies(actor, uid);
             let Some(record) = self.actors.get(actor) else { continue };
             let fence = if is_proved { Time::default() } else { record.fence(heard) };
@@ -33,10 +34,9 @@ impl Machine {
 
     /// The worker where an actor was to begin with what it brought along is lost: it may have begun, so only copies have all.
     fn prefer_copies(&mut self, id: ActorId, lost: WorkerUid) {
-        let has_others = |record: &&mut Actor| record.copies.in_step.iter().any(|uid| *uid != lost);
-        let record = self.actors.get_mut(id).filter(has_others);
-        if let Some(object) = record.and_then(|record| record.baggage.take()) {
-            self.drop_value(object);
+        let has_others = |record: &Actor| record.copies.in_step.iter().any(|uid| *uid != lost);
+        if self.actors.get(id).is_some_and(has_others) {
+            self.drop_baggage(id);
         }
     }
 

@@ -109,11 +109,12 @@ impl Machine {
         }
     }
 
-    /// What an actor is to begin with is gone. One with copies begins with one of those, and one whose state may be lost with
-    /// its constructor, as after a crash.
+    /// What an actor is to begin with is gone. One with copies begins with one of those or where its log is, and one whose state
+    /// may be lost with its constructor, as after a crash.
     fn begin_without(&mut self, id: ActorId, cause: Box<TaskError>) {
         let Some(actor) = self.actors.get_mut(id) else { return };
-        if !actor.copies.in_step.is_empty() && actor.baggage.take().is_some() {
+        let has_log = actor.spec.peers > 0 && actor.home.is_some();
+        if (has_log || !actor.copies.in_step.is_empty()) && actor.baggage.take().is_some() {
             return self.lose_life(id, cause);
         }
         let may_lose_state = actor.spec.delivery != Delivery::EffectivelyOnce;
@@ -133,7 +134,7 @@ impl Machine {
         };
         let home = actor.home.and_then(|home| self.worker_uids.get(&home).copied());
         if let Phase::Waiting(Some(_)) = actor.phase {
-            return home.filter(taken_by).or_else(|| self.heir(actor, home));
+            return self.heir(actor, false);
         }
         if let Some(wanted) = actor.bound_for {
             let could = |worker: &&Worker| !worker.draining && worker.refuses_actor(spec).is_none();
@@ -161,7 +162,7 @@ impl Machine {
     }
 
     /// Gives an actor to a worker, as its next incarnation.
-    fn settle_on(&mut self, id: ActorId, to: WorkerId) {
+    pub(super) fn settle_on(&mut self, id: ActorId, to: WorkerId) {
         let Some(actor) = self.actors.get_mut(id) else { return };
         actor.incarnation = Incarnation(actor.incarnation.0 + 1);
         actor.phase = Phase::Starting { worker: to, told: false };
@@ -189,6 +190,7 @@ impl Machine {
             record.free.give(&spec.resources);
             self.refill(worker, None);
         }
+        self.reinstate(id);
     }
 
     // ---- what its worker is told ------------------------------------------------------------------------------------

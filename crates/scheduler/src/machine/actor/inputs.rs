@@ -149,6 +149,9 @@ impl Machine {
         for id in self.actors_awaiting(worker, object) {
             let Some(life) = self.actors.get(id).map(|actor| actor.incarnation) else { continue };
             self.errand(worker, Errand::EndActor(id, life, false));
+            if self.actors.get(id).is_some_and(|actor| !actor.copies.in_step.is_empty()) {
+                self.drop_baggage(id);
+            }
             let what = format!("{object}, which it begins with, could not be fetched");
             self.lose_life(id, lost(&what));
         }

@@ -1,7 +1,7 @@
 //! What follows when an incarnation is lost: another one after a pause, or the end for good.
 
 use bireme_core::actor::OnSchedulerLoss;
-use bireme_core::id::ActorId;
+use bireme_core::id::{ActorId, WorkerId};
 use bireme_core::reason::Reason;
 use bireme_core::{ErrorClass, Span, TaskError, Time, limits};
 
@@ -58,6 +58,10 @@ impl Machine {
         match actor.phase {
             Phase::Pausing(due) if due <= now => self.revive_actor(id),
             Phase::Waiting(Some(until)) if until <= now => {
+                if let Some(worker) = self.last_resort(id) {
+                    return self.settle_on(id, worker);
+                }
+                let Some(actor) = self.actors.get(id) else { return };
                 let home = actor.home.and_then(|home| self.worker_with(home)).is_some();
                 let message = if home {
                     "the worker that has its log and checkpoint had no room for it in time"
@@ -73,6 +77,13 @@ impl Machine {
             Phase::Starting { .. } | Phase::Alive(_) => self.fill_copies(id),
             _ => {}
         }
+    }
+
+    /// Where an actor begins again whose time to wait for its log is up, and of which there are copies.
+    fn last_resort(&mut self, id: ActorId) -> Option<WorkerId> {
+        let has_copies = self.actors.get(id)?.spec.peers > 0;
+        let has_inputs = has_copies && self.inputs_of_actor(id).is_ok_and(|are_here| are_here);
+        self.actors.get(id).filter(|_| has_inputs).and_then(|actor| self.heir(actor, true))
     }
 
     /// An actor has ended for good. It is remembered for a while, with the cause.

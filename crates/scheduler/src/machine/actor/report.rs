@@ -124,6 +124,12 @@ impl Machine {
         if !nobody_waits {
             self.mourn(worker, id, incarnation);
         }
+        let may_go_on = matches!(end, EndKind::Crashed | EndKind::Failed);
+        let end = if may_go_on && self.turns_to_copies(id, worker, cause.as_deref()) {
+            EndKind::Crashed
+        } else {
+            end
+        };
         match end {
             EndKind::Moved => self.on_actor_moved(id, worker, checkpoint),
             EndKind::Crashed => self.lose_life(id, cause.unwrap_or_else(crashed)),
@@ -199,7 +205,8 @@ impl Machine {
         let uid = self.workers.get(worker).map(|worker| worker.join.uid);
         let known = self.actors.get(id).filter(|actor| !actor.is_dead());
         // What is left there may be what the next incarnation begins with.
-        let forget = known.is_none_or(|actor| actor.home != uid);
+        let may_begin = |actor| uid.is_some_and(|uid| Self::may_begin_at(actor, uid));
+        let forget = !known.is_some_and(may_begin);
         self.errand(worker, Errand::EndActor(id, life, forget));
     }
 

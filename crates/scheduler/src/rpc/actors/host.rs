@@ -13,7 +13,7 @@ use bireme_daemon::auth::Bearer;
 use bireme_proto::pb;
 use bireme_proto::pb::actor_host_client::ActorHostClient;
 use bireme_proto::pb::actor_host_server::ActorHost;
-use bireme_proto::status::status;
+use bireme_proto::status::{refusal, status};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 
@@ -50,20 +50,27 @@ impl Door {
         let selector = present(request.actor.clone(), "actor")?;
         let selector = Selector::try_from(selector).map_err(status)?;
         let longest = Span(request.max_wait_us).min(limits::MAX_WAIT);
-        let (is_settled, place) = self.settled(selector, Incarnation(0), longest).await?;
-        if place.state == ActorState::Dead {
-            return Ok(Response::new(gone(&place).into()));
+        let mut after = Incarnation(0);
+        loop {
+            let (is_settled, place) = self.settled(selector.clone(), after, longest).await?;
+            if place.state == ActorState::Dead {
+                return Ok(Response::new(gone(&place).into()));
+            }
+            let (Some(host), true) = (self.host_of(&place).await?, is_settled) else {
+                let pending = pb::CallResponse { pending: true, ..pb::CallResponse::default() };
+                return Ok(Response::new(pending));
+            };
+            let request = pb::CallRequest { actor: Some(named(&place)), ..request.clone() };
+            let bearer = self.site.relay.bearer();
+            let relayed = self.site.relay.run(async move {
+                Ok::<_, Status>(client(&host, bearer).await?.call(request).await?.into_inner())
+            });
+            let answer = relayed.await.map_err(status)?;
+            if !is_elsewhere(&answer) {
+                return answer.map(Response::new);
+            }
+            after = place.incarnation;
         }
-        let (Some(host), true) = (self.host_of(&place).await?, is_settled) else {
-            let pending = pb::CallResponse { pending: true, ..pb::CallResponse::default() };
-            return Ok(Response::new(pending));
-        };
-        let bearer = self.site.relay.bearer();
-        let relayed = self.site.relay.run(async move {
-            let request = pb::CallRequest { actor: Some(named(&place)), ..request };
-            Ok::<_, Status>(client(&host, bearer).await?.call(request).await?.into_inner())
-        });
-        relayed.await.map_err(status)?.map(Response::new)
     }
 
     async fn do_describe_actor(
@@ -113,6 +120,22 @@ async fn client(host: &Whereabouts, bearer: Bearer) -> Result<Client, Status> {
 /// The actor by its id: a worker need not know its name.
 fn named(place: &ActorPlace) -> pb::ActorSelector {
     Selector::Actor(place.actor).into()
+}
+
+/// Whether a worker says that it does not host the actor any more: what was asked of it is for the next incarnation.
+fn is_elsewhere(answer: &Result<pb::CallResponse, Status>) -> bool {
+    use pb::call_outcome::Outcome;
+    match answer {
+        Ok(answer) => match answer.outcome.as_ref().and_then(|ended| ended.outcome.as_ref()) {
+            Some(Outcome::Failure(failure)) => {
+                matches!(failure.code(), pb::CallCode::Fenced | pb::CallCode::NotRun)
+            }
+            _ => false,
+        },
+        Err(error) => refusal(error).is_some_and(|refusal| {
+            refusal.reason == Reason::ObjectUnknown && refusal.field == "actor"
+        }),
+    }
 }
 
 /// How a call to an actor ends that has ended before.

@@ -1,6 +1,5 @@
 //! Blobs that the scheduler keeps, in and out.
 
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use bireme_proto::pb::put_blob_request::Part;
 use bireme_proto::status::status;
 
 use super::head_of;
-use crate::blobs::{self, Blob, Blobs};
+use crate::blobs::{Blob, BlobFile, Blobs};
 use crate::relay::Sender;
 
 /// Keeps a blob whose bytes follow.
@@ -85,7 +84,7 @@ pub(super) fn find(blobs: &Blobs, digest: Option<pb::Digest>) -> Result<Blob, Re
 
 /// Sends the messages that carry a blob in a file, as a value of one buffer, from the place on that was asked for.
 pub(super) async fn send(
-    (file, whole): (Arc<File>, u64),
+    (file, whole): (Arc<BlobFile>, u64),
     request: pb::FetchRequest,
     sender: Sender<pb::FetchResponse>,
 ) -> Result<(), Status> {
@@ -105,7 +104,7 @@ pub(super) async fn send(
     while sender.send(Ok(pb::FetchResponse { part: Some(part) })).await.is_ok() && from < end {
         let length = usize::try_from(end - from).unwrap_or(usize::MAX);
         let (length, file) = (length.min(limits::STORE_CHUNK_BYTES), Arc::clone(&file));
-        let data = spawn_blocking(move || blobs::read(&file, from, length)).await;
+        let data = spawn_blocking(move || file.read(from, length)).await;
         let data = data.map_err(io::Error::other).flatten().map_err(|error| {
             let message = format!("the blob's file cannot be read: {error}: upload it again");
             status(Refusal::new(Reason::BlobUnknown, message))

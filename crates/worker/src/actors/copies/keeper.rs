@@ -3,44 +3,42 @@
 //! A copy is built in a directory of its own; when it is whole it takes the place of an earlier one, which was good until then.
 //! It becomes the actor's own directory when an incarnation begins here with it. From that moment on nothing of an earlier
 //! incarnation is kept any more, whoever sends it: a host that has lost its scheduler, and waits for this copy, answers nobody.
+//! Of which incarnation a directory is, is written in it, so that a daemon that was started anew knows it too.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bireme_core::actor::Durability;
 use bireme_core::id::{ActorId, Incarnation};
 use bireme_core::limits;
 use bireme_core::reason::{Reason, Refusal};
 
-use crate::actors::log::copy::{begin_checkpoint, end_checkpoint};
-use crate::actors::log::{self, Log};
+use crate::actors::log::copy::{begin_checkpoint, end_checkpoint, life_of, note_life};
+use crate::actors::log::{self, Kept as Brought, Log};
 use crate::rpc::actor_copies::{Hello, Kept, Said};
 use crate::sync::lock;
+
+/// Actors whose directories may be moved about at the same time, about.
+const TURNS: usize = 16;
 
 /// All copies that are kept here.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     directory: PathBuf,
-    /// By actor: the greatest incarnation that is known, and its copy unless it lives here.
-    held: Mutex<BTreeMap<ActorId, Held>>,
+    /// Held while directories of an actor are looked at, moved or removed, which takes its time: by threads that may wait.
+    turns: [Mutex<()>; TURNS],
+    /// Copies that are sent at this moment.
+    open: Mutex<BTreeMap<ActorId, Open>>,
 }
 
+/// A copy that is sent at this moment.
 #[derive(Debug)]
-struct Held {
+struct Open {
     incarnation: Incarnation,
-    copy: Option<Arc<Mutex<Copy>>>,
-}
-
-impl Held {
-    /// Nothing more is written to the copy.
-    fn close(&mut self) {
-        if let Some(copy) = self.copy.take() {
-            lock(&copy).close();
-        }
-    }
+    copy: Arc<Mutex<Copy>>,
 }
 
 /// A copy that somebody sends.
@@ -56,14 +54,30 @@ pub(crate) struct Copy {
     kept: Kept,
 }
 
+/// What an incarnation begins with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Past<'a> {
+    /// What the incarnation before has left elsewhere.
+    Brought(&'a Brought),
+    /// Nothing.
+    None,
+    /// The log that is here: its own, or a copy.
+    Here,
+}
+
 impl Keeper {
     /// Keeps copies beside the actors that live here.
     pub(crate) fn new(directory: PathBuf) -> Self {
-        Self { directory, held: Mutex::default() }
+        Self { directory, turns: Default::default(), open: Mutex::default() }
     }
 
     fn path(&self, actor: ActorId, what: &str) -> PathBuf {
         self.directory.join(format!("{:032x}{what}", actor.0))
+    }
+
+    /// Where the log of an actor is that lives here.
+    pub(crate) fn home_of(&self, actor: ActorId) -> PathBuf {
+        self.path(actor, "")
     }
 
     fn copy_of(&self, actor: ActorId) -> PathBuf {
@@ -74,80 +88,112 @@ impl Keeper {
         self.path(actor, ".new")
     }
 
-    /// Begins a copy, unless a later incarnation is known, or this one lives here.
+    /// Keeps others away from the directories of an actor.
+    fn turn_of(&self, actor: ActorId) -> MutexGuard<'_, ()> {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "what is left of a division is less than what it was divided by"
+        )]
+        lock(&self.turns[(actor.0 % TURNS as u128) as usize])
+    }
+
+    /// Begins a copy, unless a later incarnation is known, or this one lives here. For a thread that may wait.
     pub(crate) fn begin(&self, hello: Hello) -> Result<Arc<Mutex<Copy>>, Refusal> {
         let Hello { actor, incarnation, synced, first } = hello;
         let durability = if synced { Durability::Disk } else { Durability::Process };
-        let mut held = lock(&self.held);
-        if held.len() >= limits::ACTORS {
-            let message = format!("copies of {} actors were kept here, the limit", held.len());
+        let _turn = self.turn_of(actor);
+        let unreadable = |error: io::Error| {
+            let message = format!("it cannot be read what is kept of the actor: {error}");
+            Refusal::new(Reason::StoreFull, message)
+        };
+        let lives = life_of(&self.home_of(actor)).map_err(unreadable)?;
+        let kept = life_of(&self.copy_of(actor)).map_err(unreadable)?;
+        let sent = life_of(&self.unfinished(actor)).map_err(unreadable)?;
+        if lives >= incarnation || kept.max(sent) > incarnation {
+            return Err(superseded());
+        }
+        self.close(actor, incarnation);
+        let count = lock(&self.open).len();
+        if count >= limits::ACTORS {
+            let message = format!("{count} copies are kept here, the limit: add workers");
             return Err(Refusal::new(Reason::Busy, message));
         }
-        if let Some(known) = held.get_mut(&actor) {
-            let is_late = known.incarnation > incarnation
-                || (known.incarnation == incarnation && known.copy.is_none());
-            if is_late {
-                return Err(superseded());
-            }
-            known.close();
-        }
-        let log = Log::begin_copy(self.unfinished(actor), first, durability);
+        let log = Log::begin_copy(self.unfinished(actor), incarnation, first, durability);
         let log = log.map_err(|error| {
             Refusal::new(Reason::StoreFull, format!("the copy cannot be begun: {error}"))
         })?;
         let (place, kept) = (self.copy_of(actor), Kept::default());
         let copy = Copy { log: Some(log), durability, place, checkpoint: None, kept };
         let copy = Arc::new(Mutex::new(copy));
-        held.insert(actor, Held { incarnation, copy: Some(Arc::clone(&copy)) });
+        lock(&self.open).insert(actor, Open { incarnation, copy: Arc::clone(&copy) });
         Ok(copy)
     }
 
-    /// An incarnation is about to begin here: nothing of an earlier one is kept from here on. With `restores` it begins with the
-    /// copy, if there is one that is whole; otherwise with something else, and the copy goes.
-    pub(crate) fn give_up(
+    /// Writes nothing more to the copy that is sent of this or an earlier incarnation.
+    fn close(&self, actor: ActorId, incarnation: Incarnation) {
+        let mut open = lock(&self.open);
+        let is_over = open.get(&actor).is_some_and(|open| open.incarnation <= incarnation);
+        let closed = if is_over { open.remove(&actor) } else { None };
+        drop(open);
+        if let Some(closed) = closed {
+            lock(&closed.copy).close();
+        }
+    }
+
+    /// The stream of a copy is over: nothing more is written to it.
+    pub(crate) fn ended(&self, actor: ActorId, copy: &Arc<Mutex<Copy>>) {
+        let mut open = lock(&self.open);
+        if open.get(&actor).is_some_and(|known| Arc::ptr_eq(&known.copy, copy)) {
+            open.remove(&actor);
+        }
+        drop(open);
+        lock(copy).close();
+    }
+
+    /// An incarnation is about to begin here: nothing of an earlier one is kept from here on. Leaves what it begins with in its
+    /// own directory. For a thread that may wait.
+    pub(crate) fn begin_here(
         &self,
         actor: ActorId,
         incarnation: Incarnation,
-        home: &Path,
-        restores: bool,
+        past: Past<'_>,
+        durability: Durability,
     ) -> io::Result<()> {
-        let mut held = lock(&self.held);
-        if let Some(known) = held.get_mut(&actor) {
-            known.close();
-        }
-        held.insert(actor, Held { incarnation, copy: None });
+        let _turn = self.turn_of(actor);
+        self.close(actor, incarnation);
+        let (home, copy) = (self.home_of(actor), self.copy_of(actor));
         log::remove(&self.unfinished(actor))?;
-        let copy = self.copy_of(actor);
-        if !restores {
-            return log::remove(&copy);
+        match past {
+            Past::Here if copy.exists() && life_of(&copy)? >= life_of(&home)? => {
+                note_life(&copy, incarnation, durability)?;
+                log::remove(&home)?;
+                return fs::rename(copy, home);
+            }
+            Past::Here if home.exists() => {}
+            Past::Here => return Ok(()),
+            Past::Brought(kept) => Log::seed(&home, kept, durability)?,
+            // Left by an actor of which nobody knows any more.
+            Past::None => {
+                log::remove(&home)?;
+                fs::create_dir_all(&home)?;
+            }
         }
-        if copy.exists() {
-            log::remove(home)?;
-            fs::rename(copy, home)?;
+        // What was here is good until this is.
+        note_life(&home, incarnation, durability)?;
+        log::remove(&copy)
+    }
+
+    /// The actor has ended for good, or lives elsewhere: what is kept here of this and earlier incarnations goes. For a thread
+    /// that may wait.
+    pub(crate) fn forget(&self, actor: ActorId, incarnation: Incarnation) -> io::Result<()> {
+        let _turn = self.turn_of(actor);
+        self.close(actor, incarnation);
+        for place in [self.home_of(actor), self.unfinished(actor), self.copy_of(actor)] {
+            if life_of(&place)? <= incarnation {
+                log::remove(&place)?;
+            }
         }
         Ok(())
-    }
-
-    /// The actor has ended for good: what is kept of this and earlier incarnations goes.
-    pub(crate) fn forget(&self, actor: ActorId, incarnation: Incarnation) -> io::Result<()> {
-        let mut held = lock(&self.held);
-        if let Some(known) = held.get_mut(&actor) {
-            if known.incarnation > incarnation {
-                return Ok(());
-            }
-            known.close();
-            held.remove(&actor);
-        }
-        log::remove(&self.unfinished(actor))?;
-        log::remove(&self.copy_of(actor))
-    }
-
-    /// An actor that lived here is not remembered any more.
-    pub(crate) fn pass_over(&self, actor: ActorId) {
-        let mut held = lock(&self.held);
-        if held.get(&actor).is_some_and(|held| held.copy.is_none()) {
-            held.remove(&actor);
-        }
     }
 }
 
@@ -185,6 +231,10 @@ impl Copy {
                 let kept = log.take_in(file, &frames, last);
                 let kept = kept.and_then(|()| log.sync());
                 kept.map(|()| self.kept.lsn = self.kept.lsn.max(last))
+            }
+            Said::Whole { .. } if self.kept.is_whole => {
+                let message = "the copy is whole already";
+                return Err(Refusal::at(Reason::Malformed, "whole", message));
             }
             Said::Whole { last } => {
                 let placed = log.take_place_of(&self.place);

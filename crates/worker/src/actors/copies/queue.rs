@@ -10,6 +10,9 @@ use tokio::sync::Notify;
 use crate::actors::log::Batch;
 use crate::sync::lock;
 
+/// What a part takes up besides its records, about.
+const PART_BYTES: usize = 128;
+
 /// Something for a copy.
 #[derive(Debug)]
 pub(crate) enum Part {
@@ -22,6 +25,15 @@ pub(crate) enum Part {
     },
     /// Records that were written here.
     Records(Batch),
+}
+
+impl Part {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Checkpoint { .. } => PART_BYTES,
+            Self::Records(batch) => batch.frames.len() + PART_BYTES,
+        }
+    }
 }
 
 /// What a copy has, or is to have.
@@ -59,16 +71,19 @@ impl Queue {
         Self { state: Mutex::new(state), filled: Notify::new() }
     }
 
-    /// Appends something; or does not, if the copy is too far behind.
+    /// Appends something; or does not, if the copy is too far behind. Of checkpoints that wait only the last is sent: it holds
+    /// what the others do, and they would take up the disk for as long as they wait.
     pub(crate) fn push(&self, now: Time, part: Part) -> bool {
         let mut state = lock(&self.state);
         match &part {
-            Part::Checkpoint { lsn, .. } => state.owed.checkpoint = *lsn,
-            Part::Records(batch) => {
-                state.bytes += batch.frames.len();
-                state.owed.lsn = batch.last;
+            Part::Checkpoint { lsn, .. } => {
+                state.owed.checkpoint = *lsn;
+                state.parts.retain(|part| matches!(part, Part::Records(_)));
+                state.bytes = state.parts.iter().map(Part::bytes).sum();
             }
+            Part::Records(batch) => state.owed.lsn = batch.last,
         }
+        state.bytes += part.bytes();
         if state.bytes > limits::COPY_BYTES {
             return false;
         }
@@ -92,9 +107,7 @@ impl Queue {
     fn take(&self) -> Option<Part> {
         let mut state = lock(&self.state);
         let part = state.parts.pop_front()?;
-        if let Part::Records(batch) = &part {
-            state.bytes -= batch.frames.len();
-        }
+        state.bytes -= part.bytes();
         Some(part)
     }
 
@@ -140,7 +153,26 @@ mod tests {
     #[test]
     fn a_queue_has_an_end() {
         let queue = Queue::new(Time(1), 0);
-        assert!(queue.push(Time(1), records(1, limits::COPY_BYTES)));
+        assert!(queue.push(Time(1), records(1, limits::COPY_BYTES - PART_BYTES)));
         assert!(!queue.push(Time(1), records(2, 1)));
+    }
+
+    #[test]
+    fn of_checkpoints_only_the_last_waits() {
+        let queue = Queue::new(Time(1), 0);
+        for lsn in 1..=3 {
+            assert!(queue.push(Time(1), records(lsn, 10)));
+            let file = tempfile::tempfile().unwrap();
+            assert!(queue.push(Time(1), Part::Checkpoint { file, lsn }));
+        }
+        let mut sent = Vec::new();
+        while let Some(part) = queue.take() {
+            sent.push(match part {
+                Part::Checkpoint { lsn, .. } => (lsn, "checkpoint"),
+                Part::Records(batch) => (batch.last, "records"),
+            });
+        }
+        assert_eq!(sent, [(1, "records"), (2, "records"), (3, "records"), (3, "checkpoint")]);
+        assert_eq!(lock(&queue.state).bytes, 0);
     }
 }

@@ -5,10 +5,14 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use bireme_core::actor::Durability;
+use bireme_core::id::Incarnation;
 use bytes::Bytes;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::{CHECKPOINT, Log, LogError, UNFINISHED, append_to, lock, path_of, remove, settle};
+
+const LIFE: &str = "life";
+const NEW_LIFE: &str = "life.new";
 
 /// Records that were written together.
 #[derive(Clone, Debug)]
@@ -53,15 +57,18 @@ impl Log {
         Ok(Snapshot { checkpoint: open_checkpoint(&self.directory)?, files, last: self.written })
     }
 
-    /// Begins a copy in a directory where nothing is kept that is still of use. Its first file begins with record `first`.
+    /// Begins a copy of what an incarnation writes, in a directory where nothing is kept that is still of use. Its first file
+    /// begins with record `first`.
     pub(crate) fn begin_copy(
         directory: PathBuf,
+        incarnation: Incarnation,
         first: u64,
         durability: Durability,
     ) -> Result<Self, LogError> {
         remove(&directory)?;
         fs::create_dir_all(&directory)?;
         let lock = lock(&directory)?;
+        note_life(&directory, incarnation, durability)?;
         let file = append_to(&directory, first)?;
         let end = first.saturating_sub(1);
         Ok(Self {
@@ -106,24 +113,49 @@ impl Log {
     }
 
     /// Takes the place of what is at `to`, in one step. All of it has reached the disk by then, where it has to survive a power
-    /// cut.
+    /// cut, and what was there goes only after that.
     pub(crate) fn take_place_of(&mut self, to: &Path) -> io::Result<()> {
-        if self.durability == Durability::Disk {
+        let synced = self.durability == Durability::Disk;
+        if synced {
             settle(&self.directory, &self.files)?;
         }
         let exchanged = renameat_with(CWD, &self.directory, CWD, to, RenameFlags::EXCHANGE);
-        if exchanged.is_ok() {
-            remove(&self.directory)?;
-        } else {
+        if exchanged.is_err() {
             // There is none, or the file system cannot do it in one step.
             remove(to)?;
             fs::rename(&self.directory, to)?;
         }
-        to.clone_into(&mut self.directory);
-        match to.parent() {
-            Some(parent) if self.durability == Durability::Disk => File::open(parent)?.sync_all(),
-            _ => Ok(()),
+        if let Some(parent) = to.parent().filter(|_| synced) {
+            File::open(parent)?.sync_all()?;
         }
+        let before = std::mem::replace(&mut self.directory, to.to_owned());
+        remove(&before)
+    }
+}
+
+/// Takes note of whose log is in a directory, for those who come later: of the incarnation that lives with it, or that sends it
+/// here. It has reached the disk where records have to, but for its name, which does when the log is opened.
+pub(crate) fn note_life(
+    directory: &Path,
+    Incarnation(incarnation): Incarnation,
+    durability: Durability,
+) -> io::Result<()> {
+    let (unfinished, path) = (directory.join(NEW_LIFE), directory.join(LIFE));
+    let mut file = File::create(&unfinished)?;
+    writeln!(file, "{incarnation}")?;
+    if durability == Durability::Disk {
+        file.sync_data()?;
+    }
+    fs::rename(unfinished, path)
+}
+
+/// The incarnation of which a directory was noted to be; 0 where there is none, or nothing was noted.
+pub(crate) fn life_of(directory: &Path) -> io::Result<Incarnation> {
+    match fs::read_to_string(directory.join(LIFE)) {
+        // What cannot be read was not written whole, which is as if it had not been.
+        Ok(text) => Ok(Incarnation(text.trim().parse().unwrap_or_default())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Incarnation(0)),
+        Err(error) => Err(error),
     }
 }
 

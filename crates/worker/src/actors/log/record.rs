@@ -18,7 +18,7 @@ use prost::Message as _;
 pub(super) struct Written {
     #[prost(uint64, tag = "1")]
     lsn: u64,
-    #[prost(oneof = "Kind", tags = "2, 3, 4, 5, 6")]
+    #[prost(oneof = "Kind", tags = "2, 3, 4, 5, 6, 8")]
     kind: Option<Kind>,
     #[prost(message, repeated, tag = "7")]
     inputs: Vec<pb::Value>,
@@ -37,6 +37,8 @@ enum Kind {
     Poisoned(u64),
     #[prost(message, tag = "6")]
     Crash(WrittenCrash),
+    #[prost(uint64, tag = "8")]
+    Unrun(u64),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -123,6 +125,7 @@ impl Written {
             Record::Life { incarnation } => Kind::Life(incarnation.0),
             Record::Poisoned { lsn } => Kind::Poisoned(*lsn),
             Record::Crash { running } => Kind::Crash(WrittenCrash { running: running.clone() }),
+            Record::Unrun { lsn } => Kind::Unrun(*lsn),
         };
         Self { lsn, kind: Some(kind), inputs }
     }
@@ -147,6 +150,7 @@ impl Written {
             Kind::Life(incarnation) => Record::Life { incarnation: Incarnation(incarnation) },
             Kind::Poisoned(lsn) => Record::Poisoned { lsn },
             Kind::Crash(WrittenCrash { running }) => Record::Crash { running },
+            Kind::Unrun(lsn) => Record::Unrun { lsn },
         };
         Ok((written.lsn, record, inputs))
     }

@@ -3,21 +3,20 @@
 //! The scheduler waits [`limits::ACTOR_HOME_WAIT`] for the worker that has a log. One that no incarnation holds and that was
 //! written to last longer ago than [`limits::ACTOR_LOG_KEPT`] is of no use to anybody. Whichever worker finds it removes it.
 
-use std::fs::{self, DirEntry, File, OpenOptions};
+use std::fs::{self, DirEntry};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use bireme_core::{Span, limits};
-use rustix::fs::{FlockOperation, flock};
 
-use super::{LOCK, remove};
+use super::lock::take;
+use super::remove;
 
 /// Of the directories of workers.
 pub(crate) const PREFIX: &str = "actors-";
 
-/// What was written to more recently is left alone: an incarnation may be about to begin with it, whom a look at its lock would
-/// keep out.
+/// What was written to more recently is left alone: an incarnation may be about to begin with it. It notes first whose it is.
 const SETTLED: Span = Span::secs(60);
 
 /// A log that no incarnation holds.
@@ -48,7 +47,7 @@ fn sweep_within(base: &Path, now: SystemTime, kept: Span, most: u64) {
             break;
         }
         bytes -= log.bytes;
-        clear(&log.directory);
+        clear(&log);
     }
     for worker in workers {
         // It stays as long as there is anything in it, or a worker may have made it to put something there.
@@ -63,9 +62,12 @@ fn is_younger(changed: SystemTime, now: SystemTime, age: Span) -> bool {
     now.duration_since(changed).unwrap_or_default() < age.to_std()
 }
 
-fn clear(directory: &Path) {
-    // An incarnation that has begun with it meanwhile keeps it.
-    let Ok(Some(_lock)) = take(directory) else { return };
+fn clear(Left { directory, changed, .. }: &Left) {
+    // An incarnation that has begun with it meanwhile keeps it, and one that is about to.
+    let Ok(Some(_taken)) = take(directory) else { return };
+    if !measure(directory).is_ok_and(|(_, now)| now == *changed) {
+        return;
+    }
     match remove(directory) {
         Ok(()) => {
             tracing::info!(path = %directory.display(), "removed a log that nobody came back for");
@@ -78,20 +80,20 @@ fn clear(directory: &Path) {
 
 /// A log, unless an incarnation holds it or may be about to.
 fn look_at(directory: PathBuf, now: SystemTime) -> io::Result<Option<Left>> {
-    let (mut bytes, mut changed) = (0, SystemTime::UNIX_EPOCH);
-    for file in fs::read_dir(&directory)? {
-        let about = file?.metadata()?;
-        bytes += about.len();
-        changed = changed.max(about.modified()?);
-    }
+    let (bytes, changed) = measure(&directory)?;
     let is_left = !is_younger(changed, now, SETTLED) && take(&directory)?.is_some();
     Ok(is_left.then_some(Left { directory, bytes, changed }))
 }
 
-/// Holds a log as an incarnation does, unless one holds it.
-fn take(directory: &Path) -> io::Result<Option<File>> {
-    let lock = OpenOptions::new().write(true).open(directory.join(LOCK))?;
-    Ok(flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok().then_some(lock))
+/// Bytes of the files in a directory, and when the last of them was written to.
+fn measure(directory: &Path) -> io::Result<(u64, SystemTime)> {
+    let (mut bytes, mut changed) = (0, SystemTime::UNIX_EPOCH);
+    for file in fs::read_dir(directory)? {
+        let about = file?.metadata()?;
+        bytes += about.len();
+        changed = changed.max(about.modified()?);
+    }
+    Ok((bytes, changed))
 }
 
 /// Directories in a directory; none where it cannot be read.
@@ -102,12 +104,13 @@ fn entries(directory: &Path) -> impl Iterator<Item = DirEntry> + use<> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{File, OpenOptions};
     use std::time::Duration;
 
     use bireme_core::actor::Durability;
 
     use super::*;
-    use crate::actors::log::Log;
+    use crate::actors::log::{LOCK, Log};
 
     const DAY: Duration = Duration::from_hours(24);
 

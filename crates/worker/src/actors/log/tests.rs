@@ -27,10 +27,11 @@ fn records() -> Vec<Record> {
         Record::Ended { lsn: 2, digest: u64::MAX },
         Record::Crash { running: vec![2, 5] },
         Record::Poisoned { lsn: 5 },
+        Record::Unrun { lsn: 2 },
     ]
 }
 
-/// A log with five records in it.
+/// A log with six records in it.
 fn written(directory: &Path) -> Log {
     let (mut log, found) = Log::open(directory.to_owned(), Durability::Process).unwrap();
     assert_eq!(found.restored, Restored::default());
@@ -38,7 +39,7 @@ fn written(directory: &Path) -> Log {
         let inputs = if lsn == 2 { vec![pb::Value::from(Value::raw("x"))] } else { Vec::new() };
         log.append(lsn, &record, inputs);
     }
-    assert_eq!(log.write().unwrap(), 5);
+    assert_eq!(log.write().unwrap(), 6);
     log
 }
 
@@ -60,8 +61,8 @@ fn what_was_not_written_whole_is_cut_off() {
     let whole = fs::read(&path).unwrap();
     fs::write(&path, whole.get(..whole.len() - 1).unwrap()).unwrap();
     let (mut log, found) = Log::open(directory.path().to_owned(), Durability::Process).unwrap();
-    assert_eq!(found.restored.records.len(), 4);
-    log.append(5, &call(2), Vec::new());
+    assert_eq!(found.restored.records.len(), 5);
+    log.append(6, &call(2), Vec::new());
     log.write().unwrap();
     drop(log);
     let (_, found) = Log::open(directory.path().to_owned(), Durability::Process).unwrap();
@@ -73,7 +74,7 @@ fn a_gap_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let mut log = written(directory.path());
     log.turn_over().unwrap();
-    log.append(6, &call(2), Vec::new());
+    log.append(7, &call(2), Vec::new());
     log.write().unwrap();
     drop(log);
     let first = path_of(directory.path(), 1);
@@ -95,7 +96,7 @@ fn a_checkpoint_takes_the_place_of_what_it_holds() {
     let directory = tempfile::tempdir().unwrap();
     let mut log = written(directory.path());
     log.turn_over().unwrap();
-    log.append(6, &call(2), Vec::new());
+    log.append(7, &call(2), Vec::new());
     log.write().unwrap();
     let ending = Ending {
         outcome: Outcome::Done { items: 3 },
@@ -116,13 +117,13 @@ fn a_checkpoint_takes_the_place_of_what_it_holds() {
     let table =
         Table { callers: vec![remembered], forgotten: vec![caller()], left_out: vec![0, 2] };
     let state = Some(pb::Value::from(Value::raw("state")));
-    let kept = Kept::new(5, Incarnation(1), state, table.clone(), Vec::new());
+    let kept = Kept::new(6, Incarnation(1), state, table.clone(), Vec::new());
     write_checkpoint(directory.path(), &kept, Durability::Disk).unwrap();
-    log.drop_up_to(5).unwrap();
-    assert_eq!(names(directory.path()).unwrap(), [6]);
+    log.drop_up_to(6).unwrap();
+    assert_eq!(names(directory.path()).unwrap(), [7]);
     drop(log);
     let (_, found) = Log::open(directory.path().to_owned(), Durability::Process).unwrap();
-    assert_eq!((found.restored.lsn, found.restored.records), (5, vec![call(2)]));
+    assert_eq!((found.restored.lsn, found.restored.records), (6, vec![call(2)]));
     assert_eq!(found.restored.table, table);
     let state = found.kept.unwrap().state.unwrap();
     assert_eq!(Value::try_from(state).unwrap(), Value::raw("state"));
@@ -178,7 +179,7 @@ fn nothing_is_written_behind_what_was_not_written_whole() {
     let mut log = written(directory.path());
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     let file = std::mem::replace(&mut log.file, full);
-    log.append(6, &call(2), Vec::new());
+    log.append(7, &call(2), Vec::new());
     assert!(log.write().is_err());
     log.file = file;
     assert!(log.write().is_err() && log.turn_over().is_err() && log.has_unwritten());

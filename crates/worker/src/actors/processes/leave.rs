@@ -92,6 +92,9 @@ impl Turn<'_> {
         entry.stops.clear();
         let is_over = entry.over.is_some();
         if is_over || !self.table.closed {
+            for run in self.take_back_held(actor) {
+                self.feed(actor, Event::NotBegun(run));
+            }
             self.feed(actor, Event::ProcessLost { reached, error });
         }
         if is_over {

@@ -33,17 +33,24 @@ impl Bench {
     fn new() -> Self {
         let (enter, entered) = sync_channel(16);
         let (leave, left) = sync_channel::<()>(16);
-        let left = Mutex::new(left);
+        let left = Arc::new(Mutex::new(left));
+        let (enter_away, left_away) = (enter.clone(), Arc::clone(&left));
         let registry = crate::builtin::register(Registry::default())
             .task("gate", move |context: &mut Context<'_>| {
                 enter.send(context.key().to_owned()).unwrap();
                 lock(&left).recv_timeout(GUARD).unwrap();
             })
+            .task("away", move |context: &mut Context<'_>| {
+                context.without_cpus(|| {
+                    enter_away.send(context.key().to_owned()).unwrap();
+                    lock(&left_away).recv_timeout(GUARD).unwrap();
+                })
+            })
             .task("panic", || -> () { panic!("on purpose") });
         let (inbox, store) = (Arc::new(Inbox::default()), Arc::new(Store::scratch()));
         let relay = Arc::new(Relay::new(inbox.clone(), store.clone(), "w".to_owned()));
         let clock = Clock::start();
-        let pool = Pool::new(relay.clone(), Arc::new(registry), clock);
+        let pool = Pool::new(relay.clone(), Arc::new(registry), Scheduler::default(), clock);
         let commands = Commands::alone(relay.clone(), clock);
         let executors = Executors::new(relay, Native::InProcess(pool), commands);
         Self { executors, inbox, store, entered, leave }
@@ -114,6 +121,8 @@ fn show(told: &Told) -> String {
         Told::Event(Event::Recalled { attempt, taken_back }) => {
             format!("{} {}", n(attempt), if *taken_back { "taken back" } else { "runs" })
         }
+        Told::Event(Event::Seceded(attempt)) => format!("{} waits", n(attempt)),
+        Told::Event(Event::Rejoining(attempt)) => format!("{} wants its cpus", n(attempt)),
         other => format!("{other:?}"),
     }
 }
@@ -182,6 +191,30 @@ async fn a_follower_of_another_kind_waits_to_be_promoted() {
     assert_eq!(told, ["1 ended with 0 bytes"]);
     bench.executors.promote(attempt(2));
     assert_eq!(bench.told(1).await, ["2 ended with MALFORMED"]);
+}
+
+#[tokio::test]
+async fn who_waits_gives_its_cpus_back_and_goes_on_when_it_has_them_again() {
+    let bench = Bench::new();
+    bench.execute(1, make::native("away", Vec::new()), false);
+    assert_eq!(bench.entered(), "1");
+    assert_eq!(bench.told(1).await, ["1 waits"]);
+    bench.leave.send(()).unwrap();
+    assert_eq!(bench.told(1).await, ["1 wants its cpus"]);
+    bench.executors.rejoined(attempt(2));
+    bench.executors.rejoined(attempt(1));
+    assert_eq!(bench.told(1).await, ["1 ended with 0 bytes"]);
+}
+
+#[tokio::test]
+async fn who_is_killed_waits_for_no_cpus() {
+    let bench = Bench::new();
+    bench.execute(1, make::native("away", Vec::new()), false);
+    assert_eq!(bench.entered(), "1");
+    bench.leave.send(()).unwrap();
+    assert_eq!(bench.told(2).await, ["1 waits", "1 wants its cpus"]);
+    bench.executors.kill(attempt(1), Kill { grace: Span::ZERO, timed_out: true });
+    assert_eq!(bench.told(1).await, ["1 ended with TIMED_OUT"]);
 }
 
 #[tokio::test]

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 use bireme_core::graph::Row;
 use bireme_core::id::Digest;
 use bireme_core::{Codec, TaskError, Value};
-use bireme_executor::{Actors, Attempt, Description, Launch, Outcome, Runtime, serve};
+use bireme_executor::{Actors, Attempt, Description, Launch, Outcome, Runtime, Services, serve};
 use bytes::Bytes;
 
 use crate::builtin;
 use crate::executor::payload::{Material, malformed, no_blob};
 use crate::executor::pool::plan::Plans;
-use crate::registry::{Context, NativeActors, Registry};
+use crate::registry::{Context, NativeActors, Registry, Runner};
 use crate::rpc::payload::decode_row;
 use crate::sync::lock;
 
@@ -57,7 +57,8 @@ impl Runtime for Native {
 
     fn run(&self, attempt: &Attempt) -> Outcome {
         let mut plans = std::mem::take(&mut *lock(&self.plans));
-        let mut context = Context::new(attempt.id, &attempt.key, attempt.outputs, &attempt.stop);
+        let of = (attempt.id, attempt.key.as_str());
+        let mut context = Context::new(of, attempt.outputs, &attempt.stop, attempt);
         let outcome = plans.call(&self.registry, attempt, &mut context);
         *lock(&self.plans) = plans;
         Ok(outcome?.into_vec())
@@ -65,6 +66,20 @@ impl Runtime for Native {
 
     fn actors(&self) -> Option<Arc<dyn Actors>> {
         Some(Arc::new(NativeActors(self.registry.clone())))
+    }
+}
+
+impl Runner for Attempt {
+    fn services(&self) -> Option<Arc<Services>> {
+        self.services.clone()
+    }
+
+    fn secede(&self) -> Result<(), Box<TaskError>> {
+        self.cpus.secede()
+    }
+
+    fn rejoin(&self) -> Result<(), Box<TaskError>> {
+        self.cpus.rejoin()
     }
 }
 

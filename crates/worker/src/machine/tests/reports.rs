@@ -38,6 +38,19 @@ fn only_the_end_is_told_of_what_ended_before_anybody_asked() {
 }
 
 #[test]
+fn starts_alone_may_wait_and_nothing_else_may() {
+    let (mut machine, mut effects) = (machine(2), Vec::new());
+    assert!(!machine.has_only_starts(), "there is nothing to tell");
+    machine.handle(Time(0), Event::Connected, &mut effects);
+    for id in ["1", "2"].map(attempt) {
+        machine.handle(Time(0), Event::Ordered(Order::Start(start(id))), &mut effects);
+    }
+    assert!(machine.has_only_starts());
+    machine.handle(Time(0), ended(attempt("1"), None), &mut effects);
+    assert!(!machine.has_only_starts());
+}
+
+#[test]
 fn work_goes_on_without_a_scheduler_and_everything_is_announced() {
     check(
         "start 1 | start 2 | start 3 in=1,8@2 | start 4 | end 1 | end 2 failed | start 5 | end 4 empty | lacking 8@2 | told \

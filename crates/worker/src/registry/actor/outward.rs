@@ -1,18 +1,17 @@
 //! The cluster, as methods of native actors reach it: one session for all actors of the process, opened when one of them first
 //! asks for it.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::{io, thread};
+use std::sync::{Arc, Mutex};
 
-use bireme_client::{Client, ConnectOptions, OwnCalls};
+use bireme_client::OwnCalls;
 use bireme_core::actor::call::{CallFailure, Callee};
 use bireme_core::actor::{ActorName, ActorSpec, Delivery};
 use bireme_core::{ActorId, ErrorClass, Reason, TaskError};
-use bireme_executor::{Call, Creation, Services, Turns};
-use futures_util::FutureExt as _;
-use tokio::runtime::Builder;
+use bireme_executor::{Call, Creation, Services};
 
 use crate::failure::failure;
+use crate::registry::cluster::{Cluster, nowhere};
+use crate::sync::lock;
 
 /// The way out of one actor.
 #[derive(Debug)]
@@ -24,11 +23,10 @@ pub(super) struct Outward {
     ordered: Vec<bool>,
 }
 
-/// A session, and what it runs on.
-#[derive(Clone, Debug)]
+/// A session, and where it is.
+#[derive(Debug)]
 struct Session {
-    turns: Arc<Turns>,
-    client: Client,
+    cluster: Cluster,
     services: Arc<Services>,
 }
 
@@ -60,9 +58,7 @@ impl Outward {
         call: &Call,
         id: ActorId,
     ) -> Result<bireme_client::Actor, Box<TaskError>> {
-        let session = self.session()?;
-        let _entered = session.turns.runtime().enter();
-        self.bind(call, &session.client.actor_of(id))
+        self.bind(call, &self.session()?.actor(id))
     }
 
     /// The actor that has a name.
@@ -71,13 +67,7 @@ impl Outward {
         call: &Call,
         name: ActorName,
     ) -> Result<bireme_client::Actor, Box<TaskError>> {
-        let session = self.session()?;
-        let found = session.turns.wait(session.client.find_actor(name.clone()));
-        let found = found.map_err(|refused| {
-            failure(ErrorClass::NotFound, Reason::ActorUnknown, format!("actor {name}: {refused}"))
-        })?;
-        let _entered = session.turns.runtime().enter();
-        self.bind(call, &found)
+        self.bind(call, &self.session()?.find(name)?)
     }
 
     /// A handle whose calls tell who waits for them, and have numbers of the caller's own where it has a log.
@@ -104,14 +94,14 @@ impl Outward {
 
     /// Waits for something that has to do with the cluster.
     pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> Result<T, Box<TaskError>> {
-        Ok(self.session()?.turns.wait(work))
+        Ok(self.session()?.wait(work))
     }
 
     /// A method has returned: waits until the calls have ended that it left behind, where they could be lost.
     pub(super) fn settle(&self, lane: u32) {
         let Some(own) = self.own.as_ref().filter(|own| own.has_called(lane)) else { return };
         if let Ok(session) = self.session() {
-            session.turns.wait(own.settled(lane));
+            session.wait(own.settled(lane));
         }
     }
 
@@ -131,50 +121,18 @@ impl Outward {
     }
 
     /// The session of this process: another where the one that there was has ended.
-    fn session(&self) -> Result<Session, Box<TaskError>> {
+    fn session(&self) -> Result<Cluster, Box<TaskError>> {
         let services = self.services.clone().ok_or_else(nowhere)?;
-        let mut kept = SESSION.lock().unwrap_or_else(PoisonError::into_inner);
-        let lives = |session: &&Session| {
-            session.services == services && session.client.until_lost().now_or_never().is_none()
-        };
+        let mut kept = lock(&SESSION);
+        let lives = |session: &&Session| session.services == services && !session.cluster.is_lost();
         if let Some(session) = kept.as_ref().filter(lives) {
-            return Ok(session.clone());
+            return Ok(session.cluster.clone());
         }
-        let session = open(services)?;
-        *kept = Some(session.clone());
-        Ok(session)
+        let name = format!("actors of process {}", std::process::id());
+        let cluster = Cluster::open(&services, &name, None)?;
+        *kept = Some(Session { cluster: cluster.clone(), services });
+        Ok(cluster)
     }
-}
-
-fn open(services: Arc<Services>) -> Result<Session, Box<TaskError>> {
-    let turns = start().map_err(|error| unreachable(&error))?;
-    let options = ConnectOptions {
-        scheduler: Some(services.address.clone()),
-        token: Some(services.token.clone()).filter(|token| !token.is_empty()),
-        name: format!("actors of process {}", std::process::id()),
-        ..ConnectOptions::default()
-    };
-    let client = turns.wait(Client::connect(options)).map_err(|error| unreachable(&error))?;
-    Ok(Session { turns, client, services })
-}
-
-/// A runtime that has a thread of its own for as long as the process lives, beside those that wait for it.
-fn start() -> io::Result<Arc<Turns>> {
-    let turns = Arc::new(Turns::new(Builder::new_current_thread().enable_all().build()?));
-    let own = Arc::clone(&turns);
-    let drive = move || own.drive(std::future::pending::<()>());
-    thread::Builder::new().name("outward".to_owned()).spawn(drive)?;
-    Ok(turns)
-}
-
-fn nowhere() -> Box<TaskError> {
-    let message = "the worker has no scheduler, so that its actors can call nobody";
-    failure(ErrorClass::User, Reason::Unsupported, message)
-}
-
-fn unreachable(error: &dyn std::fmt::Display) -> Box<TaskError> {
-    let message = format!("the actor cannot reach its cluster: {error}");
-    failure(ErrorClass::Reschedule, Reason::Busy, message)
 }
 
 fn not_called(failed: CallFailure) -> Box<TaskError> {

@@ -25,7 +25,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::executor::process::Manners;
 use crate::store::Store;
-use crate::target::{Scheduler, Target};
+use crate::target::Scheduler;
 
 /// Whose processes come back.
 pub(crate) trait Reception: Send + Sync + 'static {
@@ -156,7 +156,7 @@ pub(crate) fn unserved(report: &Report) -> Option<u64> {
 impl About<'_> {
     /// What the process of this number is told.
     pub(crate) fn welcome(&self, executor: u64) -> pb::Welcome {
-        let (services, token) = services(self.scheduler).unwrap_or_default();
+        let services = self.scheduler.services();
         pb::Welcome {
             worker_name: self.worker.to_owned(),
             executor,
@@ -164,18 +164,11 @@ impl About<'_> {
             inline_bytes: limits::POOL_FILE_BYTES - 1,
             heartbeat_us: limits::HEARTBEAT.0,
             log_chunk_bytes: limits::LOG_CHUNK_BYTES as u64,
-            services: services.into_iter().collect(),
-            token,
+            services: services.iter().filter_map(|found| place(&found.address)).collect(),
+            token: services.map(|found| found.token).unwrap_or_default(),
             ..pb::Welcome::default()
         }
     }
-}
-
-/// Where code of attempts and actors finds the cluster, and the token to show there: what this worker goes by itself.
-fn services(scheduler: &Scheduler) -> Option<(Option<pb::Address>, String)> {
-    let Target { address, token, .. } = scheduler.find().ok()?;
-    let token = token.map(|token| token.reveal().to_owned()).unwrap_or_default();
-    Some((place(&address), token))
 }
 
 /// An address by its parts.

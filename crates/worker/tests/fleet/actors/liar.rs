@@ -3,20 +3,22 @@
 use std::env;
 
 use bireme_core::actor::ActorSpec;
-use bireme_core::actor::call::CallCode;
+use bireme_core::actor::call::{CallCode, Ending};
 use bireme_core::actor::place::EndKind;
 use bireme_core::actor::wire::ToHost;
 use bireme_core::graph::Runtime;
 use bireme_core::id::{ActorId, Epoch};
 use bireme_core::link::Hello;
-use bireme_core::{Span, Value};
+use bireme_core::{Reason, Span, Value};
 use bireme_executor::Launch;
 use bireme_proto::convert::common::Greeting;
 use bireme_proto::pb;
 use bireme_proto::pb::executor_client::ExecutorClient;
 use bireme_proto::pb::executor_order::{ActorCall, ActorCreate, Answer, Order};
 use bireme_proto::pb::executor_report::actor_reply::Outcome;
-use bireme_proto::pb::executor_report::{ActorItem, ActorReady, ActorReply, Report, Secede};
+use bireme_proto::pb::executor_report::{
+    ActorItem, ActorReady, ActorReply, OrderRefused, Report, Secede,
+};
 use bireme_worker::Config;
 use prost::Message as _;
 use tokio::sync::mpsc;
@@ -41,7 +43,7 @@ fn executor() {
 }
 
 /// Makes any actor, and ends each of its calls when the worker has answered a question that it does not serve. Before that it
-/// says how the first call of the counter went.
+/// says how the first call of the counter went. Calls of `refuse` it does not take.
 async fn lie(launch: Launch) {
     let (say, said) = mpsc::channel(16);
     let greeting = Greeting::new(Hello::new(None, Epoch(0)));
@@ -74,6 +76,18 @@ fn said_to(order: Order) -> Vec<Report> {
             let ActorCreate { actor, incarnation, .. } = *create;
             vec![Report::ActorReady(ActorReady { actor, incarnation, ..ActorReady::default() })]
         }
+        Order::ActorCall(ActorCall { actor, call, method, .. }) if method == "refuse" => {
+            let reason = Reason::Malformed.name().to_owned();
+            let message = "it says nothing".to_owned();
+            let refused = pb::Refused { reason, message, ..pb::Refused::default() };
+            let refused = Some(refused);
+            vec![Report::Refused(OrderRefused {
+                actor,
+                request: call,
+                refused,
+                ..OrderRefused::default()
+            })]
+        }
         Order::ActorCall(ActorCall { call, .. }) => {
             let item = ActorItem {
                 actor: Some(COUNTER.into()),
@@ -102,6 +116,19 @@ fn reply(actor: ActorId, call: u64) -> Report {
     })
 }
 
+/// How a call to the liar ends, if it does.
+async fn asked(at: &str, submission: u8, method: &str) -> Option<Ending> {
+    let request = pb::CallRequest {
+        submission_id: vec![submission; 16].into(),
+        actor: Some(selector(LIAR)),
+        method: method.to_owned(),
+        max_wait_us: 30_000_000,
+        ..pb::CallRequest::default()
+    };
+    let response = client(at).await.call(authorized(request)).await.unwrap().into_inner();
+    bireme_proto::convert::actor::ending(response).unwrap()
+}
+
 #[tokio::test]
 async fn no_process_answers_for_the_actor_of_another_and_each_is_answered() {
     let program = env::current_exe().unwrap();
@@ -120,16 +147,11 @@ async fn no_process_answers_for_the_actor_of_another_and_each_is_answered() {
     let mut caller = opened(&scene.join, 1).await;
     caller.call(1, call("sleep", Some("600000000"))).await;
     let at = address(&scene.join);
-    let request = pb::CallRequest {
-        submission_id: vec![1; 16].into(),
-        actor: Some(selector(LIAR)),
-        method: "lie".to_owned(),
-        max_wait_us: 30_000_000,
-        ..pb::CallRequest::default()
-    };
-    let response = client(&at).await.call(authorized(request)).await.unwrap().into_inner();
-    let ending = bireme_proto::convert::actor::ending(response).unwrap();
-    assert!(ending.is_some(), "the worker does not answer its process");
+    let lied = asked(&at, 1, "lie").await;
+    assert!(lied.is_some(), "the worker does not answer its process");
+    let refused = asked(&at, 2, "refuse").await.expect("the call ends");
+    assert_eq!(refused.outcome.code(), Some(CallCode::UnserializableArgs), "{refused:?}");
+    assert!(format!("{refused:?}").contains("it says nothing"), "{refused:?}");
     caller.say([ToHost::Cancel { seq: 1, grace: None }]).await;
     let (seq, ending) = caller.reply().await;
     assert_eq!((seq, ending.outcome.code()), (1, Some(CallCode::Cancelled)), "{ending:?}");

@@ -124,7 +124,9 @@ fn a_move_is_given_up_when_calls_run_for_too_long() {
     rig.on(moved(7, Some(Span::secs(3)), false));
     assert!(rig.call(1, 2, "a").is_empty());
     let told = ["not made 7: 1 calls still run: give them longer, or cancel them", "run 2 s1#2"];
-    assert_eq!(rig.wait(Span::secs(4)), told);
+    let mut waited = rig.wait(Span::secs(4));
+    waited.retain(|told| !told.starts_with("probe"));
+    assert_eq!(waited, told);
     let again = moved(8, None, false);
     rig.on(again.clone());
     assert!(rig.on(again).is_empty(), "the same wish");

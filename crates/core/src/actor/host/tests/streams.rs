@@ -15,6 +15,19 @@ impl Rig {
     fn ack_items(&mut self, line: u64, seq: u64, up_to: u64) -> Vec<String> {
         self.say(line, ToHost::AckItems { seq, up_to })
     }
+
+    /// The next incarnation begins in the same daemon: how many items the first call of its log may give at once.
+    fn credit_of_replay(&mut self) -> Option<u32> {
+        let (found, mut effects) = (self.found(), Vec::new());
+        let host = self.host.take().unwrap();
+        let next = Incarnation(host.incarnation.0 + 1);
+        let mut host = host.succeed(self.now, next, Some(found), &mut effects);
+        host.handle(self.now, Event::Alive { checkpoints: true }, &mut effects);
+        effects.iter().find_map(|effect| match effect {
+            Effect::Run(run) if run.replay => Some(run.credit),
+            _ => None,
+        })
+    }
 }
 
 #[test]
@@ -72,15 +85,22 @@ fn a_log_is_played_on_though_the_caller_of_a_stream_has_left() {
     rig.send(1, 1, stream());
     rig.say(1, ToHost::Close { forget: true });
     rig.dies(Some((1, true)));
-    let (found, mut effects) = (rig.found(), Vec::new());
-    let host = rig.host.take().unwrap();
-    let mut host = host.succeed(Time(0), Incarnation(2), Some(found), &mut effects);
-    host.handle(Time(0), Event::Alive { checkpoints: true }, &mut effects);
-    let runs = effects.iter().find_map(|effect| match effect {
-        Effect::Run(run) => Some((run.replay, run.credit)),
-        _ => None,
-    });
-    assert_eq!(runs, Some((true, u32::MAX)), "nobody will grant it any");
+    assert_eq!(rig.credit_of_replay(), Some(u32::MAX), "nobody will grant it any");
+}
+
+#[test]
+fn a_log_of_which_the_end_is_lost_is_played_on_though_the_caller_of_a_stream_has_done_with_it() {
+    for has_done in [false, true] {
+        let mut rig = Rig::effectively_once(1);
+        rig.send(1, 1, stream());
+        assert_eq!(rig.on(Event::LogFailed(died("no space"))), ["over Crashed"]);
+        if has_done {
+            rig.say(1, ToHost::Cancel { seq: 1, grace: None });
+            rig.say(1, ToHost::Ack { processed_up_to: 1 });
+        }
+        let credit = if has_done { u32::MAX } else { crate::limits::CALL_ITEMS };
+        assert_eq!(rig.credit_of_replay(), Some(credit));
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use bireme_core::actor::call::{
     Call, CallCode, CallFailure, CallId, CallerId, Ending, Outcome, ReplyKind, Who,
 };
 use bireme_core::actor::place::{ActorPlace, ActorState};
+use bireme_core::actor::probe::{Probe, Step};
 use bireme_core::actor::statistics::{ActorStatistics, Histogram, MethodStatistics};
 use bireme_core::actor::wire::{OnUnknown, Open, Opened, ToCaller, ToHost};
 use bireme_core::actor::{
@@ -107,6 +108,20 @@ pub(super) fn call(seq: u64) -> ToHost {
     ToHost::Call { seq, call: Arc::new(call), incarnation: Incarnation(2) }
 }
 
+fn probe() -> Probe {
+    let step = Step {
+        waits: Some(call_id()),
+        waits_method: "answer".into(),
+        runs: call_id(),
+        runs_method: "ask".into(),
+        class_name: "Counter".into(),
+        incarnation: Incarnation(2),
+        run: 3,
+        wait: 4,
+    };
+    Probe { number: 5, steps: vec![Step { waits: None, ..step.clone() }, step] }
+}
+
 pub(super) fn said() -> Vec<ToHost> {
     fn next(word: Option<&ToHost>) -> Option<ToHost> {
         Some(match word {
@@ -124,7 +139,8 @@ pub(super) fn said() -> Vec<ToHost> {
                 on_unknown: OnUnknown::Stop,
                 credit: 11,
             }),
-            Some(ToHost::Open(_)) => return None,
+            Some(ToHost::Open(_)) => ToHost::Probe { seq: 12, probe: Box::new(probe()) },
+            Some(ToHost::Probe { .. }) => return None,
         })
     }
     successors(next(None), |word| next(Some(word))).collect()

@@ -153,3 +153,163 @@ fn a_move_brings_its_state_along_and_copies_stay_where_they_are() {
         "]],
     );
 }
+
+#[test]
+fn where_a_copy_cannot_be_read_another_is_tried() {
+    check(
+        "join 1 1 | join 2 1 | join 3 1 | create a once peers:2 forever | copied 1 a +2 +3 | alive 1 a checkpoints | away 1 | tick 5000 | ends 2 a failed storage | ends 3 a failed storage | where a",
+        &expect![[r"
+            join 1 1                      ->
+            join 2 1                      ->
+            join 3 1                      ->
+            create a once peers:2 forever -> made a | 1: host a.1 and copy to 2 and copy to 3
+            copied 1 a +2 +3              ->
+            alive 1 a checkpoints         ->
+            away 1                        ->
+            tick 5000                     -> 2: host a.2 restoring and copy to 3
+            ends 2 a failed storage       -> 2: settle a.2 | 2: end a.2 (a later incarnation takes its place) | 3: host a.3 restoring and copy to 2
+            ends 3 a failed storage       -> 2: forget a.3 (failed) | 3: settle a.3 | 3: forget a.3 (failed) | 3: forget a.3 (failed)
+            where a                       -> dead in life 3 after 2 restarts and 3 deaths: USER_ERROR: failed
+        "]],
+    );
+}
+
+#[test]
+fn a_disk_that_fails_its_host_is_left_for_a_copy() {
+    check(
+        "join 1 1 | join 2 1 | create a once peers:1 forever | copied 1 a +2 | alive 1 a checkpoints | ends 1 a crashed storage | where a",
+        &expect![[r"
+            join 1 1                      ->
+            join 2 1                      ->
+            create a once peers:1 forever -> made a | 1: host a.1 and copy to 2
+            copied 1 a +2                 ->
+            alive 1 a checkpoints         ->
+            ends 1 a crashed storage      -> 1: settle a.1 | 1: end a.1 (a later incarnation takes its place) | 2: host a.2 restoring and copy to 1
+            where a                       -> starting on 2 in life 2 after 1 restarts and 1 deaths
+        "]],
+    );
+}
+
+#[test]
+fn a_copy_is_good_until_what_was_to_take_its_place_has_come() {
+    check(
+        "join 1 1 | join 2 1 | create a once peers:1 forever | copied 1 a +2 | alive 1 a checkpoints | move a 2 | ends 1 a moved | away 1 | tick 5000 | misses 2 what 1 left | where a",
+        &expect![[r"
+            join 1 1                      ->
+            join 2 1                      ->
+            create a once peers:1 forever -> made a | 1: host a.1 and copy to 2
+            copied 1 a +2                 ->
+            alive 1 a checkpoints         ->
+            move a 2                      -> 1: move a.1
+            ends 1 a moved                -> 1: settle a.1 | 1: end a.1 (a later incarnation takes its place) | 2: host a.2 restoring with checkpoint from [1] and copy to 1
+            away 1                        ->
+            tick 5000                     -> 2: copy a.2 to []
+            misses 2 what 1 left          -> 2: end a.2 (a later incarnation takes its place) | 2: host a.3 restoring
+            where a                       -> starting on 2 in life 3 after 1 restarts and 1 deaths
+        "]],
+    );
+}
+
+#[test]
+fn what_a_machine_may_have_forgotten_is_a_last_resort() {
+    let steps = |options: &str| {
+        format!(
+            "join 1 1 boot:x | join 2 1 | create a once peers:1 forever{options} | copied 1 a +2 | alive 1 a checkpoints | anew 1 as 3 1 boot:y | where a"
+        )
+    };
+    check(
+        &steps(""),
+        &expect![[r"
+        join 1 1 boot:x               ->
+        join 2 1                      ->
+        create a once peers:1 forever -> made a | 1: host a.1 and copy to 2
+        copied 1 a +2                 ->
+        alive 1 a checkpoints         ->
+        anew 1 as 3 1 boot:y          -> 2: host a.2 restoring and copy to 1
+        where a                       -> starting on 2 in life 2 after 1 restarts and 1 deaths
+    "]],
+    );
+    check(
+        &steps(" disk"),
+        &expect![[r"
+        join 1 1 boot:x                    ->
+        join 2 1                           ->
+        create a once peers:1 forever disk -> made a | 1: host a.1 and copy to 2
+        copied 1 a +2                      ->
+        alive 1 a checkpoints              ->
+        anew 1 as 3 1 boot:y               -> 3: host a.2 restoring and copy to 2
+        where a                            -> starting on 3 in life 2 after 1 restarts and 1 deaths
+    "]],
+    );
+    check(
+        "join 1 1 boot:x | join 2 1 boot:x | create a once peers:1 forever | copied 1 a +2 | alive 1 a checkpoints | away 1 | away 2 | tick 5000 | anew 1 as 3 1 boot:y | tick 299999 | tick 1",
+        &expect![[r"
+            join 1 1 boot:x               ->
+            join 2 1 boot:x               ->
+            create a once peers:1 forever -> made a | 1: host a.1 and copy to 2
+            copied 1 a +2                 ->
+            alive 1 a checkpoints         ->
+            away 1                        ->
+            away 2                        ->
+            tick 5000                     ->
+            anew 1 as 3 1 boot:y          ->
+            tick 299999                   ->
+            tick 1                        -> 3: host a.2 restoring
+        "]],
+    );
+}
+
+#[test]
+fn a_home_that_leaves_is_not_waited_for() {
+    check(
+        "join 1 1 | join 2 1 | create a once peers:1 forever | copied 1 a +2 | alive 1 a | drain 1 | ends 1 a crashed",
+        &expect![[r"
+            join 1 1                      ->
+            join 2 1                      ->
+            create a once peers:1 forever -> made a | 1: host a.1 and copy to 2
+            copied 1 a +2                 ->
+            alive 1 a                     ->
+            drain 1                       ->
+            ends 1 a crashed              -> 1: settle a.1 | 1: end a.1 (a later incarnation takes its place) | 1: leave | 2: host a.2 restoring
+        "]],
+    );
+}
+
+#[test]
+fn a_worker_leaves_when_others_have_what_it_keeps() {
+    check(
+        "join 1 1 | join 2 1 | create a once peers:1 forever | copied 1 a +2 | alive 1 a | join 3 1 | drain 2 | copied 1 a +2 | copied 1 a +3 | copies a",
+        &expect![[r"
+            join 1 1                      ->
+            join 2 1                      ->
+            create a once peers:1 forever -> made a | 1: host a.1 and copy to 2
+            copied 1 a +2                 ->
+            alive 1 a                     ->
+            join 3 1                      ->
+            drain 2                       -> 1: copy a.1 to [2 3]
+            copied 1 a +2                 ->
+            copied 1 a +3                 -> 1: copy a.1 to [3] | 2: leave
+            copies a                      -> w3
+        "]],
+    );
+}
+
+#[test]
+fn who_cannot_fetch_what_was_left_does_not_begin_with_a_copy_of_long_ago() {
+    check(
+        "join 1 1 | join 2 1 | join 3 1 | create a once peers:1 forever | copied 1 a +2 | alive 1 a checkpoints | copied 1 a -2 | copied 1 a +3 | move a 2 | ends 1 a moved | misses 2 what 1 left 1",
+        &expect![[r"
+            join 1 1                      ->
+            join 2 1                      ->
+            join 3 1                      ->
+            create a once peers:1 forever -> made a | 1: host a.1 and copy to 2
+            copied 1 a +2                 ->
+            alive 1 a checkpoints         ->
+            copied 1 a -2                 -> 1: copy a.1 to [3]
+            copied 1 a +3                 ->
+            move a 2                      -> 1: move a.1
+            ends 1 a moved                -> 1: settle a.1 | 1: end a.1 (a later incarnation takes its place) | 2: host a.2 restoring with checkpoint from [1] and copy to 3
+            misses 2 what 1 left 1        -> 1: release 1 of 1 | 1: end a.1 (a later incarnation takes its place) | 2: end a.2 (a later incarnation takes its place) | 3: host a.3 restoring and copy to 1
+        "]],
+    );
+}

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use bireme_core::actor::copies::CopiesTold;
 use bireme_core::actor::place::{ActorOrder, ActorReport, ActorState, Checkpoint, EndKind, Hosted};
-use bireme_core::actor::{ActorName, ActorSpec, Delivery, OnSchedulerLoss};
+use bireme_core::actor::{ActorName, ActorSpec, Delivery, Durability, OnSchedulerLoss};
 use bireme_core::graph::Runtime;
 use bireme_core::id::{
     ActorId, Epoch, HolderId, Incarnation, SessionId, SessionToken, SubmissionId, WorkerId,
@@ -74,8 +74,17 @@ impl Scene {
             ["join", worker, cpus, others @ ..] => {
                 self.join(number(worker), number(cpus), 1, others);
             }
-            ["anew", old, "as", worker, cpus] => {
-                self.join(number(worker), number(cpus), 2, &[&format!("uid:{old}"), "class:C"]);
+            ["anew", old, "as", worker, cpus, others @ ..] => {
+                let uid = format!("uid:{old}");
+                let others: Vec<&str> = others.iter().copied().chain([uid.as_str()]).collect();
+                self.join(number(worker), number(cpus), 2, &others);
+            }
+            ["misses", worker, "what", from, "left", asked @ ..] => {
+                let holder = HolderId(1 << 63 | u64::from(number(from)));
+                let object = ObjectId::Held { holder, n: 1 };
+                let asked = asked.iter().map(|asked| id(asked)).collect();
+                let report = Report::InputMissing { object, asked, made_by: None };
+                self.handle(Event::WorkerReported { worker: id(worker), report });
             }
             ["away", worker] => {
                 let peer = Peer::Worker(id(worker));
@@ -184,6 +193,7 @@ impl Scene {
                     spec.on_scheduler_loss = OnSchedulerLoss::Stop;
                 }
                 ("peers", peers) => spec.peers = number(peers),
+                ("disk", "") => spec.durability = Durability::Disk,
                 ("stop", "") => spec.on_scheduler_loss = OnSchedulerLoss::Stop,
                 ("detached", "") => spec.detached = true,
                 ("on", worker) => spec.workers = vec![worker.to_owned()],
@@ -264,7 +274,7 @@ impl Scene {
             resources: Resources::new(u64::from(cpus) * UNITS, 0),
             labels: Vec::new(),
             addresses: Vec::new(),
-            machine: String::new(),
+            machine: find("boot:").unwrap_or_default().to_owned(),
             pid: 0,
             functions,
             runtimes: Vec::new(),
@@ -357,8 +367,10 @@ impl Scene {
             "moved" => EndKind::Moved,
             _ => panic!("no such end: {how}"),
         };
+        let class =
+            if rest.contains(&"storage") { ErrorClass::Store } else { ErrorClass::ProcessDied };
         let cause = matches!(end, EndKind::Crashed | EndKind::Diverged | EndKind::Failed)
-            .then(|| error(ErrorClass::ProcessDied, how));
+            .then(|| error(class, how));
         let holder = HolderId(1 << 63 | u64::from(number(worker)));
         let checkpoint = (end == EndKind::Moved && !rest.contains(&"empty"))
             .then_some((ObjectId::Held { holder, n: 1 }, 5));

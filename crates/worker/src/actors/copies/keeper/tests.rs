@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use bireme_core::actor::host::Record;
+use bireme_core::actor::host::{Record, Table};
 use bytes::Bytes;
 
 use super::*;
@@ -77,9 +77,17 @@ impl Scene {
 
     /// The next incarnation begins with the copy.
     fn inherit(&self, life: u32) -> Found {
-        let home = self.place.path().join("kept").join("own");
-        self.keeper.give_up(ACTOR, Incarnation(life), &home, true).unwrap();
-        Log::open(home, Durability::Process).unwrap().1
+        self.begin_here(life, Past::Here);
+        Log::open(self.keeper.home_of(ACTOR), Durability::Process).unwrap().1
+    }
+
+    fn begin_here(&self, life: u32, past: Past<'_>) {
+        self.keeper.begin_here(ACTOR, Incarnation(life), past, Durability::Process).unwrap();
+    }
+
+    /// The daemon that keeps copies is started anew: all that it knows is on its disk.
+    fn restart(&mut self) {
+        self.keeper = Keeper::new(self.place.path().join("kept"));
     }
 }
 
@@ -122,7 +130,7 @@ fn a_checkpoint_takes_the_place_of_records() {
         names.push(entry.unwrap().file_name().into_string().unwrap());
     }
     names.sort();
-    assert_eq!(names, ["checkpoint", "lock", "log-00000000000000000005"]);
+    assert_eq!(names, ["checkpoint", "life", "lock", "log-00000000000000000005"]);
     let written = fs::read(scene.keeper.copy_of(ACTOR).join("checkpoint")).unwrap();
     assert_eq!(written, b"halfhalf");
 }
@@ -161,11 +169,92 @@ fn what_is_forgotten_is_removed_but_for_a_later_incarnation() {
     let mut scene = Scene::new();
     scene.whole(2);
     let copy = scene.keeper.copy_of(ACTOR);
-    scene.keeper.forget(ACTOR, Incarnation(1)).unwrap();
-    assert!(copy.exists());
+    for _ in 0..2 {
+        scene.keeper.forget(ACTOR, Incarnation(1)).unwrap();
+        assert!(copy.exists());
+        scene.restart();
+    }
     scene.keeper.forget(ACTOR, Incarnation(2)).unwrap();
     assert!(!copy.exists());
-    scene.keeper.give_up(ACTOR, Incarnation(3), &scene.place.path().join("own"), false).unwrap();
-    scene.keeper.pass_over(ACTOR);
+    scene.begin_here(3, Past::None);
+    scene.keeper.forget(ACTOR, Incarnation(2)).unwrap();
+    assert!(scene.keeper.home_of(ACTOR).exists(), "a later incarnation lives here");
+    scene.keeper.forget(ACTOR, Incarnation(3)).unwrap();
+    assert!(!scene.keeper.home_of(ACTOR).exists());
     assert!(scene.begin(1).is_ok(), "nobody remembers");
+}
+
+#[test]
+fn a_daemon_that_was_started_anew_still_keeps_nothing_of_an_earlier_incarnation() {
+    let mut scene = Scene::new();
+    scene.write(2);
+    scene.whole(1);
+    assert_eq!(scene.inherit(2).restored.records.len(), 2);
+    scene.restart();
+    for life in [1, 2] {
+        assert_eq!(scene.begin(life).unwrap_err().reason, Reason::Superseded);
+    }
+    scene.whole(3);
+    scene.restart();
+    assert_eq!(scene.begin(2).unwrap_err().reason, Reason::Superseded);
+}
+
+#[test]
+fn a_log_that_is_later_than_a_copy_is_not_given_up_for_it() {
+    let mut scene = Scene::new();
+    scene.write(1);
+    scene.whole(1);
+    let kept = scene.keeper.copy_of(ACTOR);
+    let aside = scene.place.path().join("aside");
+    fs::rename(&kept, &aside).unwrap();
+    scene.begin_here(2, Past::None);
+    let (mut own, _) = Log::open(scene.keeper.home_of(ACTOR), Durability::Process).unwrap();
+    for lsn in 1..=2 {
+        own.append(lsn, &record(lsn), Vec::new());
+    }
+    own.write().unwrap();
+    drop(own);
+    fs::rename(&aside, &kept).unwrap();
+    assert_eq!(scene.inherit(3).restored.records.len(), 2);
+    assert!(!kept.exists());
+}
+
+#[test]
+fn a_copy_is_good_until_what_was_brought_is_there() {
+    let mut scene = Scene::new();
+    scene.write(3);
+    scene.whole(1);
+    // The directory that is to be made cannot be.
+    fs::write(scene.keeper.home_of(ACTOR), "in the way").unwrap();
+    let (past, process) = (brought(5), Durability::Process);
+    let begun = scene.keeper.begin_here(ACTOR, Incarnation(2), Past::Brought(&past), process);
+    assert!(begun.is_err());
+    fs::remove_file(scene.keeper.home_of(ACTOR)).unwrap();
+    assert_eq!(scene.inherit(3).restored.records.len(), 3);
+    scene.begin_here(4, Past::Brought(&past));
+    assert_eq!(scene.inherit(5).restored.lsn, 5);
+}
+
+#[test]
+fn a_copy_whose_stream_is_over_takes_up_no_room() {
+    let mut scene = Scene::new();
+    let copy = scene.whole(1);
+    assert_eq!(lock(&scene.keeper.open).len(), 1);
+    scene.keeper.ended(ACTOR, &copy);
+    assert!(lock(&scene.keeper.open).is_empty());
+    scene.write(1);
+    assert_eq!(scene.follow(&copy).unwrap_err().reason, Reason::Superseded);
+}
+
+#[test]
+fn a_copy_becomes_whole_once() {
+    let mut scene = Scene::new();
+    let copy = scene.whole(1);
+    assert_eq!(keep(&copy, Said::Whole { last: 9 }).unwrap_err().reason, Reason::Malformed);
+    assert!(scene.keeper.copy_of(ACTOR).exists());
+}
+
+/// What an incarnation leaves that comes to rest after so many records.
+fn brought(lsn: u64) -> Brought {
+    Brought::new(lsn, Incarnation(1), None, Table::default(), Vec::new())
 }

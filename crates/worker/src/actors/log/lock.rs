@@ -1,0 +1,111 @@
+//! Whose a log is at this moment: an incarnation's that writes to it, or a sweep's that looks whether there is one.
+//!
+//! Both take the lock of the log, and an incarnation that finds it taken gives up. That it gives up only for another
+//! incarnation a gate sees to, the directory of the log's worker: a sweep, perhaps that of another worker of the machine, keeps
+//! it shut while it has a log, and whoever is about to open one waits for that.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::{LOCK, LogError};
+
+/// A log that a sweep has.
+#[derive(Debug)]
+pub(super) struct Taken {
+    // They are given back in this order.
+    _log: File,
+    _gate: File,
+}
+
+/// Keeps others out of a directory for as long as the file is open.
+pub(super) fn lock(directory: &Path) -> Result<File, LogError> {
+    let gate = gate_of(directory)?;
+    retry_on_intr(|| flock(&gate, FlockOperation::LockShared)).map_err(io::Error::from)?;
+    let mut options = OpenOptions::new();
+    let lock = options.create(true).truncate(false).write(true).open(directory.join(LOCK))?;
+    if try_to(&lock)? { Ok(lock) } else { Err(LogError::Locked) }
+}
+
+/// Takes a log for a sweep, unless an incarnation has it, or is about to.
+pub(super) fn take(directory: &Path) -> io::Result<Option<Taken>> {
+    let gate = gate_of(directory)?;
+    if !try_to(&gate)? {
+        return Ok(None);
+    }
+    let lock = OpenOptions::new().write(true).open(directory.join(LOCK))?;
+    Ok(try_to(&lock)?.then_some(Taken { _log: lock, _gate: gate }))
+}
+
+fn gate_of(directory: &Path) -> io::Result<File> {
+    File::open(directory.parent().unwrap_or(directory))
+}
+
+/// Locks a file, if nobody else has locked it.
+fn try_to(file: &File) -> io::Result<bool> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt as _;
+    use std::path::PathBuf;
+    use std::thread;
+
+    use bireme_core::actor::Durability;
+
+    use super::*;
+    use crate::actors::log::Log;
+
+    fn log(base: &Path) -> PathBuf {
+        let directory = base.join("actors-1/a");
+        drop(Log::open(directory.clone(), Durability::Process).unwrap());
+        directory
+    }
+
+    /// Whether somebody waits for a lock of a file.
+    fn is_waited_for(path: &Path) -> bool {
+        let number = format!(":{}", fs::metadata(path).unwrap().ino());
+        let locks = fs::read_to_string("/proc/locks").unwrap();
+        locks.lines().any(|line| {
+            line.contains("->") && line.split_whitespace().any(|word| word.ends_with(&number))
+        })
+    }
+
+    #[test]
+    fn an_incarnation_waits_for_a_sweep_that_has_its_log() {
+        let base = tempfile::tempdir().unwrap();
+        let directory = log(base.path());
+        let swept = take(&directory).unwrap().unwrap();
+        let opened = directory.clone();
+        let opening = thread::spawn(move || Log::open(opened, Durability::Process).map(drop));
+        while !is_waited_for(directory.parent().unwrap()) {
+            assert!(!opening.is_finished(), "it did not wait: {:?}", opening.join());
+            thread::yield_now();
+        }
+        drop(swept);
+        opening.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_sweep_leaves_alone_what_is_held_or_about_to_be() {
+        let base = tempfile::tempdir().unwrap();
+        let directory = log(base.path());
+        let gate = gate_of(&directory).unwrap();
+        flock(&gate, FlockOperation::LockShared).unwrap();
+        assert!(take(&directory).unwrap().is_none());
+        drop(gate);
+        let held = lock(&directory).unwrap();
+        assert!(take(&directory).unwrap().is_none());
+        drop(held);
+        assert!(take(&directory).unwrap().is_some());
+    }
+}
