@@ -9,10 +9,10 @@ use bireme_core::actor::host::RunNo;
 use bireme_core::actor::place::ActorPlace;
 use bireme_core::actor::wire::{ToCaller, ToHost};
 use bireme_core::id::{SessionId, WorkerId};
-use bireme_core::{Span, Time};
+use bireme_core::{Span, Time, limits};
 
 use super::keeping::Keeping;
-use super::plan::{ACTOR, Plan};
+use super::plan::{ACTOR, HORIZON, Plan};
 use super::{Conn, Item, World};
 
 /// Somebody who calls.
@@ -137,6 +137,9 @@ impl World {
     pub(super) fn close(&mut self, user: usize) -> Result<(), String> {
         let Some(who) = self.users.get_mut(user) else { return Ok(()) };
         (who.left, who.keeping) = (0, None);
+        // Where no stream is there to say so over, its host remembers it for that long, and a call of its that gives items
+        // waits in its lane for somebody to take them: that is no call that never ends.
+        self.plan.horizon = HORIZON + limits::CALLER_TTL;
         self.drive_user(user, Event::Closed)
     }
 

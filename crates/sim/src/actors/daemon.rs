@@ -41,7 +41,7 @@ pub(super) struct Hosting {
     pub(super) incarnation: u32,
     pub(super) process: Option<Process>,
     /// Records that are not in the file yet.
-    unwritten: Vec<Record>,
+    pub(super) unwritten: Vec<Record>,
     /// They never will be.
     pub(super) log_fails: bool,
     keeping: Option<(u64, Table, State)>,
@@ -154,12 +154,11 @@ impl Default for Daemon {
 }
 
 impl Daemon {
-    /// Writes what is to be written.
+    /// Writes what is to be written, if that can be.
     pub(super) fn flush(&mut self) {
         let (Some(hosting), Some(disk)) = (&mut self.hosting, &mut self.disk) else { return };
-        let records = std::mem::take(&mut hosting.unwritten);
         if !hosting.log_fails && disk.incarnation == hosting.incarnation {
-            disk.records.extend(records);
+            disk.records.append(&mut hosting.unwritten);
         }
     }
 

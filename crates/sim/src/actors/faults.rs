@@ -132,7 +132,9 @@ impl World {
             }
             Fault::Move { quiesce, lose_state } => {
                 let hosting = self.daemons.get_mut(here).and_then(|it| it.hosting.as_mut());
-                hosting.into_iter().for_each(|hosting| hosting.leaving.wished(request));
+                if let Some(hosting) = hosting {
+                    hosting.leaving.wished(request);
+                }
                 Event::MoveAsked { request, quiesce: *quiesce, lose_state: *lose_state }
             }
             _ => Event::CheckpointAsked { request },
@@ -166,6 +168,7 @@ impl World {
         daemon.life += 1;
         let hosting = daemon.hosting.take();
         let life = daemon.life;
+        self.ledger.lost(hosting.iter().flat_map(|hosting| &hosting.unwritten));
         if let Some(process) = hosting.and_then(|hosting| hosting.process) {
             self.bury(worker, process.number);
         }

@@ -16,6 +16,8 @@ use super::faults::Fault;
 use crate::rng::Rng;
 
 pub(super) const ACTOR: ActorId = ActorId(7);
+/// Every call has ended by then, if nobody goes away for good.
+pub(super) const HORIZON: Time = Time(120_000_000);
 /// How long a host may go on without the scheduler.
 pub(super) const LEASE: Span = Span::secs(1);
 
@@ -77,7 +79,7 @@ impl Plan {
             on_unknown: if rng.chance(25) { OnUnknown::Stop } else { OnUnknown::Continue },
             trouble,
             faults: (0..trouble).map(|_| (faults_at(rng), fault(rng))).collect(),
-            horizon: Time(120_000_000),
+            horizon: HORIZON,
             bombs: faults && rng.chance(30),
             exits: rng.chance(7),
             stateless: delivery != Delivery::EffectivelyOnce && rng.chance(30),

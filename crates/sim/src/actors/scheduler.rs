@@ -293,6 +293,7 @@ impl World {
         let daemon = self.daemons.get_mut(worker).expect("it is one");
         let now = now + daemon.skew;
         daemon.flush();
+        self.ledger.lost(daemon.hosting.iter().flat_map(|hosting| &hosting.unwritten));
         let was_moved = carried.is_some();
         if let Some(files) = carried {
             daemon.disk = files;

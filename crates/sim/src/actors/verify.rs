@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bireme_core::actor::call::{Call, CallCode, CallId, CallerId, Ending, Outcome};
-use bireme_core::actor::host::Run;
+use bireme_core::actor::host::{Record, Run};
 use bireme_core::actor::{ActorSpec, Delivery};
 
 use super::World;
@@ -26,12 +26,13 @@ struct Told {
 }
 
 /// Everything that was asked, run and answered.
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     calls: BTreeMap<CallId, Told>,
-    /// The last call of a caller that began in a lane for the first time: in each incarnation where two may live at once, each
-    /// of which has calls of its own, else in any.
-    newest: BTreeMap<(CallerId, u32, Option<u32>), u64>,
+    /// The calls of a caller that began in a lane for the first time, in their order: in each incarnation where two may live at
+    /// once, each of which has calls of its own, else in any.
+    order: BTreeMap<(CallerId, u32, Option<u32>), Vec<u64>>,
     /// What an actor left that ended for good.
     pub(super) last_files: Option<Files>,
     /// A call was set aside. Where others ran beside it, they may have seen what it did.
@@ -74,7 +75,20 @@ impl Ledger {
     /// The actor begins anew, and knows nothing of what it had done.
     pub(super) fn leave_state(&mut self) {
         self.left_state = true;
-        self.newest.clear();
+        self.order.clear();
+    }
+
+    /// These were never written. Nobody was told anything that rests on them: the calls that began with them, and those after
+    /// them in their lanes, count no more. One that had ended before it ran, of which its caller has not heard either, may begin
+    /// now though it was made before them.
+    pub(super) fn lost<'a>(&mut self, records: impl Iterator<Item = &'a Record>) {
+        for record in records {
+            let Record::Call { id, lane, .. } = record else { continue };
+            let Some(order) = self.order.get_mut(&(id.caller, *lane, None)) else { continue };
+            if let Some(at) = order.iter().position(|seq| *seq == id.seq) {
+                order.truncate(at);
+            }
+        }
     }
 
     /// Whether a call may run more than once: its caller may have been forgotten in between.
@@ -96,11 +110,11 @@ impl Ledger {
         }
         let is_first = told.begun == 1 && !run.replay && told.delivery != Delivery::AtLeastOnce;
         if is_first && told.is_ordered {
-            let newest = self.newest.entry((run.id.caller, run.lane, life)).or_default();
-            if *newest >= run.id.seq {
+            let order = self.order.entry((run.id.caller, run.lane, life)).or_default();
+            if let Some(newest) = order.last().filter(|newest| **newest >= run.id.seq) {
                 return Err(format!("{name} begins after {newest} of the same caller and lane"));
             }
-            *newest = run.id.seq;
+            order.push(run.id.seq);
         }
         Ok(())
     }

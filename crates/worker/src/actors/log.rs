@@ -23,8 +23,8 @@ use bytes::Bytes;
 use prost::Message as _;
 
 pub(crate) use self::copy::{Batch, Snapshot};
-pub(crate) use self::record::Kept;
 use self::lock::lock;
+pub(crate) use self::record::Kept;
 use self::record::Written;
 pub(crate) use self::sweep::{PREFIX, sweep};
 

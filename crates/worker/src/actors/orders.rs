@@ -252,7 +252,8 @@ impl Turn<'_> {
             ActorOrder::Move { actor, incarnation, request, quiesce, lose_state } => {
                 if self.is_current(actor, incarnation) {
                     if let Some(entry) = self.table.entries.get_mut(&actor) {
-                        entry.moves = Some(request);
+                        // The host refuses a further wish, and goes on with the first.
+                        entry.moves.get_or_insert(request);
                     }
                     self.feed(actor, Event::MoveAsked { request, quiesce, lose_state });
                 }

@@ -76,7 +76,8 @@ pub(super) struct Caller {
     pub(super) listens_from: Incarnation,
     /// The last of its calls that the log has, by lane: those before it that the log does not have ended without having run.
     pub(super) logged: BTreeMap<usize, u64>,
-    /// It was forgotten before, and may not know.
+    /// It was forgotten before, and may not know: a call, or that it has replies, shows that it does. That it skips numbers does
+    /// not, where its process dies before it has made anything of what it was told.
     pub(super) forgotten: bool,
     /// It will not come back.
     pub(super) leaving: bool,

@@ -219,7 +219,6 @@ impl Host {
         let Some(id) = self.callers.of_line(line) else { return };
         let most = self.window() + limits::REPLIES_KEPT;
         let Some(caller) = self.callers.get_mut(id) else { return };
-        caller.forgotten = false;
         let Some(slot) = caller.slots.get(seq) else {
             // Said of a number that never arrived: it is used now, so that no gap makes later calls wait.
             if seq > caller.processed_up_to && caller.slots.len() < 2 * most {

@@ -38,6 +38,8 @@ pub(super) struct Copies {
     /// Where the log and those copies were written: the machine with the time at which it was started, for one that was started
     /// anew has forgotten what had not reached its disk; `None` where the worker's storage has failed since.
     written_on: BTreeMap<WorkerUid, Option<String>>,
+    /// The storage of the worker that has the actor has failed it before: it is tried again for there is nobody else.
+    retried: bool,
     /// Who was left out of late, and until when not to be chosen again.
     shunned: BTreeMap<WorkerUid, Time>,
     /// The host has been told who is listed.
@@ -128,7 +130,7 @@ impl Machine {
         copies.written_on.retain(|worker, _| {
             copies.before.contains(worker) || copies.home_before == Some(*worker)
         });
-        copies.written_on.insert(uid, Some(machine));
+        copies.retried = copies.written_on.insert(uid, Some(machine)) == Some(None);
         copies.listed = copies.in_step.iter().copied().filter(|worker| *worker != uid).collect();
         copies.change();
         if actor.needs_home() {
@@ -333,6 +335,16 @@ impl Machine {
         }
     }
 
+    /// An incarnation could not begin, and has answered nobody: all is as it was before, unless it was alive.
+    pub(super) fn take_list_back(&mut self, id: ActorId) {
+        self.reinstate(id);
+        let Some(actor) = self.actors.get_mut(id) else { return };
+        let before = std::mem::take(&mut actor.copies.before);
+        actor.copies.in_step.extend(before);
+        actor.home = actor.copies.home_before.take().or(actor.home);
+        self.index_copies(id);
+    }
+
     /// Whether what a worker keeps of an actor may be what the next incarnation begins with.
     pub(super) fn may_begin_at(actor: &Actor, uid: WorkerUid) -> bool {
         let Copies { in_step, before, home_before, struck_off, .. } = &actor.copies;
@@ -391,7 +403,8 @@ impl Machine {
         let takers = workers.filter(takes).filter(has_all);
         let rank = |worker: &&Worker| {
             let is_doubtful = !actor.copies.are_sound_at(actor, worker);
-            (is_doubtful, worker.actors.len(), worker.id)
+            let has_failed = actor.copies.written_on.get(&worker.join.uid) == Some(&None);
+            (is_doubtful, has_failed, worker.actors.len(), worker.id)
         };
         let chosen = takers.min_by_key(rank).or_else(|| home.filter(|_| is_last).filter(takes));
         chosen.map(|worker| worker.id)
@@ -405,31 +418,31 @@ impl Machine {
         worker: WorkerId,
         cause: Option<&TaskError>,
     ) -> bool {
-        self.reinstate(id);
+        if cause.is_none_or(|cause| cause.class != ErrorClass::Store) {
+            return false;
+        }
+        self.take_list_back(id);
         let Some(uid) = self.workers.get(worker).map(|worker| worker.join.uid) else {
             return false;
         };
         let Some(actor) = self.actors.get_mut(id).filter(|actor| actor.has_state) else {
             return false;
         };
-        if cause.is_none_or(|cause| cause.class != ErrorClass::Store) {
-            return false;
-        }
-        let copies = &mut actor.copies;
-        // An incarnation that could not begin has answered nobody: all is as it was before.
-        let before = std::mem::take(&mut copies.before);
-        copies.in_step.extend(before);
-        actor.home = copies.home_before.take().or(actor.home);
+        let copies = &actor.copies;
         let is_of_use =
             |other: &WorkerUid| *other != uid && copies.written_on.get(other) != Some(&None);
-        let has_others = copies.in_step.iter().chain(&actor.home).any(is_of_use);
-        let has_baggage = actor.baggage.is_some();
-        if has_others {
+        let has_copies = copies.in_step.iter().any(is_of_use);
+        let has_others = has_copies || actor.home.iter().any(is_of_use);
+        // Where a last resort fails others have been waited for.
+        let goes_on = actor.baggage.is_some() || has_others && !copies.retried;
+        if has_others || copies.retried {
             actor.copies.written_on.insert(uid, None);
+        }
+        if has_copies {
             self.drop_baggage(id);
         }
         self.index_copies(id);
-        has_others || has_baggage
+        goes_on
     }
 
     /// An actor begins with what copies have, and not with what its last incarnation left for the next.

@@ -140,6 +140,7 @@ impl Machine {
             let Some(life) = self.actors.get(id).map(|actor| actor.incarnation) else { continue };
             self.errand(worker, Errand::EndActor(id, life, false));
             self.unsettle(id);
+            self.take_list_back(id);
             self.want_worker(id, None);
         }
     }
@@ -149,6 +150,7 @@ impl Machine {
         for id in self.actors_awaiting(worker, object) {
             let Some(life) = self.actors.get(id).map(|actor| actor.incarnation) else { continue };
             self.errand(worker, Errand::EndActor(id, life, false));
+            self.take_list_back(id);
             if self.actors.get(id).is_some_and(|actor| !actor.copies.in_step.is_empty()) {
                 self.drop_baggage(id);
             }

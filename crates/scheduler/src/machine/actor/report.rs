@@ -113,6 +113,12 @@ impl Machine {
             if let Some((object, _)) = checkpoint {
                 self.errand(worker, Errand::Release(object));
             }
+            let is_last = |actor: &Actor| {
+                actor.worker().is_none() && !actor.is_dead() && actor.incarnation == incarnation
+            };
+            if end == EndKind::Failed && self.actors.get(id).is_some_and(is_last) {
+                self.turns_to_copies(id, worker, cause.as_deref()); // It was lost before it could say so.
+            }
             return;
         }
         let is_over = |actor: &Actor| actor.ending.as_ref().is_some_and(|ending| ending.forget);

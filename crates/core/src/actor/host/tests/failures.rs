@@ -302,7 +302,25 @@ fn a_caller_that_stays_away_is_forgotten_and_told_so() {
         "it may not have heard"
     );
     rig.say(4, ToHost::Cancel { seq: 1, grace: None });
+    rig.say(4, ToHost::Ack { processed_up_to: 1 });
     assert_eq!(rig.open(5, 1, 1), ["5: opened 1 next 2 since 1"]);
+}
+
+#[test]
+fn a_caller_that_only_skips_numbers_may_still_not_know_that_it_was_forgotten() {
+    let mut spec = spec(Delivery::EffectivelyOnce);
+    spec.caller_ttl = Some(Span::secs(60));
+    let mut rig = Rig::new(spec, 1);
+    rig.call(1, 1, "a");
+    rig.returns(1, "x");
+    rig.on(Event::LineLost(Line(1)));
+    rig.wait(Span::secs(61));
+    assert_eq!(rig.open(2, 1, 0), ["2: opened 1 next 1 since 1 forgotten"]);
+    rig.say(2, ToHost::Cancel { seq: 1, grace: None });
+    // The next process of an actor with a call log, which makes its calls again: it would be told that the first never ran.
+    assert_eq!(rig.open(3, 1, 0), ["3: opened 1 next 2 since 1 forgotten"]);
+    rig.say(3, ToHost::Ack { processed_up_to: 1 });
+    assert_eq!(rig.open(4, 1, 1), ["4: opened 1 next 2 since 1"]);
 }
 
 #[test]

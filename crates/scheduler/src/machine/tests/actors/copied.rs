@@ -168,8 +168,8 @@ fn where_a_copy_cannot_be_read_another_is_tried() {
             away 1                        ->
             tick 5000                     -> 2: host a.2 restoring and copy to 3
             ends 2 a failed storage       -> 2: settle a.2 | 2: end a.2 (a later incarnation takes its place) | 3: host a.3 restoring and copy to 2
-            ends 3 a failed storage       -> 2: forget a.3 (failed) | 3: settle a.3 | 3: forget a.3 (failed) | 3: forget a.3 (failed)
-            where a                       -> dead in life 3 after 2 restarts and 3 deaths: USER_ERROR: failed
+            ends 3 a failed storage       -> 3: settle a.3
+            where a                       -> restarting in life 3 after 3 restarts and 3 deaths
         "]],
     );
 }
@@ -309,7 +309,47 @@ fn who_cannot_fetch_what_was_left_does_not_begin_with_a_copy_of_long_ago() {
             copied 1 a +3                 ->
             move a 2                      -> 1: move a.1
             ends 1 a moved                -> 1: settle a.1 | 1: end a.1 (a later incarnation takes its place) | 2: host a.2 restoring with checkpoint from [1] and copy to 3
-            misses 2 what 1 left 1        -> 1: release 1 of 1 | 1: end a.1 (a later incarnation takes its place) | 2: end a.2 (a later incarnation takes its place) | 3: host a.3 restoring and copy to 1
+            misses 2 what 1 left 1        -> 1: release 1 of 1 | 1: host a.3 restoring and copy to 3 | 2: end a.2 (a later incarnation takes its place)
+        "]],
+    );
+}
+
+#[test]
+fn who_was_struck_off_without_the_host_knowing_is_in_step_again_when_that_is_lost() {
+    check(
+        "join 1 1 | join 2 1 | create a once peers:1 forever | copied 1 a +2 | alive 1 a checkpoints | away 1 | away 2 | join 2 1 | tick 5000 | where a",
+        &expect![[r"
+            join 1 1                      ->
+            join 2 1                      ->
+            create a once peers:1 forever -> made a | 1: host a.1 and copy to 2
+            copied 1 a +2                 ->
+            alive 1 a checkpoints         ->
+            away 1                        ->
+            away 2                        ->
+            join 2 1                      ->
+            tick 5000                     -> 2: host a.2 restoring
+            where a                       -> starting on 2 in life 2 after 1 restarts and 1 deaths
+        "]],
+    );
+}
+
+#[test]
+fn where_a_copy_cannot_be_read_the_worker_that_has_the_log_is_waited_for() {
+    check(
+        "join 1 1 | join 2 1 | create a once peers:1 forever | copied 1 a +2 | alive 1 a checkpoints | away 1 | tick 5000 | ends 2 a failed storage | where a | anew 1 as 3 1 | tick 2000 | where a",
+        &expect![[r"
+            join 1 1                      ->
+            join 2 1                      ->
+            create a once peers:1 forever -> made a | 1: host a.1 and copy to 2
+            copied 1 a +2                 ->
+            alive 1 a checkpoints         ->
+            away 1                        ->
+            tick 5000                     -> 2: host a.2 restoring
+            ends 2 a failed storage       -> 2: settle a.2
+            where a                       -> restarting in life 2 after 2 restarts and 2 deaths
+            anew 1 as 3 1                 -> 2: end a.2 (a later incarnation takes its place) | 3: host a.3 restoring and copy to 2
+            tick 2000                     ->
+            where a                       -> starting on 3 in life 3 after 2 restarts and 2 deaths
         "]],
     );
 }
