@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -70,12 +70,24 @@ def says(text: str) -> None:
     print("and more", file=sys.stderr)
 
 
+def writes_at_once() -> list[bool]:
+    """Whether the streams of a process write each part of a line as it comes."""
+    return [cast(Any, stream).write_through for stream in (sys.stdout, sys.stderr)]
+
+
 def test_what_a_task_printed_can_be_read(client: Client) -> None:
     future = client.submit(says, "something")
     assert future.result() is None
     assert sorted(client.get_task_logs(future)) == ["and more", "something"]
     with pytest.raises(TypeError, match="no result of a task"):
         client.get_task_logs(client.scatter(1))
+
+
+def test_lines_are_written_whole_even_where_nothing_is_to_be_buffered(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What is printed to the other stream meanwhile would come between a line and its end.
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1")
+    with LocalCluster(n_workers=1, threads_per_worker=1) as cluster, Client(cluster, set_as_default=False) as client:
+        assert client.submit(writes_at_once).result() == [False, False]
 
 
 def test_logs_and_restarts_are_for_who_started_the_workers(client: Client) -> None:

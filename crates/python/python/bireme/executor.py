@@ -157,8 +157,10 @@ def main() -> None:
 
     # A process that dies says where it was.
     faulthandler.enable()
-    # What was printed before a crash is not lost with the buffer.
-    cast(Any, sys.stdout).reconfigure(line_buffering=True)
+    # What was printed before a crash is not lost with the buffer, and a line is written whole, even with PYTHONUNBUFFERED: what
+    # comes out of the other at that moment would get into it.
+    for stream in (sys.stdout, sys.stderr):
+        cast(Any, stream).reconfigure(line_buffering=True, write_through=False)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     interrupts = Interrupts()
     interrupts.install()
