@@ -11,6 +11,7 @@ use bireme_core::{ErrorClass, TaskError, limits};
 use bireme_proto::convert::actor;
 use bireme_proto::pb;
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::error::CreateError;
 use crate::client::{fresh_id, random, wire};
@@ -82,10 +83,12 @@ impl Life {
             max_wait_us: 0,
             session: self.session.clone(),
         };
-        let (mut left, mut warned) = (max_wait.unwrap_or(Span(u64::MAX)), false);
+        let mut warned = false;
+        // The scheduler answers earlier, too, to say why it waits.
+        let end = max_wait.and_then(|max_wait| Instant::now().checked_add(max_wait.to_std()));
         loop {
-            request.max_wait_us = left.min(limits::MAX_WAIT).0;
-            left = Span(left.0 - request.max_wait_us);
+            let left = end.map(|end| Span::from(end.saturating_duration_since(Instant::now())));
+            request.max_wait_us = left.unwrap_or(limits::MAX_WAIT).min(limits::MAX_WAIT).0;
             let answer = self.peers.actors().create(self.peers.call(request.clone())).await;
             let answer = answer.map_err(Refused::from)?.into_inner();
             let made = created(answer).map_err(Refused::from)?;
@@ -97,7 +100,7 @@ impl Life {
                 let message = format!("no worker can host {class} now; waiting for one: {why}");
                 warn(&Refused::from(Refusal::new(Reason::NoWorker, message)));
             }
-            if !made.pending || left == Span::ZERO {
+            if !made.pending || left == Some(Span::ZERO) {
                 return Ok(made);
             }
         }
