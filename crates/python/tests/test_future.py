@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import pickle
@@ -38,6 +39,24 @@ def test_callbacks_are_called_before_and_after_the_end(client: Client) -> None:
     assert called.get(timeout=30) == ("early", 2)
     future.add_done_callback(lambda ended: called.put(("late", ended.result())))
     assert called.get(timeout=30) == ("late", 2)
+
+
+def fail_at(path: str) -> None:
+    note(path, 1)
+    raise ValueError(path)
+
+
+def test_what_failed_and_is_held_no_more_is_tried_again_at_once(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "runs"
+    # What was raised holds neither the future nor the task by a circle, which would last until garbage is collected.
+    gc.disable()
+    try:
+        for _ in range(3):
+            with contextlib.suppress(ValueError):
+                client.submit(fail_at, str(path)).result()
+    finally:
+        gc.enable()
+    assert len(path.read_text().splitlines()) == 3
 
 
 def test_a_released_future_has_no_result(client: Client, tmp_path: Path) -> None:

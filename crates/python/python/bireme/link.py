@@ -175,7 +175,8 @@ class Link:
         try:
             return _decoded(task, self.session.result(*task.place, timeout))
         except Failed as error:
-            failed = error
+            # With its traceback it would hold this call, and that the task: a call that equals it would not be made again.
+            failed = error.with_traceback(None)
         # Here it has no context, and keeps the cause that it has.
         return self.taken(task, failed)
 
