@@ -7,7 +7,7 @@ mod stage;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bireme_core::actor::call::Callee;
+use bireme_core::actor::call::{Callee, ReplyKind};
 use bireme_core::actor::{ActorSpec, Isolation, LaneSpec};
 use bireme_core::graph::Runtime as Kind;
 use bireme_core::{ActorId, Codec, ErrorClass, TaskError, Value};
@@ -106,6 +106,10 @@ impl Actor for Counter {
             "left_out" => CallEnd::Returned(text(call.left_out.into())),
             "large" => CallEnd::Returned(Value::raw(vec![7; 100_000])),
             "wait" => {
+                // Whoever gave it credit hears that it has begun.
+                if call.reply == ReplyKind::Stream && call.items.send(text(call.number)).is_err() {
+                    return CallEnd::Failed(failure("nobody heard that it has begun"));
+                }
                 assert!(call.stop.wait(GUARD), "nobody asked it to return");
                 CallEnd::Failed(Box::new(TaskError::new(ErrorClass::Cancelled, "CANCELLED", "")))
             }
@@ -317,21 +321,27 @@ async fn lanes_and_shared_actors_do_not_wait_for_each_other() {
         assert!(matches!(stage.report().await, Report::ActorReady(_)));
     }
     assert_eq!(stage.mark.get().unwrap(), None, "several threads cannot share it");
-    let wide = |n| ActorCall { lane: 1, ..call(1, n, "wait", &[]) };
+    let reply = pb::ReplyKind::Stream.into();
+    let waits = |n, lane| ActorCall { lane, credit: 1, reply, ..call(1, n, "wait", &[]) };
     stage
         .order([
-            Order::ActorCall(call(1, 1, "wait", &[])),
-            Order::ActorCall(wide(2)),
+            Order::ActorCall(waits(1, 0)),
+            Order::ActorCall(waits(2, 1)),
             Order::ActorCall(ActorCall { lane: 1, ..call(1, 3, "add", &[3]) }),
             Order::ActorCall(ActorCall { lane: 2, ..call(1, 4, "add", &[4]) }),
         ])
         .await;
-    let mut ends = [stage.report().await, stage.report().await].map(|report| match report {
-        Report::ActorReply(reply) => reply.call,
-        other => panic!("{other:?}"),
-    });
+    let (mut begun, mut ends) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        match stage.report().await {
+            Report::ActorItem(item) => begun.push(item.call),
+            Report::ActorReply(reply) => ends.push(reply.call),
+            other => panic!("{other:?}"),
+        }
+    }
+    begun.sort_unstable();
     ends.sort_unstable();
-    assert_eq!(ends, [3, 4], "one ran beside, one named no lane");
+    assert_eq!((begun, ends), (vec![1, 2], vec![3, 4]), "one ran beside, one named no lane");
     stage.order([Order::ActorCall(call(2, 1, "add", &[5]))]).await;
     assert_eq!(returned(stage.report().await), (1, text(5)));
     stage
