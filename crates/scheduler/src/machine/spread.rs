@@ -52,12 +52,13 @@ impl Machine {
         }
     }
 
-    /// Fails a task that no worker has, and every task that needs it.
+    /// Fails a task that no worker has, and every task that needs it. What it made before, if it was to be made again, is of
+    /// no use then.
     pub(super) fn fail_from(&mut self, task: TaskRef, failure: Failure) {
         let first = task.graph;
         // Said once: behind all that fail here is the same error, and it may be large.
         let mut abroad = None;
-        let mut open = vec![(task, failure)];
+        let (mut open, mut failed) = (vec![(task, failure)], Vec::new());
         while let Some((task, failure)) = open.pop() {
             if self.task(task).phase.is_final() {
                 continue;
@@ -78,6 +79,11 @@ impl Machine {
                 let failure = abroad.get_or_insert_with(|| self.failed_elsewhere(task));
                 open.push((taker, failure.clone()));
             }
+            failed.push(task);
+        }
+        // When no task takes them any more: one that leaves would bring them back.
+        for task in failed {
+            self.release_outputs(task);
         }
         self.enforce_max_failures(first);
     }
@@ -107,7 +113,7 @@ impl Machine {
     /// Cancels a task and every task of its graph that needs it; running code may go on for `grace`. Those of other graphs
     /// fail. `why` may be empty.
     pub(super) fn cancel_from(&mut self, task: TaskRef, grace: Span, why: &str) {
-        let mut takers = Vec::new();
+        let (mut takers, mut cancelled) = (Vec::new(), Vec::new());
         let mut open = vec![task];
         while let Some(task) = open.pop() {
             let record = self.task(task);
@@ -134,11 +140,15 @@ impl Machine {
             self.consume_inputs(task);
             self.note_end(task);
             self.fold(task);
+            cancelled.push(task);
             open.extend(self.dependents_of(task));
             takers.extend(self.takers_of(task).into_iter().map(|taker| (taker, task)));
         }
         for (taker, producer) in takers {
             self.fail_from(taker, self.failed_elsewhere(producer));
+        }
+        for task in cancelled {
+            self.release_outputs(task);
         }
     }
 
