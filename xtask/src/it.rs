@@ -53,6 +53,8 @@ mod refused;
 #[cfg(feature = "cluster")]
 mod relay;
 #[cfg(feature = "cluster")]
+mod relayed_calls;
+#[cfg(feature = "cluster")]
 mod runner;
 #[cfg(feature = "cluster")]
 mod scarcity;

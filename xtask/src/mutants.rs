@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use self::planted::{ALL, Mutant};
+use self::planted::{ALL, Load, Mutant};
 use self::tree::{Tree, Verdict};
 use crate::workspace::{read_text, root};
 
@@ -48,9 +48,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let chosen: Vec<&Mutant> = ALL.iter().filter(is_chosen).collect();
     let tree = Tree::new()?;
     let started = now();
-    for actors in [false, true] {
-        if chosen.iter().any(|mutant| mutant.is_of_actors() == actors)
-            && let Verdict::Failed(what) = tree.judge(seeds(args, actors), actors)?
+    for load in [Load::Cluster, Load::Actors, Load::Copies] {
+        if chosen.iter().any(|mutant| mutant.load() == load)
+            && let Verdict::Failed(what) = tree.judge(seeds(args, load), load)?
         {
             bail!("the simulation fails without a planted bug: {what}");
         }
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut survivors = Vec::new();
     for mutant in &chosen {
         let started = now();
-        let verdict = try_one(&tree, mutant, seeds(args, mutant.is_of_actors()))
+        let verdict = try_one(&tree, mutant, seeds(args, mutant.load()))
             .with_context(|| format!("cannot try {}", mutant.name))?;
         let took = seconds(now() - started);
         if let Verdict::Failed(what) = verdict {
@@ -96,14 +96,17 @@ fn try_one(tree: &Tree, mutant: &Mutant, seeds: u64) -> Result<Verdict> {
     let sound = read_text(&root().join(mutant.file))?;
     let planted = mutant.plant(&sound).map_err(anyhow::Error::msg)?;
     tree.replace(mutant.file, &planted)?;
-    let verdict = tree.judge(seeds, mutant.is_of_actors());
+    let verdict = tree.judge(seeds, mutant.load());
     tree.replace(mutant.file, &sound)?;
     verdict
 }
 
 /// Runs of actors are short, so there are more of them.
-fn seeds(args: &Args, actors: bool) -> u64 {
-    if actors { args.seeds * 5 } else { args.seeds }
+fn seeds(args: &Args, load: Load) -> u64 {
+    match load {
+        Load::Actors => args.seeds * 5,
+        Load::Cluster | Load::Copies => args.seeds,
+    }
 }
 
 fn seconds(took: Duration) -> String {

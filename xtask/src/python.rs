@@ -18,6 +18,7 @@ use anyhow::{Context as _, Result};
 
 use self::interpreter::Interpreter;
 use crate::dist::target_dir;
+use crate::node;
 use crate::workspace::{cargo, root, run as run_command};
 
 /// The package, from the root of the workspace.
@@ -120,6 +121,10 @@ impl Bed {
         let mut command = Command::new(&self.python);
         command.args(["-m", name]).current_dir(&self.package);
         command.env("PYTHONPATH", self.site()).env("BIREME_BIN", &self.built);
+        // Without them the tests of actors in JavaScript are left out, and say so.
+        if let Ok(Ok(packages)) = node::packages("executor-node") {
+            command.env(node::PATH, packages);
+        }
         for cache in ["MYPY_CACHE_DIR", "PYTHONPYCACHEPREFIX", "RUFF_CACHE_DIR"] {
             command.env(cache, self.place.join(cache.to_lowercase()));
         }

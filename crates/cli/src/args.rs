@@ -18,7 +18,7 @@ use bireme_daemon::units;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub(crate) use actor::{
-    Actor, ActorArg, ActorCall, ActorCreate, ActorFilter, ActorLogs, ActorMove, ActorTop,
+    Actor, ActorArg, ActorCall, ActorCreate, ActorFilter, ActorList, ActorLogs, ActorMove, ActorTop,
 };
 pub(crate) use array::Array;
 pub(crate) use cluster::{Shutdown, Token, Worker, Workers};

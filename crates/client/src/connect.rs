@@ -224,7 +224,7 @@ fn bearer(token: &str, address: &str) -> Result<AsciiMetadataValue, ConnectError
 }
 
 /// What the system said, without what wraps it.
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;

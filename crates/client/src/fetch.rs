@@ -122,7 +122,7 @@ async fn together(
     let (addresses, machine) = client.session().whereabouts(holder);
     let nothing = || vec![None; objects.len()];
     let Some(address) = addresses.into_iter().find(is_plain) else { return nothing() };
-    let Ok(store) = client.peers().worker(holder, &address) else { return nothing() };
+    let Ok(store) = client.peers().worker(holder, &address).await else { return nothing() };
     if machine == *near::machine() {
         match near::read(client.peers(), store.clone(), objects).await {
             Ok(values) => return values,
@@ -161,15 +161,24 @@ pub(crate) async fn from_holders(
     let mut problems = Vec::new();
     for Peer { worker, addresses, machine: _ } in holders {
         for address in addresses.iter().filter(|address| is_plain(address)) {
-            match stream(peers, peers.worker(*worker, address), object).await {
+            let store = peers.worker(*worker, address).await;
+            match stream(peers, store, object).await {
                 Ok(value) => return Ok(value),
                 Err(problem) => problems.push(format!("{worker} at {address}: {problem}")),
             }
         }
     }
     match stream(peers, Ok(peers.relay()), object).await {
-        Ok(value) => Ok(value),
+        Ok(value) => {
+            for holder in holders {
+                peers.reach.relayed(holder.worker);
+            }
+            Ok(value)
+        }
         Err(problem) => {
+            for holder in holders {
+                peers.reach.lost(holder.worker);
+            }
             problems.push(format!("the scheduler: {problem}"));
             Err(problems.join("; "))
         }
@@ -229,8 +238,11 @@ fn read_bytes(from: impl std::io::Read, length: u64) -> std::io::Result<Bytes> {
 mod tests {
     use bireme_core::id::{GraphId, TaskId};
     use smallvec::smallvec;
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
 
     use super::*;
+    use crate::peers::tests::{local, without_scheduler};
 
     #[test]
     fn what_one_worker_holds_is_asked_for_together_within_bounds() {
@@ -248,5 +260,22 @@ mod tests {
             batches.iter().flat_map(|(_, batch)| batch).map(|one| one.0).collect();
         places.sort_unstable();
         assert!(places.into_iter().eq(0..603));
+    }
+
+    #[tokio::test]
+    async fn a_holder_that_the_scheduler_does_not_reach_either_may_be_back_at_any_moment() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = local(listener.local_addr().unwrap().port());
+        drop(listener);
+        let (peers, worker) = (without_scheduler(), WorkerId(1));
+        peers.dial(worker, &address).await.unwrap_err();
+        let silence = || peers.reach.silence(Instant::now(), worker, &address);
+        assert!(silence().is_some());
+        let object = ObjectId::output(TaskId { graph: GraphId(1), index: 0 }, 0);
+        let addresses = [address.clone()].into_iter().collect();
+        let holder = Peer { worker, addresses, machine: String::new() };
+        let problem = from_holders(&peers, object, &[holder]).await.unwrap_err();
+        assert!(problem.contains("not reached of late") && problem.contains("the scheduler"));
+        assert_eq!(silence(), None);
     }
 }

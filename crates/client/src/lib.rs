@@ -30,6 +30,7 @@ mod outgoing;
 mod payload;
 mod peers;
 mod put;
+mod reach;
 mod redial;
 mod relocate;
 mod session;

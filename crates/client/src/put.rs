@@ -57,10 +57,11 @@ pub(crate) async fn put(
     };
     let (mut object, turn) = client.number_value();
     let mut problems = Vec::new();
-    for taker in takers(client, turn, near) {
+    let takers = takers(client, turn, near);
+    for taker in &takers {
         parcel.address(object);
         let worker = taker.worker;
-        match hand_over(client, &taker, &parcel).await {
+        match hand_over(client, taker, &parcel).await {
             Ok(()) => match client.tell_of(Put { object, size, worker, copies: 1 }).await {
                 Ok(()) => return Ok(placed(object, Some(worker))),
                 Err(CommandError::Lost(lost)) => return Err(lost.into()),
@@ -75,8 +76,17 @@ pub(crate) async fn put(
     }
     parcel.address(object);
     match relay(client, &parcel).await {
-        Ok(worker) => Ok(placed(object, worker)),
+        Ok(worker) => {
+            // It may have chosen another than those that were silent.
+            if let Some(worker) = worker {
+                client.peers().reach.relayed(worker);
+            }
+            Ok(placed(object, worker))
+        }
         Err(problem) => {
+            for taker in &takers {
+                client.peers().reach.lost(taker.worker);
+            }
             problems.push(format!("the scheduler: {problem}"));
             Err(PutError::NotStored { size, problem: problems.join("; ") })
         }
@@ -156,7 +166,7 @@ fn takers(client: &Inner, turn: u64, near: Option<WorkerId>) -> Vec<Taker> {
 /// Has a worker store a value, by the quickest way that works.
 async fn hand_over(client: &Inner, taker: &Taker, parcel: &Parcel) -> Result<(), String> {
     let peers = client.peers();
-    let store = peers.worker(taker.worker, &taker.address)?;
+    let store = peers.worker(taker.worker, &taker.address).await?;
     if parcel.bytes() >= limits::BULK_BYTES {
         if taker.machine == *fetch::near::machine() {
             match near::put(peers, store.clone(), parcel).await {

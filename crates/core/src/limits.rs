@@ -152,6 +152,13 @@ pub const CALLS: usize = 4_096;
 pub const REFUSALS_UNREAD: usize = 256;
 /// Transfers between workers and clients that the scheduler relays at a time; a further one is refused as `BUSY`.
 pub const RELAYS: usize = 64;
+/// Streams of calls to actors that the scheduler relays at a time, each for one caller and worker; a further one is refused as
+/// `BUSY`.
+pub const CALL_RELAYS: usize = 1_024;
+/// How long a client tries to connect to a worker before it has the scheduler relay.
+pub const DIRECT_WAIT: Span = Span::secs(4);
+/// How long an address at which a worker could not be reached is not tried again while the scheduler relays.
+pub const RELAY_FOR: Span = Span::secs(60);
 /// Workers that are asked at a time for what earlier attempts of a task printed.
 pub const LOG_WORKERS: usize = 16;
 /// Workers whose place in what they show is part of a cursor.
@@ -221,6 +228,11 @@ pub const EXECUTOR_PAUSE_MAX: Span = Span::secs(30);
 pub const EXECUTOR_DEATHS: u32 = 3;
 /// Bytes of blobs that an executor process is to keep, besides those that its attempts need. The least recently used ones go.
 pub const EXECUTOR_BLOBS_BYTES: u64 = 64 << 20;
+/// Functions of which a worker knows, for each executor process, what room their results take. Of more, the one heard of longest
+/// ago is forgotten, and its attempts ask.
+pub const EXECUTOR_HABITS: usize = 16;
+/// Buffers for which an attempt may be given room before it asks; with more it has to ask.
+pub const EXECUTOR_ROOM: usize = 64;
 /// Attempts given to an executor process beyond the one that runs, so that the next starts without a hand-over.
 pub const EXECUTOR_AHEAD: usize = 32;
 /// They are together no more than so much work, by what the attempts before them took.
@@ -330,6 +342,14 @@ pub const POOL_ALIGN_BYTES: u64 = 64;
 pub const POOL_FREE_PERCENT: u64 = 10;
 /// Pool files that a worker keeps open; others are opened each time.
 pub const POOL_OPEN_FILES: usize = 512;
+/// Mappings of pool files that an executor process keeps to read, and as many to write; the least recently used go.
+pub const POOL_MAPS: usize = 64;
+/// What they take at most, in bytes, each of the two; the least recently used go. For so much memory, the worker may believe for a
+/// [`HEARTBEAT`] that it is free.
+pub const POOL_MAPPED_BYTES: u64 = 128 << 20;
+/// Of longer pool files an executor process keeps no mapping, in bytes. When it has mapped so much anew it lets go of files that the
+/// worker has removed.
+pub const POOL_MAPPED_FILE_BYTES: u64 = 16 << 20;
 /// For how long a caller on the same machine has pool files to itself, unless it asks for less.
 pub const POOL_LEASE: Span = Span::secs(60);
 /// Bytes of short buffers in one answer about pool files; one that would have more is refused as `MESSAGE_TOO_LARGE`.
@@ -344,7 +364,8 @@ pub const MAPS: usize = 256;
 pub const SPILL_PERCENT: u64 = 65;
 /// They go until the rest takes at most this share, in percent.
 pub const SPILL_TO_PERCENT: u64 = 55;
-/// Allocations up to this length are made by the thread that serves peers, in bytes; longer ones elsewhere.
+/// Allocations up to this length are made by the thread that serves peers, in bytes; longer ones elsewhere, unless files that were
+/// used before will do.
 pub const ALLOCATE_NOW_BYTES: u64 = 1 << 20;
 /// Objects and blobs that one call may ask about.
 pub const STAT_OBJECTS: usize = 1_000;
@@ -469,6 +490,9 @@ pub const OWN_CALLS_KEPT_BYTES: u64 = 16 << 20;
 pub const CALLEES: usize = 4_096;
 /// How long a caller is remembered that went away, where its actor does not say.
 pub const CALLER_TTL: Span = Span::secs(600);
+/// How long the streaming calls of a caller that went away wait for it, as long as its session does unless it asked otherwise.
+/// Then they are cancelled; those in a call log go on.
+pub const ITEMS_CALLER_WAIT: Span = SESSION_TTL;
 /// How long the log of an actor is not played on because the items of a streaming call find no caller that takes them.
 pub const REPLAY_CALLER_WAIT: Span = Span::secs(30);
 /// Wishes for the same checkpoint; a further one is answered with an error.
@@ -501,6 +525,9 @@ pub const ACTOR_DROP: Span = Span::secs(2);
 pub const ACTOR_LOG_KEPT: Span = Span::secs(3_600);
 /// Bytes of such logs on one machine, below one directory; beyond it the oldest go sooner.
 pub const ACTOR_LOGS_LEFT_BYTES: u64 = 16 << 30;
+/// How long whoever opens a log waits for somebody who looks whether it is of use, before it gives up: a look takes a moment, and
+/// what stalls it stalls the log too.
+pub const ACTOR_LOG_GATE: Span = Span::secs(20);
 /// Other workers that keep copies of the log and the checkpoint of one actor, at most.
 pub const ACTOR_PEERS: u32 = 3;
 /// How long one of them may be silent while something is to be kept, before it is left out.

@@ -166,9 +166,11 @@ impl Desk {
             state = self.wait_while(more);
         }
         if let Some(home) = state.homes.pop_front() {
+            self.turns.set_patient(false);
             return Some(Next::Actor(home));
         }
         let given = state.waiting.pop_front()?;
+        self.turns.set_patient(true);
         state.running.push((given.attempt.id, Arc::clone(&given.attempt.stop)));
         Some(Next::Attempt(Box::new(given)))
     }

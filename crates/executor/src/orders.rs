@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bireme_core::reason::{Reason, Refusal};
+use bireme_core::value::PoolFile;
 use bireme_core::{AttemptId, Span, Value};
 use bireme_proto::pb;
 use bireme_proto::pb::executor_order::{Order, Run};
@@ -48,6 +49,7 @@ pub(crate) fn attempt(
         time_request_us: _,
         gang_rank: _,
         annotations: _,
+        room,
     } = run;
     blobs.into_iter().try_for_each(|blob| kept.take(pool, blob))?;
     let outputs = u16::try_from(outputs.max(1))
@@ -60,6 +62,7 @@ pub(crate) fn attempt(
         payload,
         row,
         inputs: inputs.collect::<Result<_, _>>()?,
+        room: room.into_iter().map(PoolFile::try_from).collect::<Result<_, _>>()?,
         blobs: kept.clone(),
         outputs,
         held: held.map(self::held).unwrap_or_default(),

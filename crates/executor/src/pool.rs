@@ -1,35 +1,59 @@
 //! Values whose bytes lie in files of the worker's pool.
 
+mod kept;
 mod map;
 mod spare;
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
+use std::ops::Range;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bireme_core::value::{Buffer, PoolFile};
 use bireme_core::{AttemptId, Value, limits};
 use bireme_proto::pb::executor_report::{ReleaseObjects, Report};
 use bytes::Bytes;
+use rustix::fs::statfs;
 
-use self::map::Map;
+use self::kept::Kept;
+use self::map::{Access, Map};
 use self::spare::Spare;
 use crate::desk::Desk;
 
-/// The worker's pool.
+/// What the system calls file systems in shared memory.
+const TMPFS: u64 = 0x0102_1994;
+/// Shorter buffers are written by a system call, in bytes, and those in files of which no mapping is kept: to make one takes as
+/// long.
+const SHORTEST_MAPPED: u64 = 128 << 10;
+
+/// The worker's pool. Clones are the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Pool {
     pub(crate) directory: PathBuf,
     /// Values up to this size ride in messages, in bytes.
     pub(crate) inline_bytes: u64,
     spare: Spare,
+    /// Files that are read.
+    read: Arc<Kept>,
+    /// Files that are written.
+    written: Arc<Kept>,
+    /// The file system in shared memory whose files are. On others a write may fail, which a mapping has no way to say.
+    shared: Option<u64>,
 }
 
 impl Pool {
     pub(crate) fn new(directory: PathBuf, inline_bytes: u64) -> Self {
-        Self { directory, inline_bytes, spare: Spare::default() }
+        let shared = shared_memory(&directory);
+        let [read, written] = [Access::Read, Access::Write].map(|it| Arc::new(Kept::new(it)));
+        Self { directory, inline_bytes, spare: Spare::default(), read, written, shared }
+    }
+
+    /// Lets go of files that the worker has removed.
+    pub(crate) fn sweep(&self) {
+        self.read.sweep();
+        self.written.sweep();
     }
 
     /// The inputs of an attempt with every byte in reach. They stay in place until nobody uses them any more, which the
@@ -69,8 +93,13 @@ impl Pool {
             return Ok(Bytes::new());
         }
         let file = File::open(self.directory.join(&place.name))?;
-        let map = Map::new(&file, place.offset, place.length)?;
-        Ok(Bytes::from_owner(Leased { map, _lease: Arc::clone(lease) }))
+        let about = file.metadata()?;
+        if about.len() == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let map = self.read.map(file, &about)?;
+        let place = map.place(place.offset, place.length)?;
+        Ok(Bytes::from_owner(Leased { map, place, _lease: Arc::clone(lease) }))
     }
 
     /// The inputs of an actor's call with every byte here: copied, because an actor may keep them for as long as it lives.
@@ -128,11 +157,29 @@ impl Writer<'_> {
         }
         let file = match self.last.take() {
             Some((name, file)) if *name == *place.name => file,
-            _ => OpenOptions::new().write(true).open(self.pool.directory.join(&place.name))?,
+            _ => open(&self.pool.directory.join(&place.name))?,
         };
+        let longest = limits::POOL_MAPPED_FILE_BYTES;
+        if (SHORTEST_MAPPED..=longest).contains(&place.length) && self.pool.shared.is_some() {
+            let about = file.metadata()?;
+            if Some(about.dev()) == self.pool.shared && about.len() <= longest {
+                return self.pool.written.map(file, &about)?.write(place.offset, bytes);
+            }
+        }
         let (_, file) = self.last.insert((place.name.as_str().into(), file));
         file.write_all_at(bytes, place.offset)
     }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(path)
+}
+
+/// The number of the file system of a directory, if it is one in shared memory.
+fn shared_memory(directory: &Path) -> Option<u64> {
+    let kind = statfs(directory).ok()?.f_type;
+    let about = std::fs::metadata(directory).ok()?;
+    (u64::try_from(kind) == Ok(TMPFS)).then(|| about.dev())
 }
 
 /// The files of an attempt's inputs stay in place while there is one.
@@ -152,14 +199,15 @@ impl Drop for Lease {
     }
 }
 
-/// A mapping that holds the lease until it is gone.
+/// A part of a mapping that holds the lease until it is gone.
 struct Leased {
-    map: Map,
+    map: Arc<Map>,
+    place: Range<usize>,
     _lease: Arc<Lease>,
 }
 
 impl AsRef<[u8]> for Leased {
     fn as_ref(&self) -> &[u8] {
-        self.map.bytes()
+        self.map.bytes(self.place.clone())
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bireme_core::value::PoolFile;
 use bireme_core::{AttemptId, Codec, Span, TaskError, Value};
 use bytes::Bytes;
 
@@ -65,6 +66,8 @@ pub struct Attempt {
     pub row: Bytes,
     /// Values of the task's inputs, in their order. Every byte is here; large ones are mapped.
     pub inputs: Vec<Arc<Value>>,
+    /// Files for what it is likely to make.
+    pub(crate) room: Vec<PoolFile>,
     /// The blobs that its payload names, among others that this process keeps.
     pub blobs: Blobs,
     /// How many outputs are awaited.

@@ -42,8 +42,7 @@ struct Link {
     beat: Interval,
     /// What payloads name by digest.
     blobs: Blobs,
-    /// Directory of the worker's pool.
-    pool: PathBuf,
+    pool: Pool,
     /// Where code of attempts finds the cluster.
     services: Option<Arc<Services>>,
     hall: Hall,
@@ -68,16 +67,16 @@ pub(crate) async fn hold(
     let welcome = welcome.ok_or_else(|| expected("welcome"))?;
     let pb::Welcome { pool_directory, inline_bytes, heartbeat_us, services: places, token, .. } =
         welcome;
-    let directory = PathBuf::from(pool_directory);
-    let pool = Pool::new(directory.clone(), inline_bytes);
+    let pool = Pool::new(PathBuf::from(pool_directory), inline_bytes);
     // Whoever does not wait for it any more leaves anyway.
     let _ = welcomed.send(pool.clone());
     let every = Span(heartbeat_us).max(limits::FLUSH).to_std();
     let mut beat = interval(every);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (blobs, services) = (Blobs::default(), services(places, token));
-    let hall = Hall::new(actors, (Arc::clone(&desk), pool), blobs.clone(), services.clone());
-    let mut link = Link { desk, incoming, given: 0, beat, blobs, pool: directory, services, hall };
+    let means = (Arc::clone(&desk), pool.clone());
+    let hall = Hall::new(actors, means, blobs.clone(), services.clone());
+    let mut link = Link { desk, incoming, given: 0, beat, blobs, pool, services, hall };
     link.take(orders);
     link.serve().await
 }
@@ -136,6 +135,7 @@ impl Link {
     }
 
     fn beat(&self) {
+        self.pool.sweep();
         let Pulse { resident_bytes, threads, cpu: Span(cpu_us) } = pulse();
         let running = u32::try_from(self.desk.running()).unwrap_or(u32::MAX);
         let lock_wait_us = 0;
@@ -181,7 +181,8 @@ impl Link {
         let failed = |class, reason: Reason, message: String| {
             self.desk.report(never_ran(id, TaskError::new(class, reason.name(), message)));
         };
-        match attempt(id, run, &self.blobs, &self.pool, (self.services.as_ref(), &self.desk)) {
+        let directory = &self.pool.directory;
+        match attempt(id, run, &self.blobs, directory, (self.services.as_ref(), &self.desk)) {
             Ok(attempt) => {
                 if self.desk.give(Given { number, attempt }).is_err() {
                     let message = "the executor is about to leave".to_owned();

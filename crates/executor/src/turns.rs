@@ -35,6 +35,8 @@ pub struct Turns {
     drives: AtomicBool,
     /// It sleeps for long.
     sleeps: AtomicBool,
+    /// Nothing on the runtime is in a hurry.
+    is_patient: AtomicBool,
     /// Asks it to let go.
     asked: Notify,
 }
@@ -49,6 +51,7 @@ impl Turns {
             own: OnceLock::new(),
             drives: AtomicBool::new(false),
             sleeps: AtomicBool::new(false),
+            is_patient: AtomicBool::new(false),
             asked: Notify::new(),
         }
     }
@@ -111,6 +114,12 @@ impl Turns {
         self.drives.load(Ordering::SeqCst) || self.waiting.load(Ordering::SeqCst) > 0
     }
 
+    /// Says whether what comes in while nobody waits may lie for [`SLOW_TICK`]. Where threads wait after every few milliseconds of
+    /// work, the runtime's own would only be asked to let go each time.
+    pub(crate) fn set_patient(&self, is_patient: bool) {
+        self.is_patient.store(is_patient, Ordering::Relaxed);
+    }
+
     /// Wakes the runtime's own thread, where it rests though nobody waits.
     fn wake(&self) {
         self.own.get().into_iter().for_each(Thread::unpark);
@@ -118,7 +127,8 @@ impl Turns {
 
     /// Returns when nobody has waited for a while.
     fn rest(&self) {
-        let (mut seen, mut span) = (self.waits.load(Ordering::SeqCst), TICK);
+        let tick = || if self.is_patient.load(Ordering::Relaxed) { SLOW_TICK } else { TICK };
+        let (mut seen, mut span) = (self.waits.load(Ordering::SeqCst), tick());
         let mut is_long = false;
         loop {
             self.sleeps.store(is_long, Ordering::SeqCst);
@@ -134,7 +144,7 @@ impl Turns {
             }
             let longest = if begun == 0 { LONGEST } else { SLOW_TICK };
             let is_slow = begun == 0 || Duration::from_millis(begun) > span;
-            span = if is_slow { (span * 2).min(longest) } else { TICK };
+            span = if is_slow { (span * 2).min(longest) } else { tick() };
             (seen, is_long) = (waits, begun == 0);
         }
         self.sleeps.store(false, Ordering::SeqCst);

@@ -1,6 +1,7 @@
 //! What attempts take, and how the process is, as the system says it.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
 use std::time::Instant;
 
 use bireme_core::Span;
@@ -8,6 +9,12 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// Attempts that ran for less have no peak of memory: reading it would take longer than a few of them.
 const MEASURED: Span = Span::millis(1);
+
+/// Where the system tells the state of this process.
+const STATUS: &str = "/proc/self/status";
+
+/// As much of it as is looked at, in bytes; it is shorter.
+const STATUS_BYTES: usize = 4 << 10;
 
 /// Attempts that follow each other without a pause for so long have those that ended told in between.
 const UNTOLD: Span = Span(100);
@@ -19,6 +26,8 @@ pub(crate) struct Meter {
     peak: u64,
     /// When what had ended was told.
     told: Option<Instant>,
+    /// The state of the process, kept open: to open and close it takes longer than to read it.
+    status: Option<File>,
 }
 
 /// A measurement that has begun.
@@ -71,13 +80,26 @@ impl Meter {
         });
         let mut taken = Taken { run, cpu, peak: 0 };
         if run >= MEASURED {
-            let peak = status("VmHWM:").unwrap_or(0) << 10;
+            let peak = self.peak_now().unwrap_or(0);
             if peak > self.peak {
                 self.peak = peak;
                 taken.peak = peak;
             }
         }
         taken
+    }
+
+    /// The peak of the process, in bytes.
+    fn peak_now(&mut self) -> Option<u64> {
+        let file = match self.status.take() {
+            Some(file) => file,
+            None => File::open(STATUS).ok()?,
+        };
+        let mut bytes = [0; STATUS_BYTES];
+        let length = file.read_at(&mut bytes, 0).ok()?;
+        self.status = Some(file);
+        let text = String::from_utf8_lossy(bytes.get(..length)?);
+        Some(number(&text, "VmHWM:")? << 10)
     }
 }
 
@@ -98,9 +120,12 @@ pub(crate) fn pulse() -> Pulse {
     }
 }
 
-/// A number of `/proc/self/status`.
+/// A number of the state of the process.
 fn status(field: &str) -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
+    number(&fs::read_to_string(STATUS).ok()?, field)
+}
+
+fn number(status: &str, field: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     line.split_whitespace().next()?.parse().ok()
 }
@@ -131,8 +156,10 @@ mod tests {
 
     #[test]
     fn a_peak_is_told_of_the_attempt_that_reached_it() {
-        let mut meter = Meter { peak: u64::MAX, told: None };
+        let mut meter = Meter { peak: u64::MAX, ..Meter::default() };
         let begun = Meter::begin();
         assert_eq!(meter.end(begun).peak, 0);
+        let (first, second) = (meter.peak_now(), meter.peak_now());
+        assert!(first > Some(1 << 20) && second >= first, "{first:?}, {second:?}");
     }
 }

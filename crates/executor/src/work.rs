@@ -102,7 +102,8 @@ impl<R: Runtime> Slot<'_, R> {
         };
         let large: Vec<_> = outputs.iter_mut().filter(&mut is_large).collect();
         if !large.is_empty() {
-            write(self.desk, self.pool, Owner::Attempt(attempt.id), large)?;
+            let owner = Owner::Attempt(attempt.id, &attempt.room);
+            write(self.desk, self.pool, owner, large, room)?;
         }
         Ok(outputs.into_iter().map(Into::into).collect())
     }

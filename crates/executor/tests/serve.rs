@@ -7,6 +7,7 @@ mod stage;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bireme_core::id::{AttemptNo, Digest, Epoch, GraphId, TaskId};
+use bireme_core::value::Buffer;
 use bireme_core::{AttemptId, Codec, ErrorClass, TaskError, Value};
 use bireme_executor::{Attempt, Description, Outcome, Reached, Runtime};
 use bireme_proto::pb;
@@ -51,6 +52,10 @@ impl Runtime for Played {
                 None => Err(Box::new(TaskError::new(ErrorClass::User, "USER_ERROR", "no blob"))),
             },
             "large" => Ok(vec![Value::raw(vec![7; 100_000])]),
+            "headed" => {
+                let buffers = ["head".into(), vec![7; 200_000].into()].map(Buffer::Inline).into();
+                Ok(vec![Value { buffers, size: 200_004, ..Value::raw("") }])
+            }
             other => Err(Box::new(TaskError::new(ErrorClass::User, "USER_ERROR", other))),
         }
     }
@@ -122,10 +127,42 @@ async fn large_values_pass_through_files() {
     let Report::ReleaseObjects(released) = stage.report().await else { panic!("still mapped") };
     assert_eq!(released.attempts, [attempt(1).into()]);
     let outputs = finished(stage.report().await);
-    assert!(
-        matches!(&outputs[0].buffers[..], [bireme_core::value::Buffer::PoolFile(file)] if file.name == "out")
-    );
+    assert!(matches!(&outputs[0].buffers[..], [Buffer::PoolFile(file)] if file.name == "out"));
     assert_eq!(std::fs::read(stage.dir.path().join("out")).unwrap()[128..50_128], bytes);
+    stage.close().await;
+}
+
+/// A file that is there, and may be mapped to be written.
+fn room(stage: &Stage, length: u64) -> pb::buffer::PoolFile {
+    let name = "room".to_owned();
+    std::fs::write(stage.dir.path().join(&name), vec![0; 300_000]).unwrap();
+    pb::buffer::PoolFile { name, offset: 64, length, generation: 1 }
+}
+
+#[tokio::test]
+async fn room_that_fits_is_used_and_short_buffers_need_none() {
+    let mut stage = Stage::open(Played(AtomicBool::new(false))).await;
+    let given = |room| {
+        let Order::Run(order) = run(1, "headed", vec![]) else { unreachable!() };
+        Order::Run(Box::new(pb::executor_order::Run { room: vec![room], ..*order }))
+    };
+    stage.order([given(room(&stage, 200_000))]).await;
+    let outputs = finished(stage.report().await);
+    let [Buffer::Inline(head), Buffer::PoolFile(file)] = &outputs[0].buffers[..] else {
+        panic!("{outputs:?}")
+    };
+    assert_eq!((&head[..], file.name.as_str(), file.length), (&b"head"[..], "room", 200_000));
+    let written = std::fs::read(stage.dir.path().join("room")).unwrap();
+    assert!(written[64..200_064].iter().all(|byte| *byte == 7));
+    assert_eq!((written[63], written[200_064]), (0, 0));
+
+    stage.order([given(room(&stage, 199_999))]).await;
+    let Report::AllocatePool(asked) = stage.report().await else { panic!("it does not fit") };
+    assert_eq!(asked.lengths, [200_000]);
+    let refused = answer::Answer::Refused(pb::Refused::default());
+    let answer = pb::executor_order::Answer { request: asked.request, answer: Some(refused) };
+    stage.order([Order::Answer(answer)]).await;
+    assert_eq!(failed(stage.report().await).0, 1);
     stage.close().await;
 }
 

@@ -15,13 +15,15 @@ use pyo3::prelude::*;
 use crate::actors::delivery_of;
 use crate::options::{resources, runtime, span};
 
+/// The runtime whose classes a worker's own binary has.
+const NATIVE: &str = "native";
+
 /// Words of a dictionary.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 #[expect(clippy::struct_excessive_bools, reason = "words of a dictionary")]
 pub(crate) struct Spec {
-    /// Digest of the class's pickle.
-    class: [u8; 32],
+    class: Class,
     class_name: String,
     name: Option<String>,
     namespace: String,
@@ -52,16 +54,31 @@ pub(crate) struct Spec {
     runtime: String,
     /// The digest of what its process runs in.
     env: Option<[u8; 32]>,
+    /// How long to wait until it takes calls, in seconds.
+    max_wait: Option<f64>,
+}
+
+/// What it is made of.
+#[derive(FromPyObject)]
+enum Class {
+    /// The digest of a class's pickle.
+    Blob([u8; 32]),
+    /// The name by which its runtime finds it.
+    Name(String),
 }
 
 impl Spec {
     /// Begins to make it.
     pub(crate) fn builder(self, client: &Client) -> PyResult<ActorBuilder<Actor>> {
-        let runtime = runtime(self.runtime.as_str(), self.env, false);
         let delivery = delivery_of(&self.delivery)?;
-        let mut builder = client
-            .actor::<Actor>(self.class_name.as_str())
-            .blob(runtime, Digest(self.class))
+        let builder = client.actor::<Actor>(self.class_name.as_str());
+        let external = |env| runtime(self.runtime.as_str(), env, false);
+        let mut builder = match (self.class, self.runtime.as_str()) {
+            (Class::Blob(digest), _) => builder.blob(external(self.env), Digest(digest)),
+            (Class::Name(_), NATIVE) => builder,
+            (Class::Name(name), _) => builder.runtime(external(self.env), name),
+        };
+        builder = builder
             .delivery(delivery)
             .durability(durability(&self.durability)?)
             .peers(self.peers)
@@ -84,6 +101,9 @@ impl Spec {
         }
         if self.stops {
             builder = builder.on_unknown(OnUnknown::Stop);
+        }
+        if let Some(max_wait) = self.max_wait {
+            builder = builder.max_wait(span(max_wait)?);
         }
         let methods = self.methods.iter().map(method).collect::<PyResult<_>>()?;
         Ok(builder.with(|spec| {

@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex, Weak};
 
 use bireme_client::{Actor, Args, Call, Items, Kill, Method};
-use bireme_core::Span;
 use bireme_core::actor::{ActorName, Delivery, Selector};
+use bireme_core::graph::Runtime;
 use bireme_core::id::{ActorId, WorkerId};
+use bireme_core::{Span, Value};
 use pyo3::exceptions::{PyRuntimeError, PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
@@ -16,9 +17,9 @@ use crate::options::span;
 use crate::own::Chain;
 use crate::pending::{Awaited, CallEnds, Got, Inputs, Later, Pending, Slot, Why};
 use crate::session::{Session, duration, late};
-use crate::submit::args_value;
 use crate::thread::Driver;
-use crate::{admin, buffers, errors, values};
+use crate::written::Written;
+use crate::{admin, errors, values};
 
 /// A handle of an actor.
 #[pyclass(frozen, module = "bireme._bireme")]
@@ -131,6 +132,11 @@ impl ActorHandle {
         }
     }
 
+    /// As an argument that other languages read.
+    pub(crate) fn value(&self) -> Value {
+        Value::from(&self.actor)
+    }
+
     fn driver(&self) -> PyResult<Arc<Driver>> {
         if std::process::id() != self.process {
             return Err(errors::used_after_fork());
@@ -199,6 +205,12 @@ impl ActorHandle {
         PyBytes::new(py, &self.actor.id().0.to_be_bytes())
     }
 
+    /// The name of what hosts it, such as `python` or `native`; `None` where that is not known.
+    #[getter]
+    fn runtime(&self) -> Option<&str> {
+        self.actor.runtime().map(Runtime::name)
+    }
+
     /// The actor is given handles of others: these are wanted for as long as it is.
     fn keep(&self, handles: Vec<PyRef<'_, Self>>) {
         let handles: Vec<ActorId> = handles.iter().map(|handle| handle.actor.id()).collect();
@@ -218,14 +230,13 @@ impl ActorHandle {
         let driver = self.driver()?;
         let method = self.method(&driver, method, how)?;
         self.make_room(py, &driver)?;
-        let pickle = args_value(buffers::all(args)?)?;
+        let written = Written::of(args)?;
         let Some(inputs) = inputs else {
             let (sender, waits) = oneshot::channel();
-            let bytes = usize::try_from(pickle.size).unwrap_or(usize::MAX);
-            let call = method.call_later(bytes, given(waits));
-            return Ok(self.pending(&driver, call, Some((pickle, sender))));
+            let call = method.call_later(written.size(), given(waits));
+            return Ok(self.pending(&driver, call, Some((written, sender))));
         };
-        let args = Inputs::of(inputs)?.add_to(pickle);
+        let args = written.with(Inputs::of(inputs)?)?;
         Ok(self.pending(&driver, method.args(args).call(), None))
     }
 
@@ -242,7 +253,7 @@ impl ActorHandle {
         let driver = self.driver()?;
         let method = self.method(&driver, method, how)?;
         self.make_room(py, &driver)?;
-        let args = Inputs::of(inputs)?.add_to(args_value(buffers::all(args)?)?);
+        let args = Written::of(args)?.with(Inputs::of(inputs)?)?;
         let items = method.args(args).stream();
         let items = Arc::new(tokio::sync::Mutex::new(items));
         Ok(Stream { items, driver: Arc::downgrade(&driver) })
@@ -278,6 +289,13 @@ impl ActorHandle {
     fn relocate<'py>(&self, py: Python<'py>, worker: Option<u32>) -> PyResult<Bound<'py, PyDict>> {
         let moved = self.driver()?.block(py, self.actor.move_to(worker.map(WorkerId)))?;
         admin::place(py, &moved.map_err(errors::refused)?)
+    }
+
+    /// What the scheduler knows of it.
+    fn describe<'py>(&self, py: Python<'py>, session: &Session) -> PyResult<Bound<'py, PyDict>> {
+        let selector = Selector::Actor(self.actor.id());
+        let found = self.driver()?.block(py, session.admin.actor(&selector))?;
+        admin::actor(py, &found.map_err(errors::refused)?)
     }
 
     /// Where it is, once it takes calls or the time is up.
@@ -322,15 +340,15 @@ fn arguments(
     args: &Bound<'_, PyAny>,
     inputs: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<(impl Future<Output = Later> + Send + use<>, Option<Awaited>)> {
-    let pickle = args_value(buffers::all(args)?)?;
+    let written = Written::of(args)?;
     let (sender, waits) = oneshot::channel();
     let later = match inputs {
         Some(inputs) => {
             // The receiver is here.
-            drop(sender.send(Ok(Inputs::of(inputs)?.add_to(pickle))));
+            drop(sender.send(Ok(written.with(Inputs::of(inputs)?)?)));
             None
         }
-        None => Some((pickle, sender)),
+        None => Some((written, sender)),
     };
     Ok((given(waits), later))
 }

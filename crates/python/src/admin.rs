@@ -142,6 +142,7 @@ pub(crate) fn actor<'py>(py: Python<'py>, actor: &ActorStatus) -> PyResult<Bound
     dict.set_item("session", actor.session.map(|session| session.0))?;
     dict.set_item("restarts", actor.restarts)?;
     dict.set_item("copies", actor.copies.clone())?;
+    dict.set_item("waits_for", actor.waits_for.clone())?;
     let deaths = actor.deaths.iter().map(|death| {
         death.cause.as_ref().map(|cause| format!("{}: {}", cause.reason, cause.message))
     });

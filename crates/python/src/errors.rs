@@ -4,7 +4,7 @@ use bireme_client::{
     CallError, CommandError, ConnectError, CreateError, GraphError, Lost, PutError, ResultError,
 };
 use bireme_core::id::TaskId;
-use bireme_core::{ErrorClass, TaskError};
+use bireme_core::{ErrorClass, Reason, TaskError};
 use pyo3::exceptions::{PyConnectionError, PyException, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -18,15 +18,15 @@ pyo3::create_exception!(
     PyException,
     "A task came to nothing: why, and which."
 );
-pyo3::create_exception!(
-    bireme._bireme,
-    Refused,
-    PyException,
-    "A command was not carried out: its stable reason, and a line for people."
-);
+// What they say is made of their stable reason and a line for people.
+pyo3::import_exception!(bireme.errors, NotFound);
+pyo3::import_exception!(bireme.errors, Refused);
 
 pub(crate) fn refused(refused: bireme_client::Refused) -> PyErr {
-    Refused::new_err((refused.reason, refused.message))
+    let reason = Reason::from_name(&refused.reason);
+    let is_unknown = reason.is_some_and(|reason| reason.grpc_code() == "NOT_FOUND");
+    let said = (refused.reason, refused.message);
+    if is_unknown { NotFound::new_err(said) } else { Refused::new_err(said) }
 }
 
 pub(crate) fn lost(lost: Lost) -> PyErr {
@@ -34,7 +34,13 @@ pub(crate) fn lost(lost: Lost) -> PyErr {
 }
 
 pub(crate) fn connect(error: ConnectError) -> PyErr {
-    PyConnectionError::new_err(error.to_string())
+    let wants_token = matches!(&error, ConnectError::Refused { refused, .. }
+        if refused.reason == Reason::Unauthenticated.name());
+    PyConnectionError::new_err(if wants_token {
+        format!("{error}; or give Client(token=...), or Client(scheduler_file=...)")
+    } else {
+        error.to_string()
+    })
 }
 
 pub(crate) fn command(error: CommandError) -> PyErr {

@@ -29,6 +29,7 @@ mod thread;
 mod values;
 mod waits;
 mod warning_log;
+mod written;
 
 use bireme_core::limits;
 use pyo3::prelude::*;
@@ -47,7 +48,7 @@ mod _bireme {
     #[pymodule_export]
     use crate::datasets::{finished_graphs, forget_graph, output_of, submit_detached};
     #[pymodule_export]
-    use crate::errors::{Failed, Refused};
+    use crate::errors::Failed;
     #[pymodule_export]
     use crate::executor::serve;
     #[pymodule_export]

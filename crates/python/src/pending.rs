@@ -18,6 +18,7 @@ use crate::options;
 use crate::session::{Session, duration, late, lock};
 use crate::thread::Driver;
 use crate::values::{self, Object, Owned};
+use crate::written::Written;
 use crate::{errors, submit, waits};
 
 /// What came of it.
@@ -41,8 +42,8 @@ pub(crate) enum Why {
 /// Arguments that are given later.
 pub(crate) type Later = Result<Args, Box<CallFailure>>;
 
-/// The pickle of arguments, and who waits for the inputs that it numbers.
-pub(crate) type Awaited = (Value, oneshot::Sender<Later>);
+/// Arguments, and who waits for the inputs that they number.
+pub(crate) type Awaited = (Written, oneshot::Sender<Later>);
 
 /// Ends that somebody waits for, in the order in which they came.
 #[derive(Debug, Default)]
@@ -223,9 +224,9 @@ impl Pending {
     /// Gives the inputs of a call that was made without: those that its arguments number.
     fn ready(&self, inputs: &Bound<'_, PyAny>) -> PyResult<()> {
         let inputs = Inputs::of(inputs)?;
-        if let Some((pickle, waits)) = lock(&self.later).take() {
+        if let Some((written, waits)) = lock(&self.later).take() {
             // Whoever waited may have gone.
-            drop(waits.send(Ok(inputs.add_to(pickle))));
+            drop(waits.send(Ok(written.with(inputs)?)));
         }
         Ok(())
     }
@@ -250,9 +251,11 @@ impl Pending {
 }
 
 /// Inputs of a call: values in stores, and values that are here.
-pub(crate) struct Inputs(Vec<Input>);
+pub(crate) struct Inputs(pub(crate) Vec<Input>);
 
-enum Input {
+/// One of them.
+#[derive(Clone)]
+pub(crate) enum Input {
     Here(Value),
     Stored(ObjectId),
 }
@@ -273,13 +276,5 @@ impl Inputs {
             Some(Ok(Got::Stored(object))) => Ok(Input::Stored(object.object.id())),
             _ => Err(PyTypeError::new_err("an input has no value")),
         }
-    }
-
-    /// The arguments: the pickle, and the inputs that it numbers.
-    pub(crate) fn add_to(self, pickle: Value) -> Args {
-        self.0.into_iter().fold(Args::new().arg(pickle), |args, input| match input {
-            Input::Here(value) => args.arg(value),
-            Input::Stored(object) => args.stored(object),
-        })
     }
 }

@@ -8,7 +8,7 @@ import pytest
 
 import bireme
 from bireme.actor_api import OPTIONS, MethodOptions, methods_of
-from bireme.actor_client import _mailbox, _methods
+from bireme.actor_spec import _mailbox, _methods
 from bireme.errors import ActorError, CallUnknown, NoSuchMethod, _plain_error, exception
 
 

@@ -31,6 +31,7 @@ from bireme import (
     LocalCluster,
     MailboxFull,
     NoSuchMethod,
+    NotFound,
     RemoteTraceback,
     as_completed,
     every,
@@ -114,8 +115,10 @@ def test_results_and_methods_that_cannot_be_are_told_apart(client: Client) -> No
     actor = client.actor(Awkward)
     with pytest.raises(CallUnsendable, match="lock"):
         actor.lock().result(WAIT_S)
-    with pytest.raises(AttributeError, match="nothing_such"):
+    with pytest.raises(AttributeError, match=r"^Awkward has no method or attribute 'nothing_such'$"):
         _ = actor.nothing_such
+    with pytest.raises(AttributeError, match=r"no method or attribute 'refused'; the method most like it is 'refuse'$"):
+        actor.refused("text")
     handle = client.actor(Awkward)
     handle._methods = {"nothing_such": False}
     with pytest.raises(NoSuchMethod, match="print_and_return") as raised:
@@ -313,8 +316,18 @@ def test_actors_are_found_by_name(client: Client) -> None:
     found: Any = client.get_actor("shared", namespace="tests")
     assert (found.increment().result(WAIT_S), found.n) == (2, 2)
     assert any(actor["name"] == "shared" and actor["state"] == "alive" for actor in client.list_actors())
-    with pytest.raises(Exception, match="nobody"):
+    with pytest.raises(NotFound, match=r"^ACTOR_UNKNOWN: there is no actor named nobody$"):
         client.get_actor("nobody")
+
+
+def test_an_actor_that_nobody_takes_in_time_says_why(client: Client) -> None:
+    with pytest.raises(CallTimeout, match=r"Counter is waiting after 0\.2 s: local-[12] has 0 of gpu in all, the actor takes 1"):
+        client.actor(Counter, name="gpu", resources={"gpu": 1}, timeout=0.2)
+    with pytest.raises(TimeoutError, match="no worker has the actor class builtin/Conter: the nearest are builtin/Counter"):
+        client.actor("builtin/Conter", timeout="200ms")
+    assert client.actor(Counter, 2, timeout=WAIT_S).increment().result(WAIT_S) == 3
+    with pytest.raises(ValueError, match="max_restarts is -2"):
+        client.actor(Counter, max_restarts=-2)
 
 
 def test_a_detached_actor_outlives_its_client(cluster: LocalCluster, client: Client) -> None:

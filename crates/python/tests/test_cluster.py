@@ -131,6 +131,13 @@ def test_a_missing_daemon_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         daemon.find("bireme-nobody")
 
 
+def test_who_gives_no_token_is_told_how(cluster: LocalCluster) -> None:
+    with pytest.raises(ConnectionError, match=r"set BIREME_TOKEN.*Client\(token=\.\.\.\)"):
+        Client(cluster.scheduler_address)
+    with pytest.raises(ConnectionError, match=r"Client\(token=\.\.\.\)"):
+        Client(cluster.scheduler_address, token="wrong")
+
+
 def test_an_address_that_nobody_answers_is_named() -> None:
     with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:1"):
         Client("127.0.0.1:1")

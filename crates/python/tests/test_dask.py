@@ -13,7 +13,7 @@ from calls import add, increment, note
 
 dask = pytest.importorskip("dask")
 
-from bireme.dask import _SHARED_CALLS, use  # noqa: E402 - it loads dask.
+from bireme.dask import _SHARED_CALLS, _SHARED_SUBGRAPHS, use  # noqa: E402 - it loads dask.
 
 
 def here() -> int:
@@ -120,6 +120,36 @@ def test_nodes_that_only_call_are_calls(client: Client) -> None:
     functions = client.get(graph, list(numbers))
     assert len(set(functions)) == 2, "few calls are not worth the upload of a function, many are"
     assert len(set(functions[_SHARED_CALLS:])) == 1
+
+
+def with_function(value: Any) -> tuple[Any, Any]:
+    """What it is given, and by what the cluster knows what it runs."""
+    return value, which_function(value)
+
+
+def test_a_subgraph_that_many_nodes_run_is_a_function(client: Client) -> None:
+    from dask._task_spec import Task, TaskRef, _execute_subgraph
+
+    numbers = range(2 * _SHARED_SUBGRAPHS)
+    inner = {"out": Task("out", with_function, TaskRef("in"))}
+    run = (_execute_subgraph, inner, "out", ("in",))
+    graph: dict[Any, Any] = {("one", n): Task(("one", n), increment, n) for n in numbers}
+    graph |= {("two", n): Task(("two", n), *run, TaskRef(("one", n))) for n in numbers}
+    graph |= {("three", n): Task(("three", n), *run, n) for n in numbers}
+    twos, threes = client.get(graph, [[(row, n) for n in numbers] for row in ("two", "three")])
+    assert [value for value, _ in twos] == [n + 1 for n in numbers]
+    assert [value for value, _ in threes] == list(numbers)
+    functions = [function for _, function in twos + threes]
+    assert len(set(functions)) == 2 and functions.count(functions[-1]) > _SHARED_SUBGRAPHS
+
+
+def test_a_subgraph_that_has_a_future_is_no_function(client: Client) -> None:
+    from dask._task_spec import Task, TaskRef, _execute_subgraph
+
+    numbers = range(2 * _SHARED_SUBGRAPHS)
+    inner = {"out": Task("out", add, TaskRef("in"), client.submit(increment, 9))}
+    graph: dict[Any, Any] = {n: Task(n, _execute_subgraph, inner, "out", ("in",), n) for n in numbers}
+    assert list(client.get(graph, list(numbers))) == [n + 10 for n in numbers]
 
 
 def test_a_cycle_is_refused(client: Client) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bireme import Client, LocalCluster
+from bireme import Client, LocalCluster, NotFound
 from calls import add, increment, refuse
 
 #: More than messages carry.
@@ -45,7 +45,7 @@ def test_a_dataset_outlives_the_client_that_published_it(shared: LocalCluster) -
         client.unpublish_dataset("numbers")
         client.unpublish_dataset("mixed")
         assert client.list_datasets() == ()
-        with pytest.raises(KeyError, match="there is no dataset 'numbers'"):
+        with pytest.raises(NotFound, match=r"^DATASET_UNKNOWN: there is no dataset 'numbers'"):
             client.get_dataset("numbers")
         assert client.get_dataset("numbers", default=None) is None
 

@@ -7,6 +7,7 @@ pub(crate) mod hello;
 pub(crate) mod pipe;
 pub(crate) mod session;
 pub(crate) mod store;
+pub(crate) mod unread;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use bireme_proto::pb::fleet_server::FleetServer;
 use bireme_proto::pb::session_server::SessionServer;
 use bireme_proto::pb::store_server::StoreServer;
 
+use self::actors::calls::Calls;
 use crate::blobs::Blobs;
 use crate::driver::mail::Mailbox;
 use crate::relay::Relay;
@@ -132,9 +134,7 @@ pub(crate) async fn serve(
     let actors = ActorsServer::new(door.clone())
         .max_decoding_message_size(limits::CALL_BYTES)
         .max_encoding_message_size(limits::CALL_BYTES);
-    let calls = ActorHostServer::new(door.clone())
-        .max_decoding_message_size(limits::CALL_BYTES)
-        .max_encoding_message_size(limits::CALL_BYTES);
+    let calls = Calls::new(door.clone());
     let cluster = ClusterServer::new(door)
         .max_decoding_message_size(limits::CALL_BYTES)
         .max_encoding_message_size(limits::CALL_BYTES);

@@ -12,7 +12,6 @@ use tokio::time::timeout;
 use bireme_core::id::{ClusterId, SessionToken};
 use bireme_core::limits;
 use bireme_core::link::Hello;
-use bireme_core::reason::{Reason, Refusal};
 use bireme_daemon::auth::{Access, Bearer, Gate, Latest, Token, TokenKey, Tokens, TokensError};
 use bireme_daemon::listen::ListenError;
 use bireme_daemon::{Listener, Shutdown, Systemd, Task, http, logging, ready, settings};
@@ -25,7 +24,7 @@ use crate::driver::mail::{Mail, Mailbox};
 use crate::driver::{Driver, Parts};
 use crate::machine::{self, Machine};
 use crate::metrics::Published;
-use crate::relay::Relay;
+use crate::relay::{Relay, shutting_down};
 use crate::rpc::{self, Door, Ending, Site};
 use crate::state::{State, StateError};
 
@@ -213,6 +212,7 @@ impl Server {
         if broken.is_none() {
             say_goodbye(&door).await;
         }
+        door.site.relay.end_calls();
         closing.trigger();
         wind_down(served).await?;
         closed.trigger();
@@ -231,7 +231,7 @@ impl Server {
 /// Tells every peer that the scheduler is about to end.
 async fn say_goodbye(door: &Door) {
     let (reply, told) = oneshot::channel();
-    let why = Refusal::new(Reason::ShuttingDown, "the scheduler is about to end");
+    let why = shutting_down();
     let workers = door.site.ending.ends_workers();
     // A driver that has ended has nobody left to tell.
     if door.mailbox.send(Mail::Stop { why, workers, reply }).await.is_ok() {

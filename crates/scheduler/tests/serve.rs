@@ -4,6 +4,8 @@
 
 #[path = "serve/actors.rs"]
 mod actors;
+#[path = "serve/call_streams.rs"]
+mod call_streams;
 #[path = "serve/calls.rs"]
 mod calls;
 #[path = "serve/life.rs"]

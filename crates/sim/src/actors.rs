@@ -20,7 +20,6 @@ mod scheduler;
 mod verify;
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bireme_core::actor::call::CallId;
 use bireme_core::actor::caller;
@@ -38,6 +37,7 @@ use self::verify::Ledger;
 use crate::agenda::Agenda;
 use crate::report::{Detail, Failure, Trace};
 use crate::rng::Rng;
+use crate::seed::{caught, explained};
 
 /// Steps after which a run is taken for endless.
 const STEPS: u64 = 400_000;
@@ -146,11 +146,7 @@ struct World {
 
 /// Runs a seed. If it fails it runs again, with the last lines of its trace kept for the report.
 pub fn run(seed: u64, faults: bool, detail: Detail) -> Result<Seen, Failure> {
-    let failure = match run_once(seed, faults, detail) {
-        Err(failure) if detail == Detail::Nothing => failure,
-        other => return other.map(|(seen, _)| seen),
-    };
-    Err(run_once(seed, faults, Detail::Last).err().unwrap_or(failure))
+    explained(detail, |detail| run_once(seed, faults, detail)).map(|(seen, _)| seen)
 }
 
 /// Everything that happens in a run, line by line.
@@ -160,17 +156,12 @@ pub fn trace(seed: u64, faults: bool) -> Result<Vec<String>, Failure> {
 
 fn run_once(seed: u64, faults: bool, detail: Detail) -> Result<(Seen, Vec<String>), Failure> {
     let mut world = World::new(seed, faults, detail);
-    let result = catch_unwind(AssertUnwindSafe(|| world.run()));
-    let what = match result {
-        Ok(Ok(())) => return Ok((world.seen, world.trace.take_lines())),
-        Ok(Err(what)) => what,
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            format!("panic: {}", text.unwrap_or("without a message"))
-        }
-    };
-    Err(Failure { seed, faults, step: world.steps, what, lines: world.trace.take_lines() })
+    let result = caught(|| world.run());
+    let lines = world.trace.take_lines();
+    match result {
+        Ok(()) => Ok((world.seen, lines)),
+        Err(what) => Err(Failure { seed, faults, step: world.steps, what, lines }),
+    }
 }
 
 impl World {

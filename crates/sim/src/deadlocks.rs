@@ -11,7 +11,6 @@ mod process;
 mod truth;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bireme_core::actor::call::{CallCode, CallId};
@@ -32,6 +31,7 @@ use self::process::Process;
 use crate::agenda::Agenda;
 use crate::report::{Detail, Failure, Trace};
 use crate::rng::Rng;
+use crate::seed::{caught, explained};
 
 /// What a message between a daemon and a process takes: as long for each, so that they stay in order.
 const PIPE: Span = Span(60);
@@ -153,22 +153,17 @@ impl Ends {
 /// # Errors
 /// What does not hold, and the way there.
 pub fn run(seed: u64, faults: bool) -> Result<Ends, Failure> {
-    run_once(seed, faults, Detail::Nothing)
-        .map_err(|failure| run_once(seed, faults, Detail::Last).err().unwrap_or(failure))
+    explained(Detail::Nothing, |detail| run_once(seed, faults, detail))
 }
 
 fn run_once(seed: u64, faults: bool, detail: Detail) -> Result<Ends, Failure> {
     let mut world = World::new(seed, faults, detail);
-    let what = match catch_unwind(AssertUnwindSafe(|| world.run())) {
-        Ok(Ok(())) => return Ok(world.ended),
-        Ok(Err(what)) => what,
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            format!("panic: {}", text.unwrap_or("without a message"))
-        }
-    };
-    Err(Failure { seed, faults, step: world.steps, what, lines: world.trace.take_lines() })
+    let result = caught(|| world.run());
+    let lines = world.trace.take_lines();
+    match result {
+        Ok(()) => Ok(world.ended),
+        Err(what) => Err(Failure { seed, faults, step: world.steps, what, lines }),
+    }
 }
 
 impl World {

@@ -15,6 +15,7 @@ mod ahead;
 mod brief;
 mod client;
 mod cluster;
+pub mod copies;
 mod coverage;
 pub mod deadlocks;
 mod executor;
@@ -25,12 +26,11 @@ mod reference;
 mod report;
 mod rng;
 mod scheduler;
+mod seed;
 mod shares;
 mod store;
 mod worker;
 mod world;
-
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use ahead::Chains;
 pub use coverage::{Coverage, FAILURES, REFUSALS};
@@ -38,49 +38,34 @@ pub use report::{Detail, Failure, Outcome};
 pub use shares::shares;
 
 use cluster::Cluster;
+use seed::{caught, explained};
 
 /// Runs a seed. If it fails it runs again, with the last lines of its trace kept for the report.
 pub fn run(seed: u64, faults: bool, detail: Detail) -> Result<Outcome, Failure> {
-    let failure = match run_once(seed, faults, detail) {
-        Err(failure) if detail == Detail::Nothing => failure,
-        other => return other,
-    };
-    Err(run_once(seed, faults, Detail::Last).err().unwrap_or(failure))
-}
-
-fn run_once(seed: u64, faults: bool, detail: Detail) -> Result<Outcome, Failure> {
-    Cluster::new(seed, faults, detail).finish()
+    explained(detail, |detail| Cluster::new(seed, faults, detail).finish())
 }
 
 impl Cluster {
     /// Runs to the end and says how it went.
     fn finish(mut self) -> Result<Outcome, Failure> {
-        let result = catch_unwind(AssertUnwindSafe(|| self.run()));
-        let what = match result {
-            Ok(Ok(())) => {
-                return Ok(Outcome {
-                    digest: self.world.trace.digest(),
-                    steps: self.steps,
-                    took: self.took(),
-                    tasks: self.tasks(),
-                    lines: self.world.trace.take_lines(),
-                    coverage: self.world.coverage,
-                });
-            }
-            Ok(Err(what)) => what,
-            Err(panic) => {
-                let text = panic.downcast_ref::<String>().map(String::as_str);
-                let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-                format!("panic: {}", text.unwrap_or("without a message"))
-            }
-        };
+        let result = caught(|| self.run());
         let lines = self.world.trace.take_lines();
-        Err(Failure {
-            seed: self.seed,
-            faults: !self.faults.is_empty(),
-            step: self.steps,
-            what,
-            lines,
-        })
+        match result {
+            Ok(()) => Ok(Outcome {
+                digest: self.world.trace.digest(),
+                steps: self.steps,
+                took: self.took(),
+                tasks: self.tasks(),
+                lines,
+                coverage: self.world.coverage,
+            }),
+            Err(what) => Err(Failure {
+                seed: self.seed,
+                faults: !self.faults.is_empty(),
+                step: self.steps,
+                what,
+                lines,
+            }),
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use bireme_sim::{Coverage, Detail, Failure, actors, run, shares};
+use bireme_sim::{Coverage, Detail, Failure, actors, copies, run, shares};
 use clap::Parser;
 
 /// Runs the cluster simulation.
@@ -28,8 +28,11 @@ struct Args {
     #[arg(long, default_value_t = 1)]
     failures: usize,
     /// Runs callers and hosts of actors in place of the cluster.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "copies")]
     actors: bool,
+    /// Runs copies of an actor's log at other workers in place of the cluster.
+    #[arg(long)]
+    copies: bool,
     /// Prints how often each kind of event, effect and message was seen.
     #[arg(long)]
     coverage: bool,
@@ -67,9 +70,17 @@ struct Cluster {
 #[derive(Default)]
 struct Actors(actors::Seen);
 
+/// Copies of an actor's log.
+#[derive(Default)]
+struct Copies(copies::Seen);
+
 fn main() -> ExitCode {
     let args = Args::parse();
-    let runs = if args.actors { simulate::<Actors>(&args) } else { simulate::<Cluster>(&args) };
+    let runs = match (args.actors, args.copies) {
+        (true, _) => simulate::<Actors>(&args),
+        (_, true) => simulate::<Copies>(&args),
+        _ => simulate::<Cluster>(&args),
+    };
     if runs { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -162,5 +173,24 @@ impl Simulation for Actors {
 
     fn told(&self) -> String {
         "with callers and hosts of actors".to_owned()
+    }
+}
+
+impl Simulation for Copies {
+    fn run(&mut self, seed: u64, faults: bool) -> Result<(), Failure> {
+        self.0.add(copies::run(seed, faults, Detail::Nothing)?);
+        Ok(())
+    }
+
+    fn trace(seed: u64, faults: bool) -> Result<Vec<String>, Failure> {
+        copies::trace(seed, faults)
+    }
+
+    fn counts(&self) -> Vec<(String, u64)> {
+        self.0.counts().map(|(kind, count)| (kind.to_owned(), count)).collect()
+    }
+
+    fn told(&self) -> String {
+        "with copies of an actor's log".to_owned()
     }
 }

@@ -33,6 +33,7 @@ fn seeds_that_failed_once() {
         (2_024_947, "an actor that made its calls again was told that one had not run which had"),
         (1_000_088, "a stream that nobody wanted held the log up once its end was lost"),
         (2_003_617, "in the model, an actor that left its state moved with an old one"),
+        (4_783, "in the model, a call was set aside that others had run beside, and not yet again"),
     ] {
         if let Err(failure) = run(seed, true, Detail::Nothing) {
             panic!("{what}: {failure}");

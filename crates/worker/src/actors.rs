@@ -82,6 +82,7 @@ pub(crate) struct Setup {
     pub(crate) inside: Option<Arc<dyn bireme_executor::Actors>>,
     /// The worker's name.
     pub(crate) worker: String,
+    pub(crate) uid: WorkerUid,
     pub(crate) environment: Arc<Environment>,
     pub(crate) environments: Arc<Environments>,
     /// Where code of actors finds the cluster.
@@ -193,7 +194,7 @@ impl Actors {
         let bulk = setup.bulk.clone();
         let (sooner, left) = (Notify::new(), Notify::new());
         let table = Mutex::new(Table::new());
-        let keeper = Keeper::new(setup.directory.clone());
+        let keeper = Keeper::new(setup.uid, setup.directory.clone());
         let shared = Arc::new(Shared { setup, place, keeper, table, sooner, left });
         let guard = bulk.enter();
         let listener = UnixListener::from_std(listener)?;

@@ -92,7 +92,8 @@ pub struct Args {
     #[arg(long, value_name = "ADDR", env = "BIREME_ADVERTISE", value_delimiter = ',')]
     pub advertise: Vec<String>,
 
-    /// Directory that keeps the worker's uid over a restart.
+    /// Directory that keeps the worker's uid over a restart, and what actors there keep; without it, that is below
+    /// `--spill-dir`, or in a directory of the user's own among the temporary files.
     #[arg(long, value_name = "DIR", env = "BIREME_STATE_DIR")]
     pub state_dir: Option<PathBuf>,
 

@@ -71,6 +71,11 @@ impl Job {
         self.execution.attempt
     }
 
+    /// The blob that tells attempts which call the same from others; `None` where its payload names none.
+    pub(crate) fn function(&self) -> Option<Digest> {
+        self.blobs.first().map(|(digest, _)| *digest)
+    }
+
     /// What the attempt's failure is told as. Where an input was cut, that is the cause, and its value is dropped.
     pub(crate) fn explain(&self, error: Box<TaskError>, store: &Store) -> Box<TaskError> {
         const CUT_UNDER_A_MAPPING: i32 = Signal::BUS.as_raw();

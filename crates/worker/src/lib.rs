@@ -55,6 +55,8 @@ mod logs;
 #[cfg(feature = "daemon")]
 mod metrics;
 #[cfg(feature = "daemon")]
+mod own_place;
+#[cfg(feature = "daemon")]
 mod personality;
 #[cfg(feature = "daemon")]
 mod registry;
@@ -78,6 +80,8 @@ mod target;
 mod transfer;
 #[cfg(feature = "daemon")]
 mod undertaker;
+#[cfg(all(feature = "daemon", target_arch = "x86_64", target_os = "linux", target_env = "gnu"))]
+mod unwinding;
 
 #[cfg(feature = "daemon")]
 pub use config::{Args, BadConfig, Config, LanguageRuntime, Native};

@@ -1,5 +1,6 @@
 //! The worker as a whole: everything that listens, decides and runs.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ use crate::inheritance::{Identity, Inheritance};
 use crate::logs::Logs;
 use crate::machine::{self, Machine};
 use crate::metrics::{self, Metrics};
+use crate::own_place::own_place;
 use crate::registry::{NativeActors, Registry};
 use crate::rpc;
 use crate::rpc::store::Door;
@@ -66,7 +68,7 @@ pub enum ServeError {
     Listen(#[from] ListenError),
     /// The process cannot be made a daemon: no runtime, no thread, no signals, nobody to tell that it is ready.
     #[error("cannot become a daemon: {0}")]
-    Process(#[from] std::io::Error),
+    Process(#[from] io::Error),
     /// There is no randomness to be had.
     #[error("the system has no randomness to give: {0}")]
     Random(#[from] getrandom::Error),
@@ -399,12 +401,13 @@ fn actors(
         programs: native.into_iter().chain(languages).collect(),
         inside: (config.native == Native::InProcess).then(|| native_actors(&config.registry)),
         worker: join.name.clone(),
+        uid: join.uid,
         environment: Arc::clone(environment),
         environments: Arc::clone(environments),
         scheduler: config.scheduler.clone(),
         courier,
         logs: Arc::clone(logs),
-        directory: actors::directory(&actor_directory(config), join.uid),
+        directory: actors::directory(&actor_directory(config)?, join.uid),
     })?)
 }
 
@@ -413,9 +416,9 @@ fn native_actors(registry: &Registry) -> Arc<dyn bireme_executor::Actors> {
 }
 
 /// Where logs and checkpoints of actors are: what is kept across starts goes first.
-fn actor_directory(config: &Config) -> PathBuf {
+fn actor_directory(config: &Config) -> io::Result<PathBuf> {
     let given = config.state_dir.as_ref().or(config.spill_dir.as_ref());
-    given.cloned().unwrap_or_else(std::env::temp_dir)
+    given.map_or_else(own_place, |given| Ok(given.clone()))
 }
 
 /// How many executor processes are kept: as many as there are cpus.

@@ -393,6 +393,11 @@ impl Stored {
         }
     }
 
+    /// Whether nothing of it is on disk.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        !self.files.iter().flat_map(|files| files.iter()).any(|file| file.is_spilled())
+    }
+
     /// Bytes that are taken where the value is.
     pub(crate) fn bytes(&self) -> u64 {
         let rooms = self.files.iter().flat_map(|files| files.iter()).map(|file| file.room());

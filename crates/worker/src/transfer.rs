@@ -191,7 +191,8 @@ impl Shared {
 
     async fn adopt(&self, line: &Line, batch: &[Wanted]) -> Result<Adopted, FetchError> {
         let store = Arc::clone(&self.store);
-        adopt::adopt(line.channel.clone(), self.bearer(), store, objects(batch)).await
+        let lender = (line.channel.clone(), line.returns.clone());
+        adopt::adopt(lender, self.bearer(), store, objects(batch)).await
     }
 
     async fn haul(&self, line: &Line, batch: &[Wanted]) -> Result<haul::Hauled, FetchError> {

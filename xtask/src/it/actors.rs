@@ -20,11 +20,7 @@ const CALLS: i64 = 1_000;
 pub(super) async fn called_in_order() -> Result<()> {
     let cluster = Cluster::start(Shape::new(2, 2)).await?;
     let counter = counter(&cluster.client, |builder| builder).await?;
-    let calls: Vec<Call> = (0..CALLS).map(|_| counter.call("increment", ())).collect();
-    for (n, call) in (1..).zip(calls) {
-        let given = count(call).await?;
-        ensure!(given == n, "call {n} gave {given}");
-    }
+    counts(&counter, 0, CALLS).await?;
     let large = Value::raw(vec![7; 3 << 20]);
     let sizes: Vec<Call> = vec![
         counter.call("echo", large.clone()),
@@ -237,6 +233,16 @@ async fn counter_or(
     guarded("an actor", how(client.actor("builtin/Counter")).create()).await
 }
 
+/// Increments a counter that has come so far, so many times, and sees that it counts.
+pub(super) async fn counts(counter: &Actor, before: i64, calls: i64) -> Result<()> {
+    let calls: Vec<Call> = (0..calls).map(|_| counter.call("increment", ())).collect();
+    for (n, call) in (before + 1..).zip(calls) {
+        let given = count(call).await?;
+        ensure!(given == n, "call {n} gave {given}");
+    }
+    Ok(())
+}
+
 /// The count that a call gave.
 pub(super) async fn count(call: Call) -> Result<i64> {
     Ok(decode(&guarded("a call", call).await??)?)
@@ -251,7 +257,7 @@ async fn awaited<const N: usize>(calls: Vec<Call>) -> Result<[Value; N]> {
 }
 
 /// A call that must end with this code.
-async fn ends(call: Call, code: CallCode) -> Result<()> {
+pub(super) async fn ends(call: Call, code: CallCode) -> Result<()> {
     match guarded("a call's end", call.ended()).await?.outcome {
         Outcome::Failure(failure) if failure.code == code => Ok(()),
         other => bail!("it ended as {other:?} instead of {}", code.name()),

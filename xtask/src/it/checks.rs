@@ -21,8 +21,8 @@ use super::runner::{Check, Running};
 use super::storm::{self, Kind};
 use super::{
     actors, ahead, blobs, calling, commands, copies, counters, cut, daemons, door, graphs,
-    isolated, liars, loss, node, once, partings, python, refused, relay, scarcity, sessions,
-    shapes, store, supervise, wordcount,
+    isolated, liars, loss, node, once, partings, python, refused, relay, relayed_calls, scarcity,
+    sessions, shapes, store, supervise, wordcount,
 };
 use crate::cluster::GUARD;
 
@@ -107,6 +107,8 @@ pub(super) static CHECKS: &[Check] = &[
     check("actors_from_the_command_line", || Box::pin(actors::from_the_command_line())),
     slow("actors_that_count_once_pass_on_once", || Box::pin(calling::passed_on_once())),
     slow("actors_that_count_once_lose_nothing", || Box::pin(actors::effectively_once_counts_all())),
+    check("who_cannot_reach_workers_has_calls_relayed", || Box::pin(relayed_calls::in_order())),
+    check("relayed_calls_end_with_their_scheduler", || Box::pin(relayed_calls::scheduler_killed())),
     check("an_actor_whose_daemon_is_killed", || Box::pin(partings::daemon_killed())),
     check("actors_go_on_without_a_scheduler", || Box::pin(partings::scheduler_away())),
     check("an_actor_stops_at_the_end_of_its_lease", || Box::pin(partings::lease_over())),

@@ -34,6 +34,7 @@ use bireme_core::actor::{Delivery, Selector};
 use rustix::process::Signal;
 use tokio::time::interval;
 
+use super::actors::{count, counts};
 use crate::cluster::{Cluster, LOOK, Shape, family, guarded};
 
 /// How long a host may go on by itself.
@@ -77,20 +78,20 @@ pub(super) async fn daemon_killed() -> Result<()> {
 pub(super) async fn scheduler_away() -> Result<()> {
     let mut cluster = Cluster::start(Shape::new(1, 2)).await?;
     let counter = guarded("an actor", cluster.client.actor("builtin/Counter").create()).await??;
-    counts(&counter, 0).await?;
+    counts(&counter, 0, CALLS).await?;
     cluster.scheduler.signal(Signal::STOP)?;
-    counts(&counter, CALLS).await?;
+    counts(&counter, CALLS, CALLS).await?;
     let builder = cluster.client.actor::<Actor>("builtin/Counter");
     let other = tokio::spawn(builder.create());
-    counts(&counter, 2 * CALLS).await?;
+    counts(&counter, 2 * CALLS, CALLS).await?;
     ensure!(!other.is_finished(), "an actor was made without a scheduler");
     cluster.scheduler.signal(Signal::CONT)?;
     let other = guarded("an actor", other).await???;
-    counts(&other, 0).await?;
+    counts(&other, 0, CALLS).await?;
     cluster.scheduler.signal(Signal::KILL)?;
     cluster.scheduler.exit().await?;
-    counts(&counter, 3 * CALLS).await?;
-    counts(&other, CALLS).await
+    counts(&counter, 3 * CALLS, CALLS).await?;
+    counts(&other, CALLS, CALLS).await
 }
 
 /// The scheduler is gone for longer than the lease of an actor that may not live twice: it answers nobody any more.
@@ -98,7 +99,7 @@ pub(super) async fn lease_over() -> Result<()> {
     let mut cluster = Cluster::start(Shape::new(1, 2)).await?;
     let counter = cluster.client.actor("builtin/Counter").delivery(Delivery::EffectivelyOnce);
     let counter: Actor = guarded("an actor", leased(counter).create()).await??;
-    counts(&counter, 0).await?;
+    counts(&counter, 0, CALLS).await?;
     cluster.scheduler.signal(Signal::KILL)?;
     cluster.scheduler.exit().await?;
     let mut answered = CALLS;
@@ -121,19 +122,4 @@ pub(super) async fn lease_over() -> Result<()> {
 
 fn leased(builder: bireme_client::ActorBuilder<Actor>) -> bireme_client::ActorBuilder<Actor> {
     builder.with(|spec| spec.lease = LEASE)
-}
-
-/// Increments a counter that has come so far, and sees that it counts.
-async fn counts(counter: &Actor, before: i64) -> Result<()> {
-    let calls: Vec<Call> = (0..CALLS).map(|_| counter.call("increment", ())).collect();
-    for (n, call) in (before + 1..).zip(calls) {
-        let given = count(call).await?;
-        ensure!(given == n, "call {n} gave {given}");
-    }
-    Ok(())
-}
-
-/// The count that a call gave.
-async fn count(call: Call) -> Result<i64> {
-    Ok(decode(&guarded("a call", call).await??)?)
 }

@@ -149,7 +149,7 @@ pub(super) async fn killed_scheduler() -> Result<()> {
 }
 
 /// A scheduler that knows after its end who it was.
-fn lasting(site: &Site, listens: &str) -> Command {
+pub(super) fn lasting(site: &Site, listens: &str) -> Command {
     let mut command = site.program("bireme-scheduler");
     command.args(["--listen", listens, "--http", "127.0.0.1:0", "--log", "warn", "--state-dir"]);
     command.arg(site.dir().join("state"));

@@ -1,5 +1,16 @@
 //! The bugs.
 
+/// What is simulated.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Load {
+    /// Callers and hosts of actors.
+    Actors,
+    /// Scheduler, workers and clients.
+    Cluster,
+    /// Copies of an actor's log at other workers.
+    Copies,
+}
+
 /// A bug: what is replaced by what.
 pub(super) struct Mutant {
     pub(super) name: &'static str,
@@ -13,9 +24,14 @@ pub(super) struct Mutant {
 }
 
 impl Mutant {
-    /// The simulation of callers and hosts is to find it, not that of the cluster.
-    pub(super) fn is_of_actors(&self) -> bool {
-        self.file.starts_with("crates/core/src/actor/")
+    /// Which simulation is to find it.
+    pub(super) fn load(&self) -> Load {
+        match self.file {
+            "crates/core/src/actor/copies.rs" => Load::Copies,
+            file if file.starts_with("crates/scheduler/src/machine/actor/") => Load::Copies,
+            file if file.starts_with("crates/core/src/actor/") => Load::Actors,
+            _ => Load::Cluster,
+        }
     }
 
     /// The text of the file with the bug in it, or why it cannot be put there.
@@ -332,5 +348,47 @@ pub(super) const ALL: &[Mutant] = &[
         file: "crates/core/src/actor/host/runs.rs",
         find: "let Some(digest) = digest.filter(|_| !self.keeper.tainted) else {",
         replace: "let Some(digest) = digest.filter(|_| live.journal == Journal::Call) else {",
+    },
+    Mutant {
+        name: "answers-unheard",
+        about: "an incarnation answers before the scheduler has heard of it",
+        file: "crates/core/src/actor/copies.rs",
+        find: "if self.unheard {",
+        replace: "if false {",
+    },
+    Mutant {
+        name: "later-copy-not-waited-for",
+        about: "only copies that were there from the beginning are waited for",
+        file: "crates/core/src/actor/copies.rs",
+        find: "self.is_first || self.is_whole",
+        replace: "self.is_first",
+    },
+    Mutant {
+        name: "in-step-while-behind",
+        about: "a copy is told as in step that has less than was answered",
+        file: "crates/core/src/actor/copies.rs",
+        find: "let has_all = member.is_whole && member.lsn >= self.committed;",
+        replace: "let has_all = member.is_whole;",
+    },
+    Mutant {
+        name: "lost-copy-stays-in-step",
+        about: "a copy is left out and counts as in step all the same",
+        file: "crates/scheduler/src/machine/actor/copies.rs",
+        find: "let struck_off = self.in_step.extract_if(.., |uid| !stays(uid));",
+        replace: "let struck_off = self.in_step.iter().copied().filter(|uid| !stays(uid));",
+    },
+    Mutant {
+        name: "machine-started-anew-believed",
+        about: "what a machine may have forgotten since counts as all that there is",
+        file: "crates/scheduler/src/machine/actor/copies.rs",
+        find: "actor.spec.durability == Durability::Disk || *machine == worker.join.machine",
+        replace: "true",
+    },
+    Mutant {
+        name: "unheard-not-undone",
+        about: "what was in step before an incarnation that nobody has heard of is forgotten with it",
+        file: "crates/scheduler/src/machine/actor/copies/in_step.rs",
+        find: "actor.copies.in_step.extend(before);",
+        replace: "drop(before);",
     },
 ];

@@ -8,6 +8,7 @@ use std::{fs, thread};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::planted::Load;
 use crate::workspace::{cargo, files_below, read_text, root, write};
 
 /// What is copied: the directories that the manifest names.
@@ -69,8 +70,8 @@ impl Tree {
         write(&path, text)
     }
 
-    /// Builds the copy and runs seeds of the cluster, or of actors, until one fails.
-    pub(super) fn judge(&self, seeds: u64, actors: bool) -> Result<Verdict> {
+    /// Builds the copy and runs seeds until one fails.
+    pub(super) fn judge(&self, seeds: u64, load: Load) -> Result<Verdict> {
         // Fast enough to run hundreds of seeds, and built in seconds: every check is on, as in tests.
         let mut build = cargo(["build", "--quiet", "--package", "bireme-sim"]);
         build
@@ -84,7 +85,11 @@ impl Tree {
         }
         let mut simulation = Command::new(self.build.join("debug/bireme-sim"));
         simulation.args(["--seeds", &seeds.to_string()]);
-        simulation.args(actors.then_some("--actors"));
+        simulation.args(match load {
+            Load::Actors => Some("--actors"),
+            Load::Cluster => None,
+            Load::Copies => Some("--copies"),
+        });
         simulation.stdout(Stdio::piped()).stderr(Stdio::null());
         run(simulation)
     }

@@ -9,9 +9,13 @@ use bireme_core::actor::{ActorName, Delivery, Isolation, Selector};
 use bireme_core::id::ActorId;
 use bireme_daemon::units;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, value_parser};
 
 use super::{Param, WorkerArg};
+
+/// How often an actor is started again; `None` is always.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Restarts(pub(crate) Option<u32>);
 
 /// An actor as it is typed: its name, `NAMESPACE/NAME`, or its id.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -53,9 +57,9 @@ pub(crate) enum Actor {
         #[arg(long, value_name = "TIME", default_value = "0s", value_parser = units::span)]
         grace: Span,
     },
-    /// List actors
+    /// List actors that live, or wait to
     #[command(after_help = "Example: bireme actor list --class Counter --state alive")]
-    List(ActorFilter),
+    List(ActorList),
     /// Print what an actor printed on the worker where it lives
     ///
     /// Of an actor that shares its process with others all that the process printed is shown; what one inside a worker prints
@@ -129,9 +133,9 @@ pub(crate) struct ActorCreate {
     /// worker allows it, on threads of the worker itself
     #[arg(long, value_name = "WHERE", default_value = "process", value_parser = isolation())]
     pub(crate) isolation: Isolation,
-    /// How often it is started again when it is lost
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) max_restarts: u32,
+    /// How often it is started again when it is lost; -1 is always
+    #[arg(long, value_name = "N", default_value = "0", allow_negative_numbers = true, value_parser = restarts())]
+    pub(crate) max_restarts: Restarts,
     /// Keep log and checkpoints on so many other workers too, at most 3: when its own is lost it goes on at one of them, if it may
     /// be started again. For `effectively-once`
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -192,6 +196,15 @@ pub(crate) struct ActorFilter {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct ActorList {
+    #[command(flatten)]
+    pub(crate) filter: ActorFilter,
+    /// Those that have ended too, as long as the scheduler remembers them
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct ActorTop {
     #[command(flatten)]
     pub(crate) filter: ActorFilter,
@@ -215,6 +228,13 @@ impl ActorFilter {
         ];
         let given = words.into_iter().filter_map(|(key, word)| Some(format!("{key}={}", word?)));
         given.collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl ActorList {
+    /// Whether those that have ended are wanted.
+    pub(crate) fn wants_dead(&self) -> bool {
+        self.all || self.filter.state == Some(ActorState::Dead)
     }
 }
 
@@ -244,6 +264,11 @@ fn named_actor(text: &str) -> Result<ActorName, String> {
         "" => Err(format!("`{text}` is no name: write NAME or NAMESPACE/NAME")),
         _ => Ok(name),
     }
+}
+
+fn restarts() -> impl TypedValueParser<Value = Restarts> {
+    let times = value_parser!(i64).range(-1..=i64::from(u32::MAX));
+    times.map(|times| Restarts(u32::try_from(times).ok()))
 }
 
 fn delivery() -> impl TypedValueParser<Value = Delivery> {
@@ -302,6 +327,18 @@ mod tests {
         assert_eq!(named("bank/ann"), name("bank", "ann"));
         assert_eq!(named(&format!("{:032x}", 7)), Ok(Selector::Actor(ActorId(7))));
         assert!(named("bank/").unwrap_err().contains("`bank/` is no name"));
+    }
+
+    #[test]
+    fn restarts_are_counted_or_without_end() {
+        let read = |text: &str| {
+            let restarts = clap::Arg::new("restarts").value_parser(restarts());
+            let command = clap::Command::new("create").arg(restarts.allow_negative_numbers(true));
+            let read = command.try_get_matches_from(["create", text]).ok()?;
+            read.get_one::<Restarts>("restarts").map(|restarts| restarts.0)
+        };
+        assert_eq!([read("3"), read("0"), read("-1")], [Some(Some(3)), Some(Some(0)), Some(None)]);
+        assert_eq!([read("-2"), read("many")], [None, None]);
     }
 
     #[test]

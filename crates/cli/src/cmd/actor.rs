@@ -7,14 +7,14 @@ mod show;
 mod top;
 
 use bireme_client::{ActorStatus, Admin, Kill, Move, Refused, WorkerName};
-use bireme_core::actor::place::ActorPlace;
+use bireme_core::actor::place::{ActorPlace, ActorState};
 use bireme_core::actor::statistics::ActorStatistics;
 use bireme_core::{Reason, Span};
 use serde_json::{Value as Json, json};
 
 use super::interrupt::unless_interrupted;
 use super::{admin, worker};
-use crate::args::{Actor, ActorArg, ActorFilter, ActorMove, Format, Global};
+use crate::args::{Actor, ActorArg, ActorFilter, ActorList, ActorMove, Format, Global};
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Table};
 
@@ -29,7 +29,7 @@ pub(super) async fn run(global: &Global, command: Actor) -> Result<Exit, Failure
         Actor::Create(_) => Ok(Exit::Done),
         Actor::Kill { actor, restart, grace } => kill(global, &admin, actor, restart, grace).await,
         Actor::Logs(args) => logs::run(global, &admin, args).await,
-        Actor::List(filter) => list(global, &admin, &filter).await,
+        Actor::List(wanted) => list(global, &admin, &wanted).await,
         Actor::Move(args) => relocate(global, &admin, args).await,
         Actor::Show { actor, stacks } => show::run(global, &admin, actor, stacks).await,
         Actor::Top(args) => top::run(global, &admin, args).await,
@@ -46,8 +46,9 @@ fn refused(actor: &ActorArg) -> impl Fn(Refused) -> Failure {
     }
 }
 
-async fn list(global: &Global, admin: &Admin, filter: &ActorFilter) -> Result<Exit, Failure> {
-    let actors = admin.actors(&filter.words()).await?;
+async fn list(global: &Global, admin: &Admin, wanted: &ActorList) -> Result<Exit, Failure> {
+    let mut actors = admin.actors(&wanted.filter.words()).await?;
+    actors.retain(|actor| wanted.wants_dead() || actor.place.state != ActorState::Dead);
     let list = actors.iter().map(json).collect::<Vec<_>>().into();
     output::show(global.output, &list, &table(&actors))?;
     Ok(Exit::Done)
@@ -163,6 +164,7 @@ fn json(actor: &ActorStatus) -> Json {
             "restarts": actor.restarts,
             "peers": actor.peers,
             "copies": actor.copies,
+            "waits_for": actor.waits_for,
             "deaths": deaths.collect::<Vec<_>>(),
             "age_us": actor.age.0,
             "resources": actor.resources.to_string(),
@@ -197,7 +199,8 @@ fn statistics_json(statistics: &ActorStatistics) -> Json {
 }
 
 fn table(actors: &[ActorStatus]) -> Table {
-    let headings = ["ACTOR", "CLASS", "STATE", "WORKER", "CALLS", "MAILBOX", "RESTARTS", "AGE"];
+    let headings =
+        ["ACTOR", "CLASS", "STATE", "WORKER", "CALLS", "MAILBOX", "RESTARTS", "AGE", "WHY"];
     let mut table = Table::new(&headings);
     for actor in actors {
         table.row([
@@ -209,6 +212,7 @@ fn table(actors: &[ActorStatus]) -> Table {
             actor.statistics.mailbox.to_string(),
             actor.restarts.to_string(),
             actor.age.to_string(),
+            why(actor),
         ]);
     }
     table
@@ -219,10 +223,21 @@ fn called(actor: &ActorStatus) -> String {
     actor.name.as_ref().map_or_else(|| actor.place.actor.to_string(), ToString::to_string)
 }
 
-/// Its state, with the reason where it has ended.
+/// Its state, with the reason where it has ended or waits.
 fn state(actor: &ActorStatus) -> String {
-    let cause = actor.place.cause.as_ref().map(|cause| format!(": {}", cause.message));
-    format!("{}{}", actor.place.state.name(), cause.unwrap_or_default())
+    let state = actor.place.state.name();
+    match why(actor).as_str() {
+        "" => state.to_owned(),
+        why => format!("{state}: {why}"),
+    }
+}
+
+/// Why it takes no calls: what ended it, or what it waits for.
+fn why(actor: &ActorStatus) -> String {
+    match &actor.place.cause {
+        Some(cause) => cause.message.clone(),
+        None => actor.waits_for.join("; "),
+    }
 }
 
 fn calls(statistics: &ActorStatistics) -> u64 {
@@ -231,7 +246,6 @@ fn calls(statistics: &ActorStatistics) -> u64 {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use bireme_core::actor::place::ActorState;
     use bireme_core::actor::statistics::MethodStatistics;
     use bireme_core::actor::{ActorName, Delivery};
     use bireme_core::id::{ActorId, Incarnation, WorkerId};
@@ -267,6 +281,7 @@ pub(super) mod tests {
             delivery: Some(Delivery::AtMostOnce),
             peers: 0,
             copies: Vec::new(),
+            waits_for: Vec::new(),
             statistics: ActorStatistics {
                 methods: [("increment".to_owned(), increment)].into(),
                 mailbox: 2,
@@ -278,7 +293,7 @@ pub(super) mod tests {
     #[test]
     fn actors_are_listed_by_the_name_that_calls_them() {
         expect![[r"
-            ACTOR         CLASS    STATE  WORKER  CALLS  MAILBOX  RESTARTS  AGE
+            ACTOR         CLASS    STATE  WORKER  CALLS  MAILBOX  RESTARTS  AGE    WHY
             bank/counter  Counter  alive  w3      3      2        1         1 min
         "]]
         .assert_eq(&table(&[actor()]).render());

@@ -50,6 +50,29 @@ async fn a_deadline_holds_for_a_call_that_nobody_can_take() {
 }
 
 #[tokio::test]
+async fn what_waits_says_why_and_what_has_ended_is_listed_on_demand() {
+    let site = Site::start().await;
+    let create = ["actor", "create", "builtin/Conter", "--name", "misspelt", "--timeout", "0s"];
+    let said = site.fails(3, &create).await;
+    let why = "no worker has the actor class builtin/Conter: the nearest are builtin/Counter";
+    assert!(said.contains(why), "{said}");
+    let shown = site.json(&["actor", "show", "misspelt"]).await;
+    assert_eq!(at(&shown, "/waits_for"), serde_json::json!([why]), "{shown}");
+    let always = ["actor", "create", "builtin/Counter", "--name", "brief", "--max-restarts", "-1"];
+    site.json(&always).await;
+    site.json(&["actor", "kill", "brief"]).await;
+    let ends = async { while at(&site.json(&["actor", "list"]).await, "/1") != Json::Null {} };
+    guarded("the actor's end", ends).await;
+    let living = site.json(&["actor", "list"]).await;
+    assert_eq!(at(&living, "/0/name"), "misspelt", "{living}");
+    let all = site.json(&["actor", "list", "--all"]).await;
+    assert_eq!(all.as_array().map(Vec::len), Some(2), "{all}");
+    let dead = site.json(&["actor", "list", "--state", "dead"]).await;
+    assert_eq!(at(&dead, "/0/name"), "brief", "{dead}");
+    site.stop().await;
+}
+
+#[tokio::test]
 async fn of_a_call_that_is_late_its_host_says_what_became_of_it() {
     let site = Site::start().await;
     let (client, _counter, _calls) = busy(&site).await;

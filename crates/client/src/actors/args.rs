@@ -84,6 +84,14 @@ impl Args {
         self.arg(Arg::input(input))
     }
 
+    /// A stored value as an argument by name.
+    #[must_use]
+    pub fn named_stored(mut self, name: impl Into<String>, object: ObjectId) -> Self {
+        let input = u32::try_from(self.inputs.len()).unwrap_or(u32::MAX);
+        self.inputs.push(object);
+        self.named(name, Arg::input(input))
+    }
+
     /// As a call carries them.
     pub(crate) fn encode(&self) -> Bytes {
         let (args, named_args) = (self.placed.clone(), self.named.clone());

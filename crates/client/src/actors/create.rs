@@ -220,7 +220,7 @@ impl<T: From<Actor>> ActorBuilder<T> {
         self.payload.named_args.clone_from(&self.args.named);
         self.spec.payload = self.payload.encode_to_vec().into();
         self.spec.check().map_err(Refused::from)?;
-        let is_detached = self.spec.detached;
+        let (is_detached, runtime) = (self.spec.detached, self.spec.runtime.clone());
         let warn = |warning: &Refused| inner.session().warnings().found(warning);
         let life = inner.life();
         let made = life.create(self.spec, self.get_if_exists, self.max_wait, warn).await?;
@@ -230,7 +230,7 @@ impl<T: From<Actor>> ActorBuilder<T> {
         if counts {
             inner.keepers.made(made.actor);
         }
-        let actor = Actor::new(inner, made.actor, place, self.on_unknown, counts);
+        let actor = Actor::new(inner, made.actor, place, Some(runtime), self.on_unknown, counts);
         actor.keep(&self.args.handles);
         Ok(T::from(actor))
     }

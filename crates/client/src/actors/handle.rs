@@ -6,6 +6,7 @@ use bireme_core::actor::call::CallId;
 use bireme_core::actor::place::{ActorPlace, Checkpoint};
 use bireme_core::actor::wire::OnUnknown;
 use bireme_core::actor::{ActorName, Selector};
+use bireme_core::graph::Runtime;
 use bireme_core::id::{ActorId, Incarnation, WorkerId};
 use bireme_core::{Span, Value};
 
@@ -35,6 +36,8 @@ struct Handle {
     client: Arc<Inner>,
     hub: Arc<Hub>,
     id: ActorId,
+    /// What hosts it, where that is known.
+    runtime: Option<Runtime>,
     /// The actor is wanted for as long as there is this handle.
     counts: bool,
 }
@@ -44,19 +47,22 @@ impl Actor {
         client: Arc<Inner>,
         id: ActorId,
         place: Option<ActorPlace>,
+        runtime: Option<Runtime>,
         on_unknown: OnUnknown,
         counts: bool,
     ) -> Self {
         let hub = Arc::clone(client.calls());
         hub.join(id, on_unknown, place);
-        Self { handle: Arc::new(Handle { client, hub, id, counts }), chain: None }
+        Self { handle: Arc::new(Handle { client, hub, id, runtime, counts }), chain: None }
     }
 
     /// The same actor, as `hub` calls it.
     pub(super) fn over(&self, hub: &Arc<Hub>) -> Self {
         let (client, hub, id) = (Arc::clone(self.client()), Arc::clone(hub), self.id());
         hub.join(id, OnUnknown::Continue, self.handle.hub.place(id));
-        Self { handle: Arc::new(Handle { client, hub, id, counts: false }), chain: None }
+        let runtime = self.handle.runtime.clone();
+        let handle = Handle { client, hub, id, runtime, counts: false };
+        Self { handle: Arc::new(handle), chain: None }
     }
 
     /// The same actor, called by code for which these calls wait, outermost first: a call by the handle that would wait for
@@ -88,6 +94,11 @@ impl Actor {
     /// Its id, by which others find it: [`Client::actor_of`].
     pub fn id(&self) -> ActorId {
         self.handle.id
+    }
+
+    /// What hosts it: which languages' values it reads. `None` where that is not known, as of an actor that was found by its id.
+    pub fn runtime(&self) -> Option<&Runtime> {
+        self.handle.runtime.as_ref()
     }
 
     /// Calls a method. The call has its place in the order of calls when this returns; awaiting it gives its result.
@@ -190,15 +201,14 @@ impl Client {
     /// is as good as the one that [`ActorBuilder::create`] gave.
     pub fn actor_of(&self, id: ActorId) -> Actor {
         let counts = self.inner.keepers.joined(id);
-        Actor::new(Arc::clone(&self.inner), id, None, OnUnknown::Continue, counts)
+        Actor::new(Arc::clone(&self.inner), id, None, None, OnUnknown::Continue, counts)
     }
 
     /// A handle of the actor that has this name. It does not keep the actor alive.
     pub async fn find_actor(&self, name: impl Into<ActorName>) -> Result<Actor, Refused> {
-        let (peers, selector) = (&self.inner.calls().peers, Selector::Name(name.into()));
-        let (place, _) = resolve::ask(peers, selector, Incarnation(0), Span::ZERO).await?;
+        let (place, runtime) = resolve::find(&self.inner.calls().peers, name.into()).await?;
         let (id, client) = (place.actor, Arc::clone(&self.inner));
         let place = place.worker.is_some().then_some(place);
-        Ok(Actor::new(client, id, place, OnUnknown::Continue, false))
+        Ok(Actor::new(client, id, place, runtime, OnUnknown::Continue, false))
     }
 }

@@ -420,7 +420,7 @@ impl Hub {
             Some(line) => drop(line.wanted.insert(actor)),
             None => {
                 state.dialled += 1;
-                let mut line = Line::new(address.clone(), state.dialled, self.cluster);
+                let mut line = Line::new(worker, address.clone(), state.dialled, self.cluster);
                 line.wanted.insert(actor);
                 self.spawn(line::keep(Arc::downgrade(self), worker, &line));
                 if let Some(old) = state.lines.insert(worker, line) {

@@ -1,4 +1,4 @@
-//! The stream to a worker, for all actors there.
+//! The stream to a worker, for all actors there. The scheduler passes it on where the worker cannot be reached.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::Pin;
@@ -17,10 +17,12 @@ use bireme_proto::pb;
 use pb::actor_host_client::ActorHostClient;
 use prost::Message as _;
 use tokio_stream::Stream;
+use tonic::Streaming;
+use tonic::transport::Channel;
 
 use super::hub::WeakHub;
 use crate::error::Refused;
-use crate::peers::{Peers, endpoint};
+use crate::peers::Peers;
 use crate::session::lock;
 
 /// A stream to a worker, up or on its way.
@@ -38,13 +40,18 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(address: Address, n: u64, cluster: Option<ClusterId>) -> Self {
+    pub(super) fn new(
+        worker: WorkerId,
+        address: Address,
+        n: u64,
+        cluster: Option<ClusterId>,
+    ) -> Self {
         let hello = Hello::new(cluster, Epoch(0));
         Self {
             address,
             n,
             is_up: false,
-            outbox: Arc::new(Outbox::new(hello)),
+            outbox: Arc::new(Outbox::new(worker, hello)),
             opens: BTreeMap::new(),
             last_open: 0,
             wanted: BTreeSet::new(),
@@ -62,6 +69,7 @@ impl Line {
 /// What is to be said over a stream. The connection takes from here, so that no task stands between a caller and the socket;
 /// how much can wait is bounded by the windows of the conversations.
 pub(super) struct Outbox {
+    worker: WorkerId,
     hello: Hello,
     inner: Mutex<Waiting>,
 }
@@ -75,8 +83,8 @@ struct Waiting {
 }
 
 impl Outbox {
-    fn new(hello: Hello) -> Self {
-        Self { hello, inner: Mutex::default() }
+    fn new(worker: WorkerId, hello: Hello) -> Self {
+        Self { worker, hello, inner: Mutex::default() }
     }
 
     pub(super) fn push(&self, message: pb::CallerMessage) {
@@ -100,7 +108,8 @@ impl Outbox {
         let mut waiting = lock(&self.inner);
         if !std::mem::replace(&mut waiting.greeted, true) {
             let hello = Some(Greeting::new(self.hello.clone()).into());
-            return Poll::Ready(Some(pb::CallerBatch { hello, messages: Vec::new() }));
+            let worker = Some(self.worker.into());
+            return Poll::Ready(Some(pb::CallerBatch { hello, messages: Vec::new(), worker }));
         }
         if waiting.messages.is_empty() {
             if waiting.closed {
@@ -118,7 +127,7 @@ impl Outbox {
             }
             messages.extend(waiting.messages.pop_front());
         }
-        Poll::Ready(Some(pb::CallerBatch { hello: None, messages }))
+        Poll::Ready(Some(pb::CallerBatch { messages, ..pb::CallerBatch::default() }))
     }
 }
 
@@ -162,20 +171,7 @@ async fn listen(
     n: u64,
     outbox: Arc<Outbox>,
 ) -> Result<(), Refused> {
-    let ours = outbox.hello.clone();
-    let endpoint = endpoint(&address.to_string()).map_err(unreachable)?;
-    let opening = async {
-        let channel = endpoint.connect().await.map_err(|error| unreachable(error.to_string()))?;
-        let client = ActorHostClient::new(channel).max_decoding_message_size(limits::CALL_BYTES);
-        let mut calls = client.max_encoding_message_size(limits::CALL_BYTES);
-        let mut calls = calls.calls(peers.call(Outgoing(outbox))).await?.into_inner();
-        let first = calls.message().await?.unwrap_or_default();
-        check(&ours, first.hello)?;
-        Ok::<_, Refused>((calls, first.messages))
-    };
-    let opened = tokio::time::timeout(limits::HELLO_WAIT.to_std(), opening).await;
-    let silent = |_| unreachable(format!("no answer within {}", limits::HELLO_WAIT));
-    let (mut calls, mut messages) = opened.map_err(silent)??;
+    let (mut calls, mut messages) = open(peers, worker, address, outbox).await?;
     match hub.upgrade() {
         Some(hub) => hub.on_line_up(worker, n),
         None => return Ok(()),
@@ -190,6 +186,54 @@ async fn listen(
         let Some(batch) = calls.message().await? else { return Ok(()) };
         messages = batch.messages;
     }
+}
+
+/// A stream on which the worker has said hello, with what it said besides.
+type Opened = (Streaming<pb::HostBatch>, Vec<pb::HostMessage>);
+
+/// Has the stream, from the worker itself or else from the scheduler, which passes it on.
+async fn open(
+    peers: &Peers,
+    worker: WorkerId,
+    address: &Address,
+    outbox: Arc<Outbox>,
+) -> Result<Opened, Refused> {
+    let silence = match peers.dial(worker, address).await {
+        Ok(channel) => {
+            let opened = greeted(peers, channel, outbox).await;
+            // It may be somebody else who listens there: the next stream is the scheduler's.
+            let is_not_it = |problem: &Refused| peers.failed(worker, address, &problem.to_string());
+            return opened.inspect_err(is_not_it);
+        }
+        Err(silence) => silence,
+    };
+    let beside = |problem| unreachable(format!("{silence}; by way of the scheduler: {problem}"));
+    let channel = peers.dial_scheduler().await.map_err(beside)?;
+    match greeted(peers, channel, outbox).await {
+        Ok(opened) => {
+            peers.reach.relayed(worker);
+            Ok(opened)
+        }
+        Err(problem) => {
+            peers.reach.lost(worker);
+            Err(beside(problem.to_string()))
+        }
+    }
+}
+
+/// A stream over a connection, on which the worker has said hello.
+async fn greeted(peers: &Peers, channel: Channel, outbox: Arc<Outbox>) -> Result<Opened, Refused> {
+    let ours = outbox.hello.clone();
+    let greeting = async {
+        let client = ActorHostClient::new(channel).max_decoding_message_size(limits::CALL_BYTES);
+        let mut calls = client.max_encoding_message_size(limits::CALL_BYTES);
+        let mut calls = calls.calls(peers.call(Outgoing(outbox))).await?.into_inner();
+        let first = calls.message().await?.unwrap_or_default();
+        check(&ours, first.hello)?;
+        Ok((calls, first.messages))
+    };
+    let silent = |_| unreachable(format!("no answer within {}", limits::HELLO_WAIT));
+    tokio::time::timeout(limits::HELLO_WAIT.to_std(), greeting).await.map_err(silent)?
 }
 
 fn words(messages: Vec<pb::HostMessage>) -> Result<Vec<(u32, ToCaller)>, Refusal> {
@@ -216,7 +260,7 @@ mod tests {
 
     #[test]
     fn many_words_travel_in_several_batches() {
-        let outbox = Outbox::new(Hello::new(None, Epoch(0)));
+        let outbox = Outbox::new(WorkerId(1), Hello::new(None, Epoch(0)));
         for _ in 0..=limits::CALL_BATCH {
             outbox.push(pb::CallerMessage::default());
         }
@@ -224,6 +268,7 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         let mut lengths = Vec::new();
         while let Poll::Ready(Some(batch)) = outbox.poll_batch(&mut cx) {
+            assert_eq!(batch.hello.is_some(), batch.worker.is_some(), "both in the first only");
             lengths.push((batch.hello.is_some(), batch.messages.len()));
         }
         assert_eq!(lengths, [(true, 0), (false, limits::CALL_BATCH), (false, 1)]);

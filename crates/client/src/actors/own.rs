@@ -158,12 +158,10 @@ mod tests {
     use bireme_core::protocol::Address;
     use bireme_core::value::Value;
     use tokio::sync::oneshot;
-    use tonic::transport::Endpoint;
 
     use super::super::hub::Waiter;
     use super::*;
-    use crate::connect::{ConnectOptions, Target};
-    use crate::peers::Peers;
+    use crate::peers::tests::without_scheduler;
 
     const ME: ActorId = ActorId(1);
     const CALLED: ActorId = ActorId(2);
@@ -172,14 +170,7 @@ mod tests {
 
     /// An actor whose first lane calls another, which is played.
     fn own() -> (OwnCalls, Arc<Hub>) {
-        let nowhere = "http://127.0.0.1:1";
-        let options = ConnectOptions {
-            scheduler: Some(nowhere.to_owned()),
-            token: Some("none".to_owned()),
-            ..ConnectOptions::default()
-        };
-        let target = Target::find(&options).unwrap();
-        let peers = Peers::new(Endpoint::from_static(nowhere).connect_lazy(), &target);
+        let peers = without_scheduler();
         let numbering = Numbering::new(Callee::life(0, 0), BTreeMap::new());
         let hub = Hub::numbered(ME, None, Arc::new(peers), numbering);
         hub.join(CALLED, OnUnknown::Continue, Some(place()));

@@ -1,9 +1,10 @@
 //! Asking the scheduler where an actor is.
 
-use bireme_core::actor::Selector;
 use bireme_core::actor::call::{CallCode, CallFailure};
 use bireme_core::actor::caller::Event;
 use bireme_core::actor::place::ActorPlace;
+use bireme_core::actor::{ActorName, Selector};
+use bireme_core::graph::Runtime;
 use bireme_core::id::{ActorId, Incarnation};
 use bireme_core::reason::Reason;
 use bireme_core::time::Span;
@@ -50,6 +51,19 @@ pub(crate) async fn ask(
     };
     let answer = peers.actors().resolve(peers.call(request)).await?.into_inner();
     Ok((actor::place(answer.place.unwrap_or_default())?, answer.pending))
+}
+
+/// Where the actor of a name is now, and what hosts it, if the scheduler says so.
+pub(super) async fn find(
+    peers: &Peers,
+    name: ActorName,
+) -> Result<(ActorPlace, Option<Runtime>), Refused> {
+    let actor = Some(Selector::Name(name).into());
+    let request = pb::ResolveActorRequest { actor, ..pb::ResolveActorRequest::default() };
+    let answer = peers.actors().resolve(peers.call(request)).await?.into_inner();
+    // A kind that this version does not know is none that it can say anything about.
+    let runtime = answer.runtime.and_then(|runtime| Runtime::try_from(runtime).ok());
+    Ok((actor::place(answer.place.unwrap_or_default())?, runtime))
 }
 
 /// Whether asking again would be answered alike.

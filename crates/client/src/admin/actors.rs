@@ -47,6 +47,8 @@ pub struct ActorStatus {
     pub peers: u32,
     /// Names of the workers whose copies are in step: any of them can go on with it.
     pub copies: Vec<String>,
+    /// Why it waits, where it does: one line for each reason.
+    pub waits_for: Vec<String>,
     /// Counters of its lives, as of its worker's last heartbeat.
     pub statistics: ActorStatistics,
 }
@@ -205,6 +207,7 @@ fn status(actor: pb::ActorSummary) -> Result<ActorStatus, Refused> {
         delivery,
         peers: actor.peers,
         copies: actor.copies,
+        waits_for: actor.waits_for,
         statistics: ActorStatistics::try_from(actor.statistics.unwrap_or_default())?,
     })
 }

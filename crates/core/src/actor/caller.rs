@@ -167,6 +167,8 @@ pub struct Caller {
     config: Config,
     queue: Queue,
     link: Link,
+    /// No host was ever spoken to, by this or by an earlier life of the caller's process.
+    is_new: bool,
     /// The greatest incarnation that anybody has named: lesser ones are not believed.
     newest: Incarnation,
     /// Where the actor was last, if it may still be there.
@@ -199,6 +201,7 @@ impl Caller {
         Self {
             queue: Queue::new(first),
             link: Link::Idle,
+            is_new: first == 1 && !config.keeps,
             newest: place.as_ref().map_or(Incarnation(0), |place| place.incarnation),
             place,
             terms: Terms::default(),
@@ -332,7 +335,7 @@ impl Caller {
             self.begin(effects);
         }
         self.say_what_may_be_said(now, effects);
-        let told = matches!(self.link, Link::Opening { .. } | Link::Open { .. });
+        let told = self.link.is_conversation();
         self.queue.forget_ended(told);
         self.acknowledge(now, effects);
         // Whether or not somebody was turned away: whoever looks before making a call waits too.
@@ -347,7 +350,7 @@ impl Caller {
 
     /// Counts everything anew that is kept as a count, and says what is wrong.
     pub fn check(&self) -> Result<(), String> {
-        self.queue.check(self.link.is_open())?;
+        self.queue.check(self.link.is_conversation())?;
         if self.acked > self.queue.done_up_to() {
             return Err(format!("{} acknowledged, {} done", self.acked, self.queue.done_up_to()));
         }

@@ -5,6 +5,9 @@
 //! has what the answer rests on. So a copy is waited for from the moment on at which it is whole, which is before the scheduler
 //! hears that it is in step, until a list comes that leaves it out, which is after the scheduler has struck it off. Until then
 //! a copy that has failed holds the actor up.
+//!
+//! Nor does it answer anybody before the scheduler has heard that it is alive, and has said so in a list: what the scheduler
+//! would begin again with if it never heard of this incarnation is then all that anybody was answered.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -19,6 +22,8 @@ pub struct CopyPlaces {
     pub version: u64,
     /// The workers.
     pub members: Vec<CopyPlace>,
+    /// The scheduler has not heard that the incarnation is alive: it answers nobody before a list comes that says otherwise.
+    pub unheard: bool,
 }
 
 /// A worker that keeps a copy.
@@ -59,6 +64,8 @@ pub struct CopySet {
     local: u64,
     /// Up to this record answers may have been given.
     committed: u64,
+    /// The scheduler has not said that it knows the incarnation to be alive: nothing more counts as durable.
+    unheard: bool,
 }
 
 /// A copy.
@@ -90,7 +97,8 @@ impl CopySet {
         let first =
             |place: &CopyPlace| (place.worker, Member { is_first: true, ..Member::default() });
         let members = places.members.iter().map(first).collect();
-        Self { version: places.version, members, local: end, committed: end }
+        let CopyPlaces { version, unheard, .. } = *places;
+        Self { version, members, local: end, committed: end, unheard }
     }
 
     /// Takes note of a later list; an earlier one changes nothing.
@@ -100,6 +108,7 @@ impl CopySet {
             return changes;
         }
         self.version = places.version;
+        self.unheard &= places.unheard;
         let is_listed =
             |worker: &WorkerUid| places.members.iter().any(|place| place.worker == *worker);
         let dropped = self.members.keys().filter(|worker| !is_listed(worker));
@@ -150,6 +159,9 @@ impl CopySet {
     }
 
     fn commit(&mut self) {
+        if self.unheard {
+            return;
+        }
         let needed = self.members.values().filter(|member| member.is_needed());
         let least = needed.map(|member| member.lsn).chain([self.local]).min().unwrap_or_default();
         self.committed = self.committed.max(least);
@@ -194,7 +206,7 @@ mod tests {
 
     fn places(version: u64, workers: &[WorkerUid]) -> CopyPlaces {
         let place = |worker: &WorkerUid| CopyPlace { worker: *worker, addresses: Vec::new() };
-        CopyPlaces { version, members: workers.iter().map(place).collect() }
+        CopyPlaces { version, members: workers.iter().map(place).collect(), unheard: false }
     }
 
     #[test]
@@ -223,6 +235,25 @@ mod tests {
         set.kept_there(B, 3, 4, true);
         assert!(set.has_checkpoint(4));
         assert_eq!(set.durable(), 4, "a checkpoint holds what is before it");
+    }
+
+    #[test]
+    fn nobody_is_answered_before_the_scheduler_has_heard_of_the_incarnation() {
+        let unheard = |places: CopyPlaces| CopyPlaces { unheard: true, ..places };
+        let mut set = CopySet::new(2, &unheard(places(1, &[A])));
+        assert!(set.kept_there(A, 2, 0, true));
+        assert!(set.is_ready(), "it may begin, so that the scheduler hears of it");
+        set.kept_here(5);
+        set.kept_there(A, 5, 0, true);
+        assert_eq!(set.durable(), 2);
+        set.assign(unheard(places(2, &[A])));
+        assert_eq!(set.durable(), 2);
+        set.assign(places(2, &[A]));
+        assert_eq!(set.durable(), 5);
+        set.kept_here(6);
+        set.kept_there(A, 6, 0, true);
+        set.assign(unheard(places(2, &[A])));
+        assert_eq!(set.durable(), 6, "it stays known");
     }
 
     #[test]

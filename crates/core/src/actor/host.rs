@@ -8,8 +8,9 @@
 //! A call comes in through `intake`, waits in `mailbox`, is given to the process and ends in `runs`; its caller's slot in
 //! `callers` keeps the reply until it is acknowledged. `log` knows what is durable and plays records again, `keep` makes
 //! checkpoints, `crash` says what becomes of calls whose process died, `rest` ends incarnations, `succession` begins them,
-//! `probes` finds calls that wait for each other.
+//! `probes` finds calls that wait for each other, `away` ends those that wait for a caller who is gone.
 
+mod away;
 mod callers;
 mod check;
 mod crash;
@@ -164,8 +165,10 @@ impl Host {
         let ending = self.ending.as_ref().and_then(|ending| ending.until);
         let absent = self.callers.next_expiry(self.caller_ttl());
         let held_up = self.held_up().map(|(until, _)| until);
+        let away = self.next_away();
         let probes = self.probes.due();
-        let times = [self.mailbox.next_deadline(), keep, moving, ending, absent, held_up, probes];
+        let times =
+            [self.mailbox.next_deadline(), keep, moving, ending, absent, away, held_up, probes];
         times.into_iter().flatten().min()
     }
 
@@ -198,6 +201,7 @@ impl Host {
         self.end_overdue(now, effects);
         self.forget_absent(now, effects);
         self.forget_who_holds_up(now, effects);
+        self.end_streams_of_absent(now, effects);
         self.give_up_move(now, effects);
         self.probe_waits(now, effects);
     }

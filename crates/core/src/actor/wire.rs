@@ -81,7 +81,7 @@ pub enum ToHost {
         /// How many more.
         n: u32,
     },
-    /// Begin. The first of all.
+    /// Begin. The first of all; a caller that has never spoken to any host may say one call behind it, before the answer.
     Open(Open),
     /// The caller waits for a call, and somebody for the caller.
     Probe {
@@ -92,7 +92,8 @@ pub enum ToHost {
     },
 }
 
-/// The host's answer to [`ToHost::Open`].
+/// The host's answer to [`ToHost::Open`], said again when it may have missed calls. The first says nothing of a call that was
+/// said right behind `Open`: that is on its way, and taken. Any other answer says that it was not.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Opened {
     /// Its incarnation.

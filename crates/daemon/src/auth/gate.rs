@@ -77,7 +77,9 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
     let refused = |message| Refusal::new(Reason::Unauthenticated, message);
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
-        return Err(refused("send exactly one header `authorization: Bearer TOKEN`"));
+        let message = "no token was given, or several: set BIREME_TOKEN, or name the scheduler's access file in \
+             BIREME_ACCESS_FILE; calls of other programs carry one header `authorization: Bearer TOKEN`";
+        return Err(refused(message));
     };
     let (scheme, token) =
         value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or_else(|| {

@@ -37,11 +37,11 @@ pub(crate) struct Means {
 
 impl Means {
     /// Brings a value into files where it is too large for a message.
-    pub(super) fn place(&self, owner: Owner, value: &mut Value) -> Result<(), Box<TaskError>> {
+    pub(super) fn place(&self, owner: Owner<'_>, value: &mut Value) -> Result<(), Box<TaskError>> {
         if value.inline_bytes() <= limits::CALL_INLINE_BYTES {
             return Ok(());
         }
-        outputs::write(&self.desk, &self.pool, owner, [value])
+        outputs::write(&self.desk, &self.pool, owner, [value], 0)
     }
 }
 

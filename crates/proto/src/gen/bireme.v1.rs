@@ -1510,6 +1510,10 @@ pub struct CallerBatch {
     /// In order.
     #[prost(message, repeated, tag = "2")]
     pub messages: ::prost::alloc::vec::Vec<CallerMessage>,
+    /// In the first message only: the worker that the stream is for. The scheduler passes the stream on to that one, and has
+    /// to be told; a worker takes no notice.
+    #[prost(message, optional, tag = "3")]
+    pub worker: ::core::option::Option<WorkerId>,
 }
 /// A batch from the host.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1531,6 +1535,8 @@ pub struct CallerMessage {
 /// Nested message and enum types in `CallerMessage`.
 pub mod caller_message {
     /// Begins a caller's calls to an actor on this stream, and gives them a short number. Sent again after a reconnection.
+    /// A caller that has never spoken to any host of the actor may send its first call right behind it, and one only: every
+    /// host holds as many. Others wait for `Opened`.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Open {
         /// Chosen by the caller, new on this stream: stands for caller and actor in what follows.
@@ -1750,7 +1756,9 @@ pub struct HostMessage {
 }
 /// Nested message and enum types in `HostMessage`.
 pub mod host_message {
-    /// The actor lives here: the answer to `Open`, and sent again when a new incarnation starts here.
+    /// The actor lives here: the answer to `Open`, and sent again when a new incarnation starts here or when calls may have
+    /// been missed. The first says nothing of a call that was sent right behind `Open` and may not be here yet: that is taken
+    /// when it comes. Further ones decide about it as about all others.
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct Opened {
         /// The caller and the actor.
@@ -1869,7 +1877,8 @@ pub mod host_message {
         #[prost(uint32, tag = "2")]
         pub window: u32,
     }
-    /// `Open` was not carried out; the stream goes on. Calls made on it end so too.
+    /// `Open` was not carried out; the stream goes on. As the answer to `Open`, it says that a call behind that was not taken
+    /// either; so does `Redirect`.
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct OpenRefused {
         /// The caller and the actor.
@@ -2220,7 +2229,7 @@ pub struct ActorSpec {
     /// Variables set in its process.
     #[prost(message, repeated, tag = "23")]
     pub environment: ::prost::alloc::vec::Vec<EnvironmentVariable>,
-    /// How long a caller is remembered that went away without its replies; 0 is the lifetime of its session.
+    /// How long a caller is remembered that went away without its replies; 0 is 10 minutes.
     #[prost(uint64, tag = "24")]
     pub caller_ttl_us: u64,
     /// Log and checkpoints are kept on so many other workers too, at most 3, if possible on other machines; for
@@ -2383,6 +2392,9 @@ pub struct ResolveActorResponse {
     /// Where it is.
     #[prost(message, optional, tag = "2")]
     pub place: ::core::option::Option<ActorPlace>,
+    /// Which kind of executor hosts it, and so how its arguments are to be written.
+    #[prost(message, optional, tag = "3")]
+    pub runtime: ::core::option::Option<Runtime>,
 }
 /// Ends an actor.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2539,6 +2551,9 @@ pub struct ActorSummary {
     /// Names of the workers whose copies are in step: any of them can go on with it.
     #[prost(string, repeated, tag = "12")]
     pub copies: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Why it waits, where it does: one line for each reason.
+    #[prost(string, repeated, tag = "13")]
+    pub waits_for: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// How an incarnation ended.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3090,6 +3105,7 @@ pub mod actor_host_client {
             self
         }
         /// One stream for each caller and worker, for all actors between them. First `hello`, then `Open` once for each actor.
+        /// At the scheduler the first message names the worker too.
         pub async fn calls(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::CallerBatch>,
@@ -3155,6 +3171,7 @@ pub mod actor_host_server {
             > + std::marker::Send
             + 'static;
         /// One stream for each caller and worker, for all actors between them. First `hello`, then `Open` once for each actor.
+        /// At the scheduler the first message names the worker too.
         async fn calls(
             &self,
             request: tonic::Request<tonic::Streaming<super::CallerBatch>>,
@@ -4569,7 +4586,8 @@ pub struct HostActor {
     #[prost(message, optional, tag = "8")]
     pub copies: ::core::option::Option<CopyPlaces>,
 }
-/// Keep copies of an actor's log and checkpoint in these places from here on, and in no others. Answered by `ActorCopied`.
+/// Keep copies of an actor's log and checkpoint in these places from here on, and in no others. Answered by `ActorCopied`. Comes
+/// too, perhaps without any place, when the scheduler has heard that an incarnation is alive which waits for that.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CopyActor {
     /// The actor.
@@ -4591,6 +4609,10 @@ pub struct CopyPlaces {
     /// The workers.
     #[prost(message, repeated, tag = "2")]
     pub members: ::prost::alloc::vec::Vec<CopyPlace>,
+    /// The scheduler has not heard that the incarnation is alive. The host answers nobody before a list comes where this is not
+    /// set: if the incarnation is lost until then, the next begins with what this one began with.
+    #[prost(bool, tag = "3")]
+    pub unheard: bool,
 }
 /// A worker that keeps a copy.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -9284,6 +9306,14 @@ pub struct CopyHello {
     /// Number of the first record that will be sent, of any file.
     #[prost(uint64, tag = "4")]
     pub first: u64,
+    /// The worker that is to keep it, as in `JoinFleet.uid`. Another one, that listens where that one did, refuses with
+    /// `WORKER_UNKNOWN`. Empty where the host is of an earlier version.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub worker: ::prost::bytes::Bytes,
+    /// Counts the streams of this incarnation: where a later one is known the copy is refused as `SUPERSEDED`. 0 where the host is of
+    /// an earlier version.
+    #[prost(uint64, tag = "6")]
+    pub stream: u64,
 }
 /// Bytes of the call log, which follow those of the message before.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -9423,7 +9453,7 @@ pub mod actor_copies_client {
             self
         }
         /// First `hello`, then the whole state up to `whole`, then what is written from there on. Ends as `SUPERSEDED` when a later
-        /// incarnation than that of `hello` is known here: nothing of it is kept any more.
+        /// incarnation than that of `hello` is known here, or a later stream of it: nothing of this one is kept any more.
         pub async fn keep(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::CopyBatch>,
@@ -9461,7 +9491,7 @@ pub mod actor_copies_server {
             > + std::marker::Send
             + 'static;
         /// First `hello`, then the whole state up to `whole`, then what is written from there on. Ends as `SUPERSEDED` when a later
-        /// incarnation than that of `hello` is known here: nothing of it is kept any more.
+        /// incarnation than that of `hello` is known here, or a later stream of it: nothing of this one is kept any more.
         async fn keep(
             &self,
             request: tonic::Request<tonic::Streaming<super::CopyBatch>>,
@@ -10441,6 +10471,10 @@ pub mod executor_order {
             ::prost::alloc::string::String,
             ::prost::alloc::string::String,
         >,
+        /// Files for what it makes, if that has just these lengths, as with attempts before it; else more is asked for by
+        /// `AllocatePool`, and these go back when it ends.
+        #[prost(message, repeated, tag = "19")]
+        pub room: ::prost::alloc::vec::Vec<super::buffer::PoolFile>,
     }
     /// A blob's bytes.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._bireme import Refused, __version__
+    from ._bireme import __version__
     from .actor import Actor, ActorFuture
     from .actor_api import actor_exit, current_call, every, method
     from .actor_pool import ActorPool
@@ -34,12 +34,16 @@ if TYPE_CHECKING:
         CallUnreadable,
         CallUnsendable,
         Deadlock,
+        DecodeError,
+        EncodeError,
         EnvironmentBroken,
         InputLost,
         MailboxFull,
         NoSuchMethod,
+        NotFound,
         OutOfMemory,
         ProcessDied,
+        Refused,
         RemoteTraceback,
         Reschedule,
         TaskCancelled,
@@ -76,6 +80,8 @@ _MODULES = {
     "CallUnsendable": "errors",
     "Client": "client",
     "Deadlock": "errors",
+    "DecodeError": "errors",
+    "EncodeError": "errors",
     "Environment": "environment",
     "EnvironmentBroken": "errors",
     "Future": "future",
@@ -83,9 +89,10 @@ _MODULES = {
     "LocalCluster": "cluster",
     "MailboxFull": "errors",
     "NoSuchMethod": "errors",
+    "NotFound": "errors",
     "OutOfMemory": "errors",
     "ProcessDied": "errors",
-    "Refused": "_bireme",
+    "Refused": "errors",
     "RemoteTraceback": "errors",
     "Reschedule": "errors",
     "TaskCancelled": "errors",
@@ -135,6 +142,8 @@ __all__ = [
     "CallUnsendable",
     "Client",
     "Deadlock",
+    "DecodeError",
+    "EncodeError",
     "Environment",
     "EnvironmentBroken",
     "Future",
@@ -142,6 +151,7 @@ __all__ = [
     "LocalCluster",
     "MailboxFull",
     "NoSuchMethod",
+    "NotFound",
     "OutOfMemory",
     "ProcessDied",
     "Refused",

@@ -70,9 +70,6 @@ class Error(TypedDict):
 class Failed(Exception):
     """A task came to nothing: `args[0]` is why, as an `Error`; `args[1]` is the `Task`, or `None`."""
 
-class Refused(Exception):
-    """A command was not carried out: `args` is its stable reason and a line for people."""
-
 # ---- the client's side ------------------------------------------------------------------------------------------------
 
 @final
@@ -236,6 +233,10 @@ def printed(session: Session, graph: int, index: int, lines: int) -> list[tuple[
 
 # What a call takes: a task, a stored value, or the result of another call.
 CallInput: TypeAlias = Task | Object | Pending
+Word: TypeAlias = Value | ActorHandle | int
+"""One argument for an actor in another language: a value, a handle of an actor, or the number of an input."""
+CallArguments: TypeAlias = Sequence[Buffer] | tuple[list[Word], list[tuple[str, Word]]]
+"""What a call is given: the buffers of one pickle of `(args, kwargs)`, or words by position and by name."""
 
 @final
 class Pending:
@@ -281,27 +282,31 @@ class ActorHandle:
 
     @property
     def id(self) -> bytes: ...
+    @property
+    def runtime(self) -> str | None:
+        """The name of what hosts it, such as `python` or `native`; None where that is not known."""
+
     def keep(self, handles: Sequence[ActorHandle]) -> None:
         """The actor is given handles of others: these are wanted for as long as it is."""
 
     def call(
-        self, method: str, args: Buffer | Sequence[Buffer], inputs: Sequence[CallInput] | None, how: Any
+        self, method: str, args: CallArguments, inputs: Sequence[CallInput] | None, how: Any
     ) -> Pending:
-        """Makes a call, which has its place among the calls of this session when this returns. `args` is the pickle of
-        `(args, kwargs)`, which numbers `inputs`; without these the call waits for `Pending.ready`.
+        """Makes a call, which has its place among the calls of this session when this returns. `args` numbers `inputs`;
+        without these the call waits for `Pending.ready`.
         """
 
-    def stream(
-        self, method: str, args: Buffer | Sequence[Buffer], inputs: Sequence[CallInput], how: Any
-    ) -> Stream: ...
+    def stream(self, method: str, args: CallArguments, inputs: Sequence[CallInput], how: Any) -> Stream: ...
     def kill(self, grace: float = 0.0) -> None: ...
     def restart(self, session: Session, grace: float = 0.0) -> None: ...
     def checkpoint(self) -> dict[str, Any]: ...
     def relocate(self, worker: int | None = None) -> dict[str, Any]: ...
     def place(self, timeout: float = 0.0) -> dict[str, Any]: ...
+    def describe(self, session: Session) -> dict[str, Any]:
+        """What the scheduler knows of it."""
 
 def create_actor(
-    session: Session, spec: dict[str, Any], args: Buffer | Sequence[Buffer], inputs: Sequence[CallInput] | None
+    session: Session, spec: dict[str, Any], args: CallArguments, inputs: Sequence[CallInput] | None
 ) -> Pending:
     """Makes an actor. Its result is the handle, once the actor takes calls."""
 

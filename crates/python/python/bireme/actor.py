@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
-from . import actor_api
+from . import actor_api, plain
+from .actor_spec import PYTHON
 from .called import Called, places
+from .errors import NoSuchMethod, TaskError
 from .future import Future
 from .keys import new_key
 from .serialize import decode, frozen, keep
@@ -15,7 +18,7 @@ from .task import FINISHED
 from .units import seconds
 
 if TYPE_CHECKING:
-    from ._bireme import ActorHandle, Stream
+    from ._bireme import ActorHandle, CallArguments, Stream
     from .client import Client
     from .link import Known, Link
 
@@ -72,9 +75,10 @@ class Actor:
         name: str,
         methods: Mapping[str, bool] | None,
         kept: Sequence[ActorHandle] | None = None,
+        is_plain: bool | None = None,
     ) -> None:
         """`methods` says of each method whether it gives items; None is to be asked for. `kept` are the handles that its
-        constructor was given.
+        constructor was given. `is_plain` says that it is in another language; None is for the handle to know.
         """
         if kept:
             native.keep(kept)
@@ -83,6 +87,7 @@ class Actor:
         self._name = name
         self._methods = methods
         self._key = f"{name}-{native.id.hex()[:8]}"
+        self._is_plain = native.runtime not in (None, PYTHON) if is_plain is None else is_plain
 
     @property
     def key(self) -> str:
@@ -92,40 +97,46 @@ class Actor:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(f"{name} is private: nobody asks an actor for it")
-        if self._methods is None:
-            self._methods = self._ask()
-        if name in self._methods:
-            return Method(self, name, self._methods[name])
+        methods = self._all_methods()
+        if name in methods:
+            return Method(self, name, methods[name])
         own = _OWN.get(name)
         if own is not None:
             return partial(getattr(self._client, own), self)
         return self._client._sync(self._read, name)
 
     def _read(self, name: str) -> Any:
-        how = _how()
-        return self._client._result(self._call(ATTRIBUTE, (name,), {}, how).task, None)
+        try:
+            return self._client._result(self._call(ATTRIBUTE, (name,), {}, _how()).task, None)
+        except (AttributeError, TaskError) as error:
+            if not _is_absent(name, error):
+                raise
+            near = get_close_matches(name, self._all_methods(), 1)
+            hint = f"; the method most like it is {near[0]!r}" if near else ""
+            raise AttributeError(f"{self._name} has no method or attribute {name!r}{hint}") from error
 
-    def _ask(self) -> Mapping[str, bool]:
-        """The methods of an actor whose class is not known here."""
-        asked = self._call(METHODS, (), {}, {**_how(), "unordered": True})
-        return cast(Mapping[str, bool], self._client._result(asked.task, None))
+    def _all_methods(self) -> Mapping[str, bool]:
+        """The methods, each with whether it gives items. An actor whose class is not known here is asked."""
+        if self._methods is None:
+            asked = self._call(METHODS, (), {}, {**_how(), "unordered": True})
+            try:
+                self._methods = cast(Mapping[str, bool], self._client._result(asked.task, None))
+            except NoSuchMethod:
+                self._methods = _Untold()
+        return self._methods
 
     def _call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], how: How | None) -> ActorFuture:
         link = self._client._live()
         key = new_key(f"{self._name}.{method}")
         inputs: list[Known] = []
-        buffers = link.arguments(key, args, kwargs, inputs) if args or kwargs else link.no_arguments
-        handles = self._given(link, inputs)
-        if len(buffers) > 1:
-            # Views of the caller's own arrays, which may change once this returns.
-            buffers = [buffers[0], *map(frozen, buffers[1:])]
+        written, handles = self._written(link, key, args, kwargs, inputs)
         if not inputs:
-            called = Called(key, self._native.call(method, buffers, (), how))
+            called = Called(key, self._native.call(method, written, (), how))
             link.keep(called, handles)
             return ActorFuture(self._client, called)
         link.submitter.flush()
         is_ready = all(link.status(known) == FINISHED for known in inputs)
-        pending = self._native.call(method, buffers, places(inputs) if is_ready else None, how)
+        pending = self._native.call(method, written, places(inputs) if is_ready else None, how)
         called = Called(key, pending, inputs)
         link.keep(called, handles)
         if not is_ready:
@@ -135,24 +146,26 @@ class Actor:
     def _stream(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], how: How | None) -> ActorItems:
         link = self._client._live()
         inputs: list[Known] = []
-        buffers = link.arguments(f"{self._name}.{method}", args, kwargs, inputs)
-        handles = self._given(link, inputs)
+        written, handles = self._written(link, f"{self._name}.{method}", args, kwargs, inputs)
         # Their errors are told here: items have no future.
         for known in inputs:
             link.error(known, None)
-        stream = self._native.stream(method, [bytes(buffer) for buffer in buffers], places(inputs), how)
+        stream = self._native.stream(method, written, places(inputs), how)
         return ActorItems(self._client, stream, handles)
 
-    def _given(self, link: Link, inputs: Sequence[Known]) -> list[ActorHandle] | None:
-        """The handles in the arguments that were written last. The actor may keep them: so they are kept for as long as it is."""
-        handles = link.handles_in(inputs)
+    def _written(
+        self, link: Link, what: str, args: tuple[Any, ...], kwargs: dict[str, Any], inputs: list[Known]
+    ) -> tuple[CallArguments, list[ActorHandle] | None]:
+        """Arguments as the actor reads them, and the handles in them, which are kept for as long as it is: it may keep them."""
+        written, handles = write(link, self._is_plain, what, args, kwargs, inputs)
         if handles:
             self._native.keep(handles)
-        return handles
+        return written, handles
 
     def __reduce__(self) -> tuple[Callable[..., Actor], tuple[Any, ...]]:
         keep(self._native)
-        return load, (self._native.id, self._name, None if self._methods is None else dict(self._methods))
+        methods = None if self._methods is None or isinstance(self._methods, _Untold) else dict(self._methods)
+        return load, (self._native.id, self._name, methods, self._is_plain)
 
     def __eq__(self, other: object) -> bool:
         return self._native.id == other._native.id if isinstance(other, Actor) else NotImplemented
@@ -265,13 +278,45 @@ class ActorItems:
         raise exception(failed.args[0])
 
 
-def load(id: bytes, name: str, methods: Mapping[str, bool] | None) -> Actor:
+def _is_absent(name: str, error: AttributeError | TaskError) -> bool:
+    """Whether an error says that an actor has no attribute of a name. Other languages have errors of their own for it."""
+    if isinstance(error, NoSuchMethod):
+        return True
+    is_raised = error.kind == "user" if isinstance(error, TaskError) else True
+    return is_raised and name in str(error)
+
+
+class _Untold(dict[str, bool]):
+    """The methods of an actor that does not tell which it has: any name may be one."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> bool:
+        return False
+
+
+def write(
+    link: Link, is_plain: bool, what: str, args: tuple[Any, ...], kwargs: dict[str, Any], inputs: list[Known]
+) -> tuple[CallArguments, list[ActorHandle] | None]:
+    """Writes arguments down as an actor reads them. What they hold may change once this returns."""
+    if is_plain:
+        words, found = plain.write(what, args, kwargs, inputs)
+        return words, [*found, *(link.handles_in(inputs) or ())]
+    buffers = link.arguments(what, args, kwargs, inputs) if args or kwargs else link.no_arguments
+    handles = link.handles_in(inputs)
+    if len(buffers) > 1:
+        buffers = [buffers[0], *map(frozen, buffers[1:])]
+    return buffers, handles
+
+
+def load(id: bytes, name: str, methods: Mapping[str, bool] | None, is_plain: bool = False) -> Actor:
     """A handle that has come here, of this process's client."""
     from ._bireme import actor_of
     from .client import get_client
 
     client = get_client()
-    return Actor(client, actor_of(client._live().session, id), name, methods)
+    return Actor(client, actor_of(client._live().session, id), name, methods, is_plain=is_plain)
 
 
 def _how() -> How:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from ._bireme import create_actor, find_actor, list_actors
-from .actor import Actor, ActorFuture
-from .actor_api import Every, methods_of, options_of
+from .actor import Actor, ActorFuture, write
+from .actor_api import methods_of
+from .actor_spec import spec
 from .called import Called, places
+from .errors import not_alive
 from .keys import new_key
-from .serialize import frozen
 from .task import FINISHED
-from .units import seconds, size
+from .units import seconds
 
 if TYPE_CHECKING:
+    from ._bireme import ActorHandle
     from .client import Client
     from .link import Known, Link
-
-#: Name of the lane that every actor has.
-_FIRST = "default"
 
 
 class ActorMethods:
@@ -30,8 +28,12 @@ class ActorMethods:
     _live: Callable[..., Link]
     _sync: Callable[..., Any]
 
-    def actor(self, cls: type, *args: Any, **options: Any) -> Any:
+    def actor(self, cls: type | str, *args: Any, **options: Any) -> Any:
         """Makes an actor, an object of `cls` that lives in the cluster, and returns a handle once it takes calls.
+
+        A class in another language is named: as a worker's binary has registered it, such as `builtin/Counter`, or with
+        `runtime` as the executor of that language finds it, such as `counter:Counter` of the runtime `node`. It is given plain
+        data.
 
         Of the keyword arguments those are the actor's own that are named here, and all others its constructor's:
 
@@ -54,6 +56,8 @@ class ActorMethods:
           `CallUnknown`; otherwise they go on.
         - `environment`: variables of its process.
         - `env`: what is installed where its process runs, an `Environment` or a list of requirements.
+        - `timeout`: how long to wait until it takes calls; then `CallTimeout` says why it does not, and it ends unless it is
+          detached.
         """
         return self._sync(self._made, cls, args, options)
 
@@ -83,33 +87,34 @@ class ActorMethods:
 
     def _actor(self, cls: Any, args: tuple[Any, ...], options: dict[str, Any], key: Any = None) -> ActorFuture:
         """Begins to make an actor. Takes what it knows out of `options`: the rest is the constructor's."""
-        if not isinstance(cls, type):
-            raise TypeError(f"an actor is made of a class, not of a {type(cls).__name__}")
-        link = self._live()
-        methods = methods_of(cls)
-        spec = _spec(link, cls, options)
+        if not isinstance(cls, (type, str)):
+            raise TypeError(f"an actor is made of a class or the name of one, not of a {type(cls).__name__}")
+        link, client = self._live(), cast("Client", self)
+        wanted = spec(link, cls, options)
+        name, methods = (cls.__name__, methods_of(cls)) if isinstance(cls, type) else (cls, None)
         inputs: list[Known] = []
-        buffers = link.arguments(cls.__name__, args, options, inputs) if args or options else link.no_arguments
-        handles = link.handles_in(inputs)
-        buffers = [buffers[0], *map(frozen, buffers[1:])]
+        written, handles = write(link, not isinstance(cls, type), name, args, options, inputs)
         link.submitter.flush()
         is_ready = all(link.status(known) == FINISHED for known in inputs)
-        pending = create_actor(link.session, spec, buffers, places(inputs) if is_ready else None)
-        wrap = partial(Actor, cast("Client", self), name=cls.__name__, methods=methods, kept=handles)
-        called = Called(key or new_key(cls.__name__), pending, inputs, wrap)
+        pending = create_actor(link.session, wanted, written, places(inputs) if is_ready else None)
+        wrap = partial(_alive, client, name, methods, handles, wanted["max_wait"])
+        called = Called(key or new_key(name), pending, inputs, wrap)
         link.keep(called, handles)
         if not is_ready:
             link.watch_all(inputs, partial(called.feed, link))
-        return ActorFuture(cast("Client", self), called)
+        return ActorFuture(client, called)
 
-    def _made(self, cls: type, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    def _made(self, cls: type | str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         future = self._actor(cls, args, options)
-        return future._client._result(future.task, None)
+        actor = future._client._result(future.task, None)
+        if isinstance(cls, str):
+            actor._all_methods()  # Here, where an asynchronous client may wait.
+        return actor
 
     def _found(self, name: str, namespace: str) -> Actor:
         native = find_actor(self._live().session, name, namespace)
         actor = Actor(cast("Client", self), native, name, None)
-        actor._methods = actor._ask()
+        actor._all_methods()
         return actor
 
     def _moved(self, actor: Actor, worker: str | None) -> Any:
@@ -123,64 +128,18 @@ class ActorMethods:
         return actor._native.relocate(number)
 
 
-def _spec(link: Link, cls: type, options: dict[str, Any]) -> dict[str, Any]:
-    """What an actor is to be. Takes the options out that it knows."""
-    take = options.pop
-    lanes = {_FIRST: 1} | dict(take("lanes", None) or {})
-    wanted = dict(take("resources", None) or {})
-    checkpoint = Every(*take("checkpoint", None) or ())
-    return {
-        "class": link.functions.digest(cls),
-        "class_name": cls.__qualname__,
-        "name": take("name", None),
-        "namespace": take("namespace", None) or "",
-        "detached": bool(take("detached", False)),
-        "get_if_exists": bool(take("get_if_exists", False)),
-        "max_restarts": take("max_restarts", None),
-        "delivery": take("delivery", "at_most_once"),
-        "durability": take("durability", "process"),
-        "peers": int(take("peers", 0)),
-        "checkpoint": (checkpoint.n, checkpoint.bytes, float(checkpoint.seconds)),
-        "lanes": [("" if name == _FIRST else name, count) for name, count in lanes.items()],
-        "methods": _methods(cls, list(lanes)),
-        "mailbox": _mailbox(take("mailbox", None)),
-        "cpus": float(wanted.pop("cpus", 0.0)),
-        "memory": size(wanted.pop("memory", 0)),
-        "resources": {name: float(amount) for name, amount in wanted.items()},
-        "isolation": take("isolation", "process"),
-        "workers": link.options.names(take("workers", None)),
-        "allow_other_workers": bool(take("allow_other_workers", False)),
-        "reentrant": bool(take("reentrant", False)),
-        "stops": _stops(take("on_unknown", "continue")),
-        "environment": [(str(name), os.fspath(value)) for name, value in (take("environment", None) or {}).items()],
-        "runtime": "python",
-        "env": link.options.environment(take("env", None)),
-    }
-
-
-def _methods(cls: type, lanes: list[str]) -> list[tuple[str, int, str | None, bool]]:
-    """The methods that do otherwise than their actor."""
-    found = []
-    for name, options in options_of(cls).items():
-        lane = options.lane or _FIRST
-        if lane not in lanes:
-            raise ValueError(f"{cls.__name__}.{name} is in the lane {lane!r}, which the actor has not; add it to `lanes`")
-        found.append((name, lanes.index(lane), options.delivery, options.keeps_result))
-    return found
-
-
-def _stops(on_unknown: str) -> bool:
-    if on_unknown not in ("continue", "stop"):
-        raise ValueError(f"on_unknown is {on_unknown!r}; give continue or stop")
-    return on_unknown == "stop"
-
-
-def _mailbox(wanted: int | Mapping[str, Any] | None) -> tuple[int | None, int | None, bool]:
-    given = {"calls": wanted} if wanted is None or isinstance(wanted, int) else dict(wanted)
-    calls, on_full = given.pop("calls", None), given.pop("on_full", "wait")
-    most = given.pop("bytes", None)
-    if given or on_full not in ("wait", "refuse"):
-        raise ValueError(f"mailbox is {wanted!r}; give a number, or calls, bytes, and on_full as wait or refuse")
-    return calls, None if most is None else size(most), on_full == "refuse"
-
-
+def _alive(
+    client: Client,
+    name: str,
+    methods: Mapping[str, bool] | None,
+    kept: list[ActorHandle] | None,
+    timeout: float | None,
+    native: ActorHandle,
+) -> Actor:
+    """A handle of an actor that was made. Raises CallTimeout where it does not take calls in time."""
+    if timeout is not None:
+        known = native.describe(client._live().session)
+        if known["state"] != "alive":
+            why = "; ".join(known["waits_for"])
+            raise not_alive(f"the actor {name} is {known['state']} after {timeout:g} s" + (f": {why}" if why else ""))
+    return Actor(client, native, name, methods, kept)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dask.config
-from dask._task_spec import Alias, DataNode, GraphNode, TaskRef, convert_legacy_graph
+from dask._task_spec import Alias, DataNode, GraphNode, TaskRef, _execute_subgraph, convert_legacy_graph
 from dask._task_spec import Task as Call
 from dask.base import collections_to_expr, is_dask_collection
 from dask.core import flatten
@@ -25,7 +26,7 @@ from .dask_plan import Plan, Planning, run_nodes
 from .future import Future
 from .link import Known, Link
 from .options import TASK_OPTIONS, refuse_not_here
-from .serialize import Placeholder, encode_call
+from .serialize import EncodeError, Placeholder, encode_call
 from .task import Key, Stored, Task
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 _INLINE_BYTES = 4096
 #: A function that so many tasks of a graph call is uploaded once, and called without dask. Others travel with each task.
 _SHARED_CALLS = 8
+#: The same of a subgraph: it is new with each graph, and to upload it is an exchange.
+_SHARED_SUBGRAPHS = 32
+#: The first arguments of what runs a subgraph, which say what it is. The nodes that run it have the same objects.
+_SUBGRAPH_ARGS = 3
 #: What a graph may call without dask; other callables may not be told apart, or change.
 _FUNCTIONS = (FunctionType, BuiltinFunctionType)
 #: The index of a task has so many bits where it stands for an output of the task; the output's number is above.
@@ -126,9 +131,9 @@ class _Sender:
         self._run_nodes = link.functions.digest(run_nodes)
         self._planning = planning
         self._plan = Plan(())
-        # How many nodes call a function, until it is shared; then its digest.
-        self._calls: Counter[Callable[..., Any]] = Counter()
-        self._shared: dict[Callable[..., Any], bytes] = {}
+        # How many nodes call the same, until it is shared; then its digest, or None where it cannot be.
+        self._calls: Counter[Hashable] = Counter()
+        self._shared: dict[Hashable, bytes | None] = {}
         # The pickles of arguments all of which are inputs, by the numbers of these.
         self._kinds: dict[tuple[int, ...], list[Any]] = {}
         self._rows: list[Submission] = []
@@ -199,12 +204,13 @@ class _Sender:
         """The row of a call whose arguments all are results of tasks of this graph. There are few kinds of such arguments."""
         if type(node) is not Call or node.kwargs or type(node.func) not in _FUNCTIONS:
             return None
-        function = self._shared.get(node.func)
+        called, bound = _called(node)
+        function = self._shared.get(called)
         if function is None:
             return None
         inputs: dict[int, int] = {}
         places: list[int] = []
-        for part in node.args:
+        for part in node.args[bound:]:
             index = self._indices.get(part.key) if type(part) is TaskRef else None
             if index is None:
                 return None
@@ -244,23 +250,36 @@ class _Sender:
         node = nodes[0]
         if len(nodes) > 1 or items or not isinstance(node, Call) or (shared := self._shared_call(node)) is None:
             return self._run_nodes, (nodes, values, *([items] if items else [])), {}
-        args = [values[part.key] if isinstance(part, TaskRef) else part for part in node.args]
+        function, bound = shared
+        args = [values[part.key] if isinstance(part, TaskRef) else part for part in node.args[bound:]]
         kwargs = {name: values[part.key] if isinstance(part, TaskRef) else part for name, part in node.kwargs.items()}
-        return shared, args, kwargs
+        return function, args, kwargs
 
-    def _shared_call(self, node: Call) -> bytes | None:
-        """The function that a node does nothing but call, if enough nodes do."""
+    def _shared_call(self, node: Call) -> tuple[bytes, int] | None:
+        """The function that a node does nothing but call, if enough nodes do, and how many of its arguments that has."""
         if type(node) is not Call or type(node.func) not in _FUNCTIONS:
             return None
         for part in (*node.args, *node.kwargs.values()) if node.kwargs else node.args:
             if isinstance(part, GraphNode):
                 return None
-        function = self._shared.get(node.func)
-        if function is None:
-            self._calls[node.func] += 1
-            if self._calls[node.func] >= _SHARED_CALLS:
-                function = self._shared[node.func] = self._link.functions.digest(node.func)
-        return function
+        called, bound = _called(node)
+        if called not in self._shared:
+            self._calls[called] += 1
+            if self._calls[called] < (_SHARED_SUBGRAPHS if bound else _SHARED_CALLS):
+                return None
+            self._shared[called] = self._digest(node, bound)
+        function = self._shared[called]
+        return None if function is None else (function, bound)
+
+    def _digest(self, node: Call, bound: int) -> bytes | None:
+        if not bound:
+            return self._link.functions.digest(node.func)
+        # What has arguments is known by the numbers of objects, which stay what they are for as long as the graph.
+        try:
+            return self._link.functions.digest(partial(node.func, *node.args[:bound]))
+        except EncodeError:
+            # There may be a future in it, as only arguments of a task may have.
+            return None
 
     def _value(self, key: Key, inputs: list[int | tuple[int, int] | Object]) -> Any:
         """What stands for a dependency in the arguments of a task: an input, or data itself."""
@@ -347,6 +366,13 @@ def _of_layers(graph: Any) -> Mapping[str, Any]:
         for name, value in (getattr(layer, "annotations", None) or {}).items():
             found.setdefault(name, {}).update({key: value(key) if callable(value) else value for key in layer})
     return found
+
+
+def _called(node: Call) -> tuple[Hashable, int]:
+    """What nodes that call the same have in common, and how many of the first arguments belong to it."""
+    if node.func is not _execute_subgraph or node.kwargs:
+        return node.func, 0
+    return tuple(map(id, node.args[:_SUBGRAPH_ARGS])), _SUBGRAPH_ARGS
 
 
 def _delayed(item: Any) -> Any:

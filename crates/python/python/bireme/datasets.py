@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._bireme import Failed, finished_graphs, forget_graph, output_of, submit_detached
-from .errors import exception
+from .errors import NotFound, exception
 from .future import Future
 from .holders import wait_for
 from .serialize import Codec, Placeholder, decode, encode_call
@@ -60,7 +60,7 @@ def get(client: Client, name: str) -> Any:
     link = client._live()
     graphs = _graphs(link.session).get(name)
     if not graphs:
-        raise KeyError(f"there is no dataset {name!r}; list_datasets() tells which there are")
+        raise NotFound("DATASET_UNKNOWN", f"there is no dataset {name!r}; list_datasets() tells which there are")
     graph, tasks = graphs[0]
     codec, packed = link.session.fetch(output_of(link.session, graph, tasks - 1))
     keys, buffers = decode(codec, packed, f"the dataset {name!r}")
@@ -86,7 +86,7 @@ def unpublish(client: Client, name: str) -> None:
     session = client._live().session
     graphs = _graphs(session).get(name)
     if not graphs:
-        raise KeyError(f"there is no dataset {name!r}; list_datasets() tells which there are")
+        raise NotFound("DATASET_UNKNOWN", f"there is no dataset {name!r}; list_datasets() tells which there are")
     _forget(session, graphs)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from .base import BiremeError
 from .formats import Buffer
 from .serialize import DecodeError, Encoded, EncodeError, decode, encode_pickle
 from .texts import MESSAGE_BYTES, TRACEBACK_BYTES, shorten
@@ -39,11 +40,15 @@ __all__ = [
     "CallUnreadable",
     "CallUnsendable",
     "Deadlock",
+    "DecodeError",
+    "EncodeError",
     "InputLost",
     "MailboxFull",
     "NoSuchMethod",
+    "NotFound",
     "OutOfMemory",
     "ProcessDied",
+    "Refused",
     "RemoteTraceback",
     "Reschedule",
     "TaskCancelled",
@@ -56,10 +61,6 @@ __all__ = [
     "describe",
     "exception",
 ]
-
-
-class BiremeError(Exception):
-    """Whatever Bireme itself says went wrong."""
 
 
 class TaskError(BiremeError):
@@ -193,6 +194,24 @@ class ArgumentFailed(ActorError):
         return error
 
 
+class Refused(BiremeError):
+    """The cluster did not do what it was asked for."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(reason, message)
+        #: Stable name, such as `NOT_DETACHED`.
+        self.reason = reason
+        #: What is wrong, for people.
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}"
+
+
+class NotFound(Refused, KeyError):
+    """The cluster has nothing of that name."""
+
+
 class RemoteTraceback(Exception):
     """The traceback of an exception in another process, as its text."""
 
@@ -263,6 +282,11 @@ def _class(error: Error) -> type[TaskError]:
 def worker_lost(message: str) -> WorkerLost:
     """The error of a call that only one worker could have run, which is gone."""
     return WorkerLost(_plain_error("WORKER_LOST", message) | {"kind": "worker_lost"})
+
+
+def not_alive(message: str) -> CallTimeout:
+    """The error of an actor that does not take calls in time."""
+    return CallTimeout(_plain_error("DEADLINE", message))
 
 
 def _plain_error(reason: str, message: str) -> Error:

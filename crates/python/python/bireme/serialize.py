@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Protocol,
 import cloudpickle  # type: ignore[import-untyped, unused-ignore]
 
 from . import formats
+from .base import BiremeError
 from .formats import Buffer, FormatError
 from .unpicklable import culprit
 
@@ -63,11 +64,11 @@ class Encoded(NamedTuple):
     buffers: list[Buffer]
 
 
-class EncodeError(Exception):
+class EncodeError(BiremeError):
     """A value cannot be turned into bytes. The text says which part of it and why."""
 
 
-class DecodeError(Exception):
+class DecodeError(BiremeError):
     """Bytes cannot be turned into a value. The text says why; `module` names the one that is missing, if one is."""
 
     def __init__(self, message: str, module: str | None = None) -> None:

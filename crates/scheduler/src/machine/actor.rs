@@ -19,6 +19,7 @@ mod life;
 mod record;
 mod report;
 mod show;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

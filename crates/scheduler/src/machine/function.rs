@@ -1,4 +1,4 @@
-//! Functions and language runtimes that no worker has: what there is instead.
+//! Functions, classes and language runtimes that no worker has: what there is instead.
 
 use bireme_core::actor::CLASS_PREFIX;
 use bireme_core::graph::{Runtime, TaskClass};
@@ -44,21 +44,34 @@ impl Machine {
         if self.is_known(function) {
             return None;
         }
-        let names = self.kinds.functions();
-        let mut names: Vec<_> = names
-            .into_iter()
-            .filter(|name| !name.starts_with(CLASS_PREFIX))
-            .map(|known| (strsim::damerau_levenshtein(known, function), known))
-            .collect();
+        let hint = self.most_like(function, |known| !known.starts_with(CLASS_PREFIX));
+        Some(format!("no worker has the function {function}: {hint}"))
+    }
+
+    /// Whether no worker has a class of native actors, in words, with the names most like it that there are.
+    pub(super) fn nobody_has_class(&self, class: &str) -> Option<String> {
+        let registered = format!("{CLASS_PREFIX}{class}");
+        if self.is_known(&registered) {
+            return None;
+        }
+        let hint = self.most_like(&registered, |known| known.starts_with(CLASS_PREFIX));
+        Some(format!("no worker has the actor class {class}: {hint}"))
+    }
+
+    /// The names of functions that are most like this one, in words, of those that count.
+    fn most_like(&self, wanted: &str, counts: impl Fn(&str) -> bool) -> String {
+        let known = self.kinds.functions().into_iter().filter(|name| counts(name));
+        let mut names: Vec<_> =
+            known.map(|known| (strsim::damerau_levenshtein(known, wanted), known)).collect();
         names.sort_unstable();
         // Kinds stay when their workers go.
         let known = names.into_iter().map(|(_, name)| name).filter(|name| self.is_known(name));
-        let nearest: Vec<&str> = known.take(LISTED).collect();
-        let hint = match nearest.as_slice() {
+        let bare = known.map(|name| name.strip_prefix(CLASS_PREFIX).unwrap_or(name));
+        let nearest: Vec<&str> = bare.take(LISTED).collect();
+        match nearest.as_slice() {
             [] => "there are none at all".to_owned(),
             names => format!("the nearest are {}", names.join(", ")),
-        };
-        Some(format!("no worker has the function {function}: {hint}"))
+        }
     }
 
     fn is_known(&self, function: &str) -> bool {

@@ -1,5 +1,6 @@
 //! The service of the life of actors: they are made, found, ended, moved and looked at here. Calls go to their hosts.
 
+pub(crate) mod calls;
 mod change;
 mod create;
 mod host;
@@ -10,6 +11,7 @@ use tonic::{Request, Response, Status};
 
 use bireme_core::actor::Selector;
 use bireme_core::actor::place::{ActorPlace, ActorState};
+use bireme_core::graph::Runtime;
 use bireme_core::id::{ActorId, Incarnation, SubmissionId};
 use bireme_core::reason::{Reason, Refusal};
 use bireme_core::time::Span;
@@ -81,25 +83,32 @@ impl Actors for Door {
 /// Where an actor stands, as far as whoever waits for it cares.
 enum Standing {
     /// It takes calls, in an incarnation that is late enough, or has ended.
-    Settled(Box<ActorPlace>),
+    Settled(Box<Found>),
     /// It is on its way there.
-    Unsettled(Box<ActorPlace>),
+    Unsettled(Box<Found>),
     /// There is no such actor.
     Unknown,
 }
 
+/// An actor, as whoever wants to call it is told of it.
+struct Found {
+    place: ActorPlace,
+    runtime: Runtime,
+}
+
 impl Standing {
     fn of(scene: &Scene<'_>, selector: &Selector, after: Incarnation) -> Self {
-        let id = scene.machine.find_actor(selector);
-        let Some(place) = id.and_then(|id| scene.machine.actor_place(id)) else {
-            return Self::Unknown;
-        };
-        let is_settled = match place.state {
-            ActorState::Alive => place.incarnation > after,
+        let machine = scene.machine;
+        let found = machine.find_actor(selector).and_then(|id| {
+            let (place, runtime) = (machine.actor_place(id)?, machine.actor_runtime(id)?.clone());
+            Some(Box::new(Found { place, runtime }))
+        });
+        let Some(found) = found else { return Self::Unknown };
+        let is_settled = match found.place.state {
+            ActorState::Alive => found.place.incarnation > after,
             state => state == ActorState::Dead,
         };
-        let place = Box::new(place);
-        if is_settled { Self::Settled(place) } else { Self::Unsettled(place) }
+        if is_settled { Self::Settled(found) } else { Self::Unsettled(found) }
     }
 }
 
@@ -112,6 +121,17 @@ impl Door {
         after: Incarnation,
         longest: Span,
     ) -> Result<(bool, Box<ActorPlace>), Status> {
+        let (is_settled, found) = self.found(selector, after, longest).await?;
+        Ok((is_settled, Box::new(found.place)))
+    }
+
+    /// The same, with what hosts the actor.
+    async fn found(
+        &self,
+        selector: Selector,
+        after: Incarnation,
+        longest: Span,
+    ) -> Result<(bool, Box<Found>), Status> {
         let sought = selector.clone();
         let waited =
             self.mailbox.wait(longest, move |scene| match Standing::of(scene, &sought, after) {
@@ -126,8 +146,8 @@ impl Door {
             look.await.map_err(status)?
         };
         match standing {
-            Standing::Settled(place) => Ok((true, place)),
-            Standing::Unsettled(place) => Ok((false, place)),
+            Standing::Settled(found) => Ok((true, found)),
+            Standing::Unsettled(found) => Ok((false, found)),
             Standing::Unknown => Err(unknown(&selector)),
         }
     }
@@ -184,9 +204,10 @@ impl Door {
         let pb::ResolveActorRequest { actor, after_incarnation, max_wait_us } = request;
         let selector = Selector::try_from(present(actor, "actor")?).map_err(status)?;
         let after = Incarnation(after_incarnation);
-        let (is_settled, place) = self.settled(selector, after, Span(max_wait_us)).await?;
-        let place = Some((*place).into());
-        Ok(Response::new(pb::ResolveActorResponse { pending: !is_settled, place }))
+        let (is_settled, found) = self.found(selector, after, Span(max_wait_us)).await?;
+        let Found { place, runtime } = *found;
+        let (place, runtime) = (Some(place.into()), Some(runtime.into()));
+        Ok(Response::new(pb::ResolveActorResponse { pending: !is_settled, place, runtime }))
     }
 }
 

@@ -20,7 +20,7 @@ use bireme_proto::status::status;
 
 use crate::blobs::Blob;
 use crate::machine::Machine;
-use crate::relay::Whereabouts;
+use crate::relay::{Kind, Whereabouts};
 use crate::rpc::Door;
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -149,7 +149,7 @@ impl Door {
             Source::There(holders) => {
                 let bearer = self.site.relay.bearer();
                 let relay = |sender| relayed::fetch(holders, bearer, request, sender);
-                Ok(Box::pin(self.site.relay.stream(relay).map_err(status)?))
+                Ok(Box::pin(self.site.relay.stream(Kind::Transfer, relay).map_err(status)?))
             }
         }
     }
@@ -167,7 +167,7 @@ impl Door {
             }
             Blob::Filed(file, length) => {
                 let send = move |sender| blob::send((file, length), request, sender);
-                Ok(Box::pin(self.site.relay.stream(send)?))
+                Ok(Box::pin(self.site.relay.stream(Kind::Transfer, send)?))
             }
         }
     }

@@ -321,7 +321,7 @@ impl ActorHost for Played {
 }
 
 #[tokio::test]
-async fn single_calls_are_passed_on_to_the_host_and_streams_are_not() {
+async fn single_calls_are_passed_on_to_the_host() {
     let scheduler = Scheduler::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
@@ -358,8 +358,6 @@ async fn single_calls_are_passed_on_to_the_host_and_streams_are_not() {
     assert_eq!(answer.unwrap().into_inner().run_us, 3, "it is for the next incarnation");
     assert_eq!(hosted.incarnation, 2);
 
-    let stream = soon(calls.calls(tokio_stream::empty())).await.unwrap_err();
-    assert_eq!(reason(&stream), Some(Reason::Unsupported));
     ended(&worker, &hosted, pb::ActorEnd::Failed).await;
     let by_id = pb::actor_selector::By::Actor(hosted.actor.clone().unwrap());
     let late = pb::CallRequest { actor: Some(pb::ActorSelector { by: Some(by_id) }), ..waiting };

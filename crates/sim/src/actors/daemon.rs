@@ -412,8 +412,7 @@ impl World {
         self.line(|| format!("the incarnation at worker {worker} is over: {end:?}"));
         self.seen.saw(&end);
         if end == EndKind::Diverged {
-            let lanes = self.plan.spec.lanes.iter();
-            let beside = lanes.map(|lane| lane.concurrency).sum::<u32>() > 1;
+            let beside = self.plan.runs_beside();
             if !(self.plan.lies.is_some() || (self.ledger.was_poisoned && beside)) {
                 return Err("a replay diverged".to_owned());
             }

@@ -1,5 +1,8 @@
 //! What a daemon keeps of an actor on its disk, and whether that goes along when the actor moves.
 
+use std::collections::BTreeSet;
+
+use bireme_core::actor::call::CallId;
 use bireme_core::actor::host::{Record, Table};
 
 use super::process::State;
@@ -20,8 +23,7 @@ impl Files {
     /// The state that the next incarnation would have.
     pub(super) fn played(&self) -> State {
         let mut state = self.state.clone();
-        let lsns = self.lsn + 1..;
-        let poisoned: Vec<u64> = self
+        let left_out: Vec<u64> = self
             .records
             .iter()
             .filter_map(|record| match record {
@@ -32,15 +34,34 @@ impl Files {
                 | Record::Life { .. } => None,
             })
             .collect();
-        for (lsn, record) in lsns.zip(&self.records) {
+        for (lsn, record) in (self.lsn + 1..).zip(&self.records) {
             if let Record::Call { id, call, .. } = record
-                && !poisoned.contains(&lsn)
+                && !left_out.contains(&lsn)
                 && !matches!(call.method.as_str(), "peek" | "missing" | "badargs")
             {
                 state.apply(*id, 0);
             }
         }
         state
+    }
+
+    /// Calls that may have run beside one that was set aside since the checkpoint, and may have seen what it did: that they reply
+    /// otherwise without it is found when they are played again, and the actor stops. Whatever was logged later ran without it.
+    pub(super) fn beside_poison(&self) -> BTreeSet<CallId> {
+        let records = || (self.lsn + 1..).zip(&self.records);
+        let set_aside = |(at, record)| match record {
+            &Record::Poisoned { lsn } => Some((lsn, at)),
+            _ => None,
+        };
+        let first = records().filter_map(set_aside).map(|(lsn, _)| lsn).min();
+        let last = records().filter_map(set_aside).map(|(_, at)| at).max();
+        let (Some(first), Some(last)) = (first, last) else { return BTreeSet::new() };
+        let behind = records().filter(|(at, _)| (first..last).contains(at));
+        let call = |(_, record)| match record {
+            &Record::Call { id, .. } => Some(id),
+            _ => None,
+        };
+        behind.filter_map(call).collect()
     }
 }
 

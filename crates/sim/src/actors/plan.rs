@@ -95,6 +95,11 @@ impl Plan {
         self.spec.on_scheduler_loss == OnSchedulerLoss::Stop
     }
 
+    /// Whether calls may run beside each other.
+    pub(super) fn runs_beside(&self) -> bool {
+        self.spec.lanes.iter().map(|lane| lane.concurrency).sum::<u32>() > 1
+    }
+
     fn spec(rng: &mut Rng, delivery: Delivery, faults: bool) -> ActorSpec {
         let mut spec = ActorSpec::new("Ledger", Runtime::Native, "");
         spec.delivery = delivery;

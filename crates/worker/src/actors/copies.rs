@@ -3,7 +3,8 @@
 //! Whatever is written to a log goes into a queue for each copy too; a stream carries it there and brings back what is kept. A
 //! host hears of a record as durable, and of a checkpoint as made, when every copy that it has to wait for has it:
 //! `core::actor::copies` knows which. What was found when an incarnation begins counts as durable from its first moment on, so
-//! it does not begin before its first copies have that. Nor is a call given to the process before its record is durable: what
+//! it does not begin before its first copies have that. What comes later does not count before the scheduler has heard that the
+//! incarnation is alive, also where there are no copies and it has moved. Nor is a call given to the process before its record is durable: what
 //! the call does to others would have happened, and the next incarnation might not know of it.
 //!
 //! `send` is a copy's stream, `queue` what waits for it, `keeper` the other side.
@@ -106,10 +107,13 @@ impl Turn<'_> {
         }
     }
 
-    /// Keeps copies of an incarnation that is about to begin, and has it begin when they are whole.
+    /// Keeps copies of an incarnation that is about to begin, and has it begin when they are whole. Without any, it waits for word
+    /// that the scheduler has heard of it.
     pub(super) fn begin_with_copies(&mut self, mut waiting: Waiting) {
         let (actor, incarnation) = (waiting.hosting.actor, waiting.hosting.incarnation);
-        waiting.log.hand_on();
+        if waiting.hosting.spec.peers > 0 {
+            waiting.log.hand_on();
+        }
         let (end, places) = (waiting.log.written(), &waiting.hosting.copies);
         let (set, members) = (CopySet::new(end, places), places.members.clone());
         let synced = waiting.hosting.spec.durability == Durability::Disk;
@@ -238,11 +242,14 @@ impl Turn<'_> {
     /// All records up to this one are durable here.
     pub(super) fn durable_here(&mut self, actor: ActorId, lsn: u64) {
         let Table { entries, copying, .. } = &mut *self.table;
-        if entries.get(&actor).is_none_or(|entry| entry.spec.peers == 0) {
-            return self.feed_later(actor, Event::Durable { lsn });
-        }
-        // Without copying the incarnation is over: what it has not said yet is for the next.
-        if let Some(copying) = copying.get_mut(&actor).filter(|copying| copying.waiting.is_none()) {
+        let Some(copying) = copying.get_mut(&actor) else {
+            // One that has copies is over by now: what it has not said yet is for the next.
+            if entries.get(&actor).is_none_or(|entry| entry.spec.peers == 0) {
+                self.feed_later(actor, Event::Durable { lsn });
+            }
+            return;
+        };
+        if copying.waiting.is_none() {
             copying.set.kept_here(lsn);
             self.go_on(actor);
         }

@@ -14,10 +14,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use bireme_core::Value;
 use bireme_core::actor::Durability;
 use bireme_core::actor::host::{Record, Restored};
 use bireme_core::reason::Refusal;
+use bireme_core::{Span, Value};
 use bireme_proto::pb;
 use bytes::Bytes;
 use prost::Message as _;
@@ -45,6 +45,9 @@ pub(crate) enum LogError {
     /// Another life has it.
     #[error("another incarnation still writes to it")]
     Locked,
+    /// Somebody who looks whether it is of use does not come to an end.
+    #[error("a sweep of old logs has had the directory for {0}: look whether the disk answers")]
+    Swept(Span),
 }
 
 /// The log of an actor, opened for appending.

@@ -126,7 +126,7 @@ impl Turn<'_> {
         }
         self.take_places(&mut hosting);
         match found {
-            Ok((Some(log), found)) if hosting.spec.peers > 0 => {
+            Ok((Some(log), found)) if hosting.spec.peers > 0 || hosting.copies.unheard => {
                 self.begin_with_copies(Waiting { hosting, inputs, log, found });
             }
             Ok(found) => self.begin(hosting, inputs, found),

@@ -41,6 +41,8 @@ struct Opened {
     open: Open,
     /// None while the peer does not read.
     line: Option<Line>,
+    /// Something was said while it did not: not even that the host begins may have been answered before.
+    missed: bool,
 }
 
 /// Who hears what is said over a line.
@@ -117,8 +119,9 @@ impl Turn<'_> {
         let (actor, line) = (opened.open.actor, opened.line);
         let closes = matches!(word, ToHost::Close { .. });
         // What is said while the peer does not read is said again when it does.
-        if let Some(line) = line {
-            self.feed(actor, Event::Said { line, word });
+        match line {
+            Some(line) => self.feed(actor, Event::Said { line, word }),
+            None => opened.missed = true,
         }
         if closes {
             self.forget_open(peer, open);
@@ -137,7 +140,7 @@ impl Turn<'_> {
             known.outgoing.push(told::tell(number, ToCaller::OpenRefused(Box::new(failure))));
             return;
         }
-        known.opens.insert(number, Opened { open, line: None });
+        known.opens.insert(number, Opened { open, line: None, missed: false });
         self.connect(peer, number);
     }
 
@@ -160,9 +163,19 @@ impl Turn<'_> {
             return;
         }
         opened.line = Some(line);
+        let missed = opened.missed;
         let listener = Listener::Stream { actor: open.actor, peer, open: number };
         self.table.peers.lines.insert(line, listener);
         self.feed(open.actor, Event::Said { line, word: ToHost::Open(open) });
+        if missed {
+            // The first answer may be the first at all, and says nothing of a call that was said behind `Open`.
+            self.feed(open.actor, Event::Said { line, word: ToHost::Open(open) });
+            let known = self.table.peers.streams.get_mut(&peer);
+            let opened = known.and_then(|known| known.opens.get_mut(&number));
+            if let Some(opened) = opened.filter(|opened| opened.line.is_some()) {
+                opened.missed = false;
+            }
+        }
     }
 
     fn forget_open(&mut self, peer: u64, number: u32) {

@@ -235,7 +235,7 @@ impl Turn<'_> {
     fn move_in(&mut self, actor: ActorId, number: u64, use_: Use) {
         let Table { crew, entries, .. } = &mut *self.table;
         let Some(process) = crew.processes.get_mut(&number) else { return };
-        process.use_ = use_;
+        let was_spare = std::mem::replace(&mut process.use_, use_) == Use::Spare;
         process.actors.insert(actor);
         let is_there = process.orders.is_some();
         if let Some(entry) = entries.get_mut(&actor) {
@@ -256,6 +256,10 @@ impl Turn<'_> {
         }
         if is_there {
             self.create(actor, number);
+        }
+        if was_spare && is_there {
+            // Its runtime can be started. The next one is, while the actor is made here.
+            self.have_spare(actor);
         }
     }
 

@@ -13,6 +13,7 @@ pub(crate) mod child;
 mod ear;
 pub(crate) mod ends;
 mod growth;
+mod habits;
 pub(crate) mod keeper;
 mod kill;
 pub(crate) mod lay_out;
@@ -54,7 +55,7 @@ use crate::clock::Clock;
 use crate::failure::failure;
 use crate::logs::Logs;
 use crate::rpc::executor::{Orders, serve};
-use crate::store::Store;
+use crate::store::{Draft, Store};
 use crate::sync::lock;
 use crate::target::Scheduler;
 
@@ -334,10 +335,15 @@ impl Shared {
             seat.leases.insert(job.attempt(), lease);
         }
         let environment = self.setup.environment.variables_of_pieces(&job.execution);
-        orders.run(&job.execution, inputs, blobs, environment);
+        let likely = job.function().map(|function| seat.habits.guess(function));
+        let likely = likely.filter(|lengths| !lengths.is_empty());
+        let room = likely.and_then(|lengths| self.setup.store.allocate_now(lengths));
+        let runs = room.as_ref().map(Draft::runs).unwrap_or_default();
+        orders.run(&job.execution, inputs, blobs, environment, runs);
         seat.given += 1;
         let sent = Sent::new(job, seat.given, granted);
-        seat.jobs.push_back(Sent { drafts: blob_drafts, ..sent });
+        let (has_room, drafts) = (room.is_some(), blob_drafts.into_iter().chain(room).collect());
+        seat.jobs.push_back(Sent { drafts, has_room, ..sent });
         seat.count_blobs();
         if seat.given == self.setup.tasks {
             seat.leave("it has run as many tasks as a process may");

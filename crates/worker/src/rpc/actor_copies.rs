@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use bireme_core::id::{ActorId, Incarnation};
+use bireme_core::id::{ActorId, Incarnation, WorkerUid};
 use bireme_core::limits;
 use bireme_core::protocol::Address;
 use bireme_core::reason::{Reason, Refusal};
@@ -33,6 +33,10 @@ const AHEAD: usize = 4;
 pub(crate) struct Hello {
     pub(crate) actor: ActorId,
     pub(crate) incarnation: Incarnation,
+    /// Who is to keep it; `None` where the host does not say.
+    pub(crate) worker: Option<WorkerUid>,
+    /// Counts the streams of the incarnation.
+    pub(crate) stream: u64,
     /// Nothing counts as kept before it is on the disk.
     pub(crate) synced: bool,
     /// The number of the first record of the first file.
@@ -130,9 +134,12 @@ impl Up {
     }
 
     async fn hello(&self, hello: Hello) -> Result<(), LostCopy> {
-        let Hello { actor, incarnation: Incarnation(incarnation), synced, first } = hello;
-        let actor = Some(actor.into());
-        self.say(Part::Hello(pb::CopyHello { actor, incarnation, synced, first })).await
+        let Hello { actor, incarnation: Incarnation(incarnation), worker, stream, synced, first } =
+            hello;
+        let (actor, worker) = (Some(actor.into()), worker.map(WorkerUid::to_bytes));
+        let worker = worker.map(|uid| Bytes::copy_from_slice(&uid)).unwrap_or_default();
+        let hello = pb::CopyHello { actor, incarnation, synced, first, worker, stream };
+        self.say(Part::Hello(hello)).await
     }
 
     /// Sends bytes of a checkpoint.
@@ -259,14 +266,23 @@ fn read_hello(part: Option<Part>) -> Result<Hello, Refusal> {
         let message = "it is not in the first message";
         return Err(Refusal::at(Reason::HelloExpected, "hello", message));
     };
-    let pb::CopyHello { actor, incarnation, synced, first } = hello;
+    let pb::CopyHello { actor, incarnation, synced, first, worker, stream } = hello;
     let missing = || Refusal::at(Reason::Malformed, "hello.actor", "actor is missing");
     let actor = actor.ok_or_else(missing)?.try_into()?;
     if incarnation == 0 || first == 0 {
         let message = "incarnations and records count from 1";
         return Err(Refusal::at(Reason::Malformed, "hello", message));
     }
-    Ok(Hello { actor, incarnation: Incarnation(incarnation), synced, first })
+    let worker = (!worker.is_empty()).then(|| read_uid(&worker)).transpose()?;
+    Ok(Hello { actor, incarnation: Incarnation(incarnation), worker, stream, synced, first })
+}
+
+fn read_uid(bytes: &[u8]) -> Result<WorkerUid, Refusal> {
+    let absurd = || {
+        let message = format!("a uid is 16 bytes long, this is {}", bytes.len());
+        Refusal::at(Reason::Malformed, "hello.worker", message)
+    };
+    WorkerUid::from_slice(bytes).ok_or_else(absurd)
 }
 
 fn read(message: pb::CopyBatch) -> Result<Said, Refusal> {

@@ -116,14 +116,28 @@ impl Pool {
     /// A file in shared memory with at least `length` bytes set aside, if all files together then take at most `limit`.
     /// `None` where that, or what the system has, is not enough.
     pub(super) fn take(self: &Arc<Self>, length: u64, limit: u64) -> io::Result<Option<Arc<File>>> {
+        self.take_by(length, limit, |room| {
+            self.reuse(room).map_or_else(|| self.create(room, limit), |idle| Ok(Some(idle)))
+        })
+    }
+
+    /// The same, of files that have been used before: none is made, which takes the longer the more memory it has.
+    pub(super) fn take_used(self: &Arc<Self>, length: u64, limit: u64) -> Option<Arc<File>> {
+        self.take_by(length, limit, |room| Ok(self.reuse(room))).ok().flatten()
+    }
+
+    fn take_by(
+        self: &Arc<Self>,
+        length: u64,
+        limit: u64,
+        take: impl FnOnce(u64) -> io::Result<Option<Idle>>,
+    ) -> io::Result<Option<Arc<File>>> {
         let room = size_class(length);
         let fits = |shared: u64| shared.checked_add(room).filter(|shared| *shared <= limit);
         if self.shared.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
             return Ok(None);
         }
-        let taken =
-            self.reuse(room).map_or_else(|| self.create(room, limit), |idle| Ok(Some(idle)));
-        match taken {
+        match take(room) {
             Ok(Some(idle)) => Ok(Some(Arc::new(File::new(Arc::clone(self), idle, false)))),
             failed => {
                 self.shared.fetch_sub(room, Ordering::Relaxed);

@@ -20,14 +20,23 @@ impl Store {
         Draft::new(lengths, |length| self.room(length))
     }
 
-    /// The same, for a thread that must not wait: small, and only if there is room as things are.
+    /// The same, for a thread that must not wait: only if there is room as things are, and of much only what has been used
+    /// before.
     pub(crate) fn allocate_now(&self, lengths: &[u64]) -> Option<Draft> {
         let total = lengths.iter().fold(0_u64, |sum, length| sum.saturating_add(*length));
-        if total > limits::ALLOCATE_NOW_BYTES || self.is_above(limits::SPILL_PERCENT, total) {
+        if self.is_above(limits::SPILL_PERCENT, total) {
             return None;
         }
-        let most = self.most();
-        Draft::new(lengths, |length| self.pool.take(length, most).ok().flatten().ok_or(())).ok()
+        let (most, is_small) = (self.most(), total <= limits::ALLOCATE_NOW_BYTES);
+        let take = |length| {
+            let file = if is_small {
+                self.pool.take(length, most).ok().flatten()
+            } else {
+                self.pool.take_used(length, most)
+            };
+            file.ok_or(())
+        };
+        Draft::new(lengths, take).ok()
     }
 
     /// The same, for a thread that serves others while it waits.
@@ -76,7 +85,7 @@ impl Store {
     pub(crate) fn bring_back(&self, object: ObjectId) -> Result<Option<Stored>, StoreError> {
         let _moving = lock(&self.moving);
         let Some(stored) = self.get(object) else { return Ok(None) };
-        if !stored.files.iter().flat_map(|files| files.iter()).any(|file| file.is_spilled()) {
+        if stored.is_in_memory() {
             return Ok(Some(stored));
         }
         let room = |length| self.room_in_memory(length);

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use tonic::transport::Channel;
 
 use crate::host;
+use crate::rpc::store::adopt::Returns;
 
 /// The peers that can be asked.
 #[derive(Debug, Default)]
@@ -35,6 +36,8 @@ pub(super) struct Line {
     pub(super) channel: Channel,
     /// It is on this machine and, as far as is known, shares its memory with us.
     pub(super) is_near: bool,
+    /// What it has lent.
+    pub(super) returns: Returns,
 }
 
 #[derive(Debug)]
@@ -119,7 +122,8 @@ impl Peers {
         channel: Channel,
     ) -> Option<Line> {
         let known = self.known.get_mut(&peer)?;
-        let line = Line { address, channel, is_near: known.is_near };
+        let (is_near, returns) = (known.is_near, Returns::default());
+        let line = Line { address, channel, is_near, returns };
         known.line = Some(line.clone());
         Some(line)
     }

@@ -22,13 +22,11 @@ pub(super) async fn run(global: &Global, args: ActorCreate) -> Result<Exit, Fail
         let actor = builder(&client, args).create().await.map_err(failed)?;
         let place = actor.ready(Span::ZERO).await?;
         if place.state != ActorState::Alive {
-            let waited = timeout.unwrap_or_default();
-            let state = place.state.name();
-            let why = format!(
-                "actor {} is {state} after {waited}; it stays until it is killed",
-                actor.id()
-            );
-            return Err(Failure::too_late(why));
+            let (waited, state) = (timeout.unwrap_or_default(), place.state.name());
+            let why = format!("actor {} is {state} after {waited}", actor.id());
+            let stays =
+                "it stays until it is killed, and `bireme actor show` says what it waits for";
+            return Err(Failure::too_late(format!("{why}; {stays}")));
         }
         Ok(place)
     };
@@ -55,7 +53,7 @@ fn builder(client: &Client, args: ActorCreate) -> ActorBuilder<Actor> {
         .detached()
         .delivery(args.delivery)
         .isolation(args.isolation)
-        .max_restarts(args.max_restarts)
+        .with(|spec| spec.restart.max_restarts = args.max_restarts.0)
         .peers(args.peers)
         .checkpoint(checkpoint);
     if let Some(name) = args.name {

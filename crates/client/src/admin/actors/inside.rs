@@ -5,7 +5,8 @@ use bireme_core::actor::Selector;
 use bireme_core::actor::call::CallId;
 use bireme_core::actor::place::ActorPlace;
 use bireme_core::actor::statistics::ActorStatistics;
-use bireme_core::id::Incarnation;
+use bireme_core::id::{Incarnation, WorkerId};
+use bireme_core::protocol::Address;
 use bireme_core::reason::{Reason, Refusal};
 use bireme_proto::pb;
 use pb::actor_host_client::ActorHostClient;
@@ -66,7 +67,7 @@ pub struct RunningCall {
 }
 
 impl Admin {
-    /// Looks into an actor: mailbox, running calls, counters. Asks the worker that hosts it.
+    /// Looks into an actor: mailbox, running calls, counters. Asks the worker that hosts it, by way of the scheduler if need be.
     pub async fn look_into(&self, actor: &Selector, stacks: bool) -> Result<ActorDetails, Refused> {
         let (place, _) = self.find_actor(actor, Span::ZERO).await?;
         let request = pb::DescribeActorRequest { actor: Some(actor.clone().into()), stacks };
@@ -74,32 +75,49 @@ impl Admin {
         details(host.describe(self.request(request)).await?.into_inner())
     }
 
-    /// The worker that hosts an actor.
+    /// The worker that hosts an actor, or the scheduler, which passes calls on, where that cannot be reached.
     pub(super) async fn host(
         &self,
         place: &ActorPlace,
     ) -> Result<ActorHostClient<Channel>, Refused> {
-        Ok(ActorHostClient::new(self.host_channel(place).await?)
+        let (worker, address) = whereabouts(place)?;
+        let channel = match self.peers.dial(worker, address).await {
+            Ok(channel) => channel,
+            Err(silence) => {
+                let silence = |_| unreachable(address, &silence);
+                self.peers.dial_scheduler().await.map_err(silence)?
+            }
+        };
+        Ok(ActorHostClient::new(channel)
             .max_decoding_message_size(bireme_core::limits::CALL_BYTES)
             .max_encoding_message_size(bireme_core::limits::CALL_BYTES))
     }
 
     /// A connection to the worker that hosts an actor.
     pub(super) async fn host_channel(&self, place: &ActorPlace) -> Result<Channel, Refused> {
-        let address = place.addresses.iter().find(|address| fetch::is_plain(address));
-        let Some(address) = address else {
-            let (actor, state) = (place.actor, place.state.name());
-            let cause = place.cause.as_ref().map(|cause| format!(": {}", cause.message));
-            let message = format!("actor {actor} is {state}{}", cause.unwrap_or_default());
-            return Err(Refusal::new(Reason::ActorGone, message).into());
-        };
-        let unreachable = |problem: String| Refused {
-            reason: "UNAVAILABLE".to_owned(),
-            field: String::new(),
-            message: format!("cannot reach the worker of the actor at {address}: {problem}"),
-        };
-        let endpoint = endpoint(&address.to_string()).map_err(unreachable)?;
-        endpoint.connect().await.map_err(|error| unreachable(error.to_string()))
+        let (_, address) = whereabouts(place)?;
+        let silence = |problem: String| unreachable(address, &problem);
+        let endpoint = endpoint(&address.to_string()).map_err(silence)?;
+        endpoint.connect().await.map_err(|error| silence(error.to_string()))
+    }
+}
+
+/// The worker that hosts an actor, and where it listens.
+fn whereabouts(place: &ActorPlace) -> Result<(WorkerId, &Address), Refusal> {
+    let address = place.addresses.iter().find(|address| fetch::is_plain(address));
+    place.worker.zip(address).ok_or_else(|| {
+        let (actor, state) = (place.actor, place.state.name());
+        let cause = place.cause.as_ref().map(|cause| format!(": {}", cause.message));
+        let message = format!("actor {actor} is {state}{}", cause.unwrap_or_default());
+        Refusal::new(Reason::ActorGone, message)
+    })
+}
+
+fn unreachable(address: &Address, problem: &str) -> Refused {
+    Refused {
+        reason: "UNAVAILABLE".to_owned(),
+        field: String::new(),
+        message: format!("cannot reach the worker of the actor at {address}: {problem}"),
     }
 }
 

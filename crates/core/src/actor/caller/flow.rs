@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::link::{Ahead, Link};
 use super::queue::{Entry, Stage};
 use super::{Caller, Effect};
 use crate::actor::call::{Call, CallCode, CallFailure, Ending};
@@ -55,10 +56,9 @@ impl Caller {
     /// Says in order what has not been said: calls while the window has room, and of calls that have ended that their
     /// numbers are used.
     pub(super) fn say_what_may_be_said(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        if !self.link.is_open() {
-            return;
-        }
-        while let Some(seq) = self.queue.next_unsaid() {
+        while self.link.takes_calls()
+            && let Some(seq) = self.queue.next_unsaid()
+        {
             match self.queue.stage(seq) {
                 Some(Stage::Ready) if self.doubted => self.end_doubted(seq, effects),
                 Some(Stage::Ready) if self.has_window() => self.say_call(now, seq, effects),
@@ -95,6 +95,9 @@ impl Caller {
             }
         }
         entry.said_to.get_or_insert(incarnation);
+        if let Link::Opening { ahead, .. } = &mut self.link {
+            *ahead = Ahead::Said;
+        }
         self.queue.set_stage(seq, Stage::Held);
         effects.push(Effect::Say(ToHost::Call { seq, call, incarnation }));
         self.repeat_items(seq, effects);
@@ -168,7 +171,7 @@ impl Caller {
 
     /// Passes a probe on to the host of a call, if that has it.
     pub(super) fn on_probed(&self, seq: u64, probe: Box<Probe>, effects: &mut Vec<Effect>) {
-        if self.link.is_open() && self.queue.stage(seq) == Some(Stage::Held) {
+        if self.queue.stage(seq) == Some(Stage::Held) {
             effects.push(Effect::Say(ToHost::Probe { seq, probe }));
         }
     }

@@ -25,6 +25,8 @@ pub(super) enum Link {
     Opening {
         /// Over the stream to this worker.
         worker: WorkerId,
+        /// What comes behind that.
+        ahead: Ahead,
     },
     /// It begins again at this time: neither host nor scheduler can be reached.
     Pausing {
@@ -40,15 +42,31 @@ pub(super) enum Link {
     Resolving,
 }
 
+/// Whether a call is said behind `Open`, before the host has answered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Ahead {
+    /// One may be: there was no conversation before, so that every call is new to any host.
+    May,
+    /// None is.
+    None,
+    /// One was.
+    Said,
+}
+
 impl Link {
     pub(super) fn is_open(self) -> bool {
         matches!(self, Self::Open { .. })
     }
 
+    /// Whether the host can be told of calls.
+    pub(super) fn takes_calls(self) -> bool {
+        matches!(self, Self::Open { .. } | Self::Opening { ahead: Ahead::May, .. })
+    }
+
     /// The worker whose stream is in use or wanted.
     fn worker(self) -> Option<WorkerId> {
         match self {
-            Self::Open { worker } | Self::Opening { worker } | Self::Reaching { worker } => {
+            Self::Open { worker } | Self::Opening { worker, .. } | Self::Reaching { worker } => {
                 Some(worker)
             }
             Self::Idle | Self::Pausing { .. } | Self::Resolving => None,
@@ -56,7 +74,7 @@ impl Link {
     }
 
     /// Whether the host has been spoken to.
-    fn is_conversation(self) -> bool {
+    pub(super) fn is_conversation(self) -> bool {
         matches!(self, Self::Open { .. } | Self::Opening { .. })
     }
 }
@@ -145,7 +163,8 @@ impl Caller {
         if self.link != (Link::Reaching { worker }) {
             return;
         }
-        self.link = Link::Opening { worker };
+        let ahead = if std::mem::take(&mut self.is_new) { Ahead::May } else { Ahead::None };
+        self.link = Link::Opening { worker, ahead };
         self.acked = self.needless_up_to();
         self.owed.free(self.acked);
         effects.push(Effect::Say(ToHost::Open(Open {
@@ -177,7 +196,11 @@ impl Caller {
 
     /// The host has begun, or a further incarnation begins where the last one was.
     pub(super) fn on_opened(&mut self, opened: Opened, effects: &mut Vec<Effect>) {
-        let (Link::Opening { worker } | Link::Open { worker }) = self.link else { return };
+        let (worker, ahead) = match self.link {
+            Link::Opening { worker, ahead } => (worker, ahead),
+            Link::Open { worker } => (worker, Ahead::None),
+            Link::Idle | Link::Pausing { .. } | Link::Reaching { .. } | Link::Resolving => return,
+        };
         if opened.incarnation < self.newest {
             return self.leave(effects); // A life that is over and does not know it.
         }
@@ -188,7 +211,10 @@ impl Caller {
         self.terms = Terms::of(&opened);
         self.doubted |= self.config.keeps && opened.forgotten;
         self.link = Link::Open { worker };
-        self.compare(&opened, effects);
+        match ahead {
+            Ahead::Said => self.queue.said_behind_open(Some(opened.incarnation)),
+            Ahead::May | Ahead::None => self.compare(&opened, effects),
+        }
     }
 
     /// Goes through all calls with what the host has seen of them.
@@ -249,6 +275,13 @@ impl Caller {
         }
     }
 
+    /// A host that answers `Open` with anything else than that it begins has heard nothing of what came behind it.
+    fn forget_said_behind_open(&mut self) {
+        if matches!(self.link, Link::Opening { ahead: Ahead::Said, .. }) {
+            self.queue.said_behind_open(None);
+        }
+    }
+
     /// Tells the host which items of a streaming call need not be sent again.
     pub(super) fn repeat_items(&mut self, seq: u64, effects: &mut Vec<Effect>) {
         let Some(entry) = self.queue.get_mut(seq) else { return };
@@ -263,6 +296,7 @@ impl Caller {
         if !self.link.is_conversation() {
             return;
         }
+        self.forget_said_behind_open();
         match failure.code {
             CallCode::Gone => self.on_gone(failure, effects),
             CallCode::Fenced | CallCode::NotRun => self.leave(effects),
@@ -286,6 +320,7 @@ impl Caller {
         if !self.link.is_conversation() {
             return;
         }
+        self.forget_said_behind_open();
         effects.push(Effect::Say(ToHost::Close { forget: false }));
         self.end_conversation(effects);
         self.place = None;

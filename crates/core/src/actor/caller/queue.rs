@@ -181,6 +181,13 @@ impl Queue {
         self.set_stage(seq, if awaited { Stage::Preparing } else { Stage::Ready });
     }
 
+    /// What was said before the host had answered reached this incarnation first, or none.
+    pub(super) fn said_behind_open(&mut self, said_to: Option<Incarnation>) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.stage == Stage::Held) {
+            entry.said_to = said_to;
+        }
+    }
+
     /// Moves a call that has not ended to another stage.
     pub(super) fn set_stage(&mut self, seq: u64, stage: Stage) {
         let Some(entry) = self.get_mut(seq) else { return };
@@ -247,7 +254,7 @@ impl Queue {
         Some(seq)
     }
 
-    /// Counts everything anew.
+    /// Counts everything anew. `open` says that the host of a conversation may have been told of calls.
     pub(super) fn check(&self, open: bool) -> Result<(), String> {
         let count =
             |test: fn(Stage) -> bool| self.entries.iter().filter(|own| test(own.stage)).count();

@@ -1,5 +1,6 @@
 //! Scripts: what happens to a caller, and what it does about it.
 
+mod ahead;
 mod ends;
 mod failures;
 mod kept;
@@ -47,11 +48,17 @@ fn check_of(config: Config, script: &str, expect: &Expect) {
     );
 }
 
-/// What a step stands for: `begin OPTIONS` for a conversation with the first incarnation, `elsewhere NEXT OPTIONS` for one with
-/// the next on another worker; else itself.
+/// What a step stands for: `begin OPTIONS` for a conversation with the first incarnation, `ahead METHODS` for a call of `a` right
+/// behind its `Open` and calls of these after it, `elsewhere NEXT OPTIONS` for a conversation with the next on another worker;
+/// else itself.
 fn parts(step: &str) -> Vec<String> {
     let (word, rest) = step.split_once(' ').unwrap_or((step, ""));
     match word {
+        "ahead" => {
+            let calls = ["a"].into_iter().chain(rest.split_whitespace());
+            let calls = calls.map(|method| format!("call {method}"));
+            calls.chain(["lives w1 i1", "up 1"].map(str::to_owned)).collect()
+        }
         "begin" => {
             ["lives w1 i1", "up 1", &format!("opened i1 1 {rest}")].map(str::to_owned).into()
         }

@@ -1,6 +1,7 @@
 //! The callers that an actor remembers: which of their numbers are used, and which replies they may not have.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use super::event::Line;
 use super::forgotten::Forgotten;
@@ -185,6 +186,8 @@ pub(super) struct Callers {
     lines: BTreeMap<Line, CallerId>,
     /// Those without a line.
     absent: BTreeSet<(Time, CallerId)>,
+    /// The last of those whose streaming calls were ended.
+    looked_at: Option<(Time, CallerId)>,
     forgotten: Forgotten,
     /// Bytes that replies take up.
     pub(super) bytes: u64,
@@ -298,6 +301,18 @@ impl Callers {
     /// The first absent caller that is to be forgotten.
     pub(super) fn expired(&self, now: Time, ttl: Span) -> Option<CallerId> {
         self.absent.first().filter(|(since, _)| *since + ttl <= now).map(|(_, caller)| *caller)
+    }
+
+    /// The first absent caller that was not looked at, and since when it is away.
+    pub(super) fn next_away(&self) -> Option<(Time, CallerId)> {
+        let after = self.looked_at.map_or(Bound::Unbounded, Bound::Excluded);
+        self.absent.range((after, Bound::Unbounded)).next().copied()
+    }
+
+    /// That one, which is looked at now: not again unless it comes back and goes.
+    pub(super) fn look_at_away(&mut self) -> Option<CallerId> {
+        self.looked_at = self.next_away().or(self.looked_at);
+        self.looked_at.map(|(_, caller)| caller)
     }
 
     /// The caller has all replies up to a number, or needs none: the tickets of the calls whose replies it does not need.

@@ -218,14 +218,16 @@ fn uids(from: Vec<Bytes>, field: &str) -> Result<Vec<WorkerUid>, Refusal> {
 impl TryFrom<pb::CopyPlaces> for CopyPlaces {
     type Error = Refusal;
 
-    fn try_from(pb::CopyPlaces { version, members }: pb::CopyPlaces) -> Result<Self, Refusal> {
-        Ok(Self { version, members: list(at_most(members, PEERS, "members")?, "members")? })
+    fn try_from(message: pb::CopyPlaces) -> Result<Self, Refusal> {
+        let pb::CopyPlaces { version, members, unheard } = message;
+        let members = list(at_most(members, PEERS, "members")?, "members")?;
+        Ok(Self { version, members, unheard })
     }
 }
 
 impl From<CopyPlaces> for pb::CopyPlaces {
-    fn from(CopyPlaces { version, members }: CopyPlaces) -> Self {
-        Self { version, members: sent(members) }
+    fn from(CopyPlaces { version, members, unheard }: CopyPlaces) -> Self {
+        Self { version, members: sent(members), unheard }
     }
 }
 

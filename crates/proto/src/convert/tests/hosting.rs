@@ -24,7 +24,7 @@ pub(super) fn hosted() -> Hosted {
 
 fn copies() -> CopyPlaces {
     let place = CopyPlace { worker: WorkerUid(9), addresses: vec![samples::address()] };
-    CopyPlaces { version: 3, members: vec![place] }
+    CopyPlaces { version: 3, members: vec![place], unheard: true }
 }
 
 fn host() -> HostOrder {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bireme_core::actor::place::Hosted;
-use bireme_core::id::{ActorId, WorkerId, WorkerUid};
+use bireme_core::id::{ActorId, WorkerId};
 use bireme_core::reason::Reason;
 use bireme_core::{ErrorClass, TaskError, Time};
 
@@ -16,12 +16,11 @@ impl Machine {
     /// the lease.
     pub(in super::super) fn lose_actors(&mut self, id: WorkerId, is_proved: bool) {
         let Some(worker) = self.workers.get(id) else { return };
-        let (name, heard, uid) = (worker.join.name.clone(), worker.heard, worker.join.uid);
+        let (name, heard) = (worker.join.name.clone(), worker.heard);
         let actors: Vec<ActorId> = worker.actors.iter().copied().collect();
         self.lose_copies(id);
         for actor in actors {
-            self.reinstate(actor);
-            self.prefer_copies(actor, uid);
+            self.undo_if_unheard(actor);
             let Some(record) = self.actors.get(actor) else { continue };
             let fence = if is_proved { Time::default() } else { record.fence(heard) };
             let message = format!("its worker {name} was lost");
@@ -32,11 +31,13 @@ impl Machine {
         }
     }
 
-    /// The worker where an actor was to begin with what it brought along is lost: it may have begun, so only copies have all.
-    fn prefer_copies(&mut self, id: ActorId, lost: WorkerUid) {
-        let has_others = |record: &Actor| record.copies.in_step.iter().any(|uid| *uid != lost);
-        if self.actors.get(id).is_some_and(has_others) {
-            self.drop_baggage(id);
+    /// The worker of an actor is lost. If it was not heard that the actor is alive there, what it was to begin with is still all
+    /// that there is.
+    fn undo_if_unheard(&mut self, id: ActorId) {
+        if self.actors.get(id).is_some_and(Actor::is_alive) {
+            self.reinstate(id);
+        } else {
+            self.take_list_back(id);
         }
     }
 

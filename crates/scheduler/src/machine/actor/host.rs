@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bireme_core::actor::place::{ActorOrder, HostOrder};
-use bireme_core::actor::{ActorSpec, CLASS_PREFIX, Delivery};
+use bireme_core::actor::{ActorSpec, Delivery};
 use bireme_core::graph::Runtime;
 use bireme_core::id::{ActorId, Incarnation, WorkerId, WorkerUid};
 use bireme_core::protocol::{Input, Order};
@@ -15,48 +15,14 @@ use smallvec::SmallVec;
 
 use super::Machine;
 use super::record::{Actor, Phase};
-use crate::machine::worker::{Worker, show};
+use crate::machine::worker::Worker;
 
 /// How often those that want a worker are looked at in one step: one may turn out to begin otherwise than it was to.
 const LOOKS: usize = 2;
-/// Reasons why nobody can host an actor that are listed.
-const REASONS: usize = 5;
 
 impl Worker {
-    /// Why an actor could never live here; `None` if it could.
-    pub(in super::super) fn refuses_actor(&self, spec: &ActorSpec) -> Option<String> {
-        if let Some((name, have, need)) = self.join.resources.lacks(&spec.resources) {
-            let (have, need) = (show(name, have), show(name, need));
-            return Some(format!("has {have} of {name} in all, the actor takes {need}"));
-        }
-        if !self.is_named_by(spec) && !spec.allow_other_workers {
-            let named = spec.workers.join(", ");
-            return Some(format!("is not among the workers named: {named}"));
-        }
-        if let Some((key, value)) =
-            spec.labels.iter().find(|label| !self.join.labels.contains(label))
-        {
-            return Some(format!("lacks the label {key}={value}"));
-        }
-        match &spec.runtime {
-            Runtime::External { name, .. } if !self.join.runtimes.contains(name) => {
-                Some(format!("lacks the runtime {name}: start it with --runtime {name}=COMMAND"))
-            }
-            Runtime::Native if !self.has_class(&spec.class_name) => {
-                Some(format!("lacks the actor class {}", spec.class_name))
-            }
-            _ => None,
-        }
-    }
-
-    fn is_named_by(&self, spec: &ActorSpec) -> bool {
+    pub(super) fn is_named_by(&self, spec: &ActorSpec) -> bool {
         spec.workers.is_empty() || spec.workers.contains(&self.join.name)
-    }
-
-    /// Whether it can make native actors of a class.
-    fn has_class(&self, class: &str) -> bool {
-        let own = |name: &String| name.strip_prefix(CLASS_PREFIX) == Some(class);
-        self.join.functions.iter().any(own)
     }
 
     /// Whether an actor could be given to it at this moment.
@@ -172,6 +138,7 @@ impl Machine {
             worker.actors.insert(id);
             worker.free.take(&spec.resources);
         }
+        self.await_word(id);
         self.list_copies(id, to);
         self.touch(to);
         self.tell_mourner(id, Some(to));
@@ -262,30 +229,6 @@ impl Machine {
             copies,
         }))));
         size
-    }
-
-    // ---- why it has none --------------------------------------------------------------------------------------------
-
-    /// Why no worker that is here can ever host an actor, one line for each reason; nothing if some can.
-    pub fn unplaceable(&self, id: ActorId) -> Vec<String> {
-        let Some(actor) = self.actors.get(id) else { return Vec::new() };
-        let (spec, mut reasons) = (&actor.spec, Vec::<(String, Vec<&str>)>::new());
-        for worker in self.workers.values() {
-            let Some(why) = worker.refuses_actor(spec) else { return Vec::new() };
-            match reasons.iter_mut().find(|(reason, _)| *reason == why) {
-                Some((_, names)) => names.push(&worker.join.name),
-                None => reasons.push((why, vec![&worker.join.name])),
-            }
-        }
-        if reasons.is_empty() {
-            return vec!["there are no workers: start one".to_owned()];
-        }
-        let line = |(why, names): &(String, Vec<&str>)| match names.as_slice() {
-            [name] => format!("{name} {why}"),
-            [name, others @ ..] => format!("{name} {why}, like {} more", others.len()),
-            [] => String::new(),
-        };
-        reasons.iter().take(REASONS).map(line).collect()
     }
 
     /// The worker of this start or that, if it is here.

@@ -110,7 +110,10 @@ impl Machine {
         self.errand(worker, Errand::SettleActor(id, incarnation));
         let lives = self.actors.get(id).is_some_and(|actor| actor.lives(worker, incarnation));
         if !lives {
-            if let Some((object, _)) = checkpoint {
+            // Told again it is what the next incarnation begins with.
+            let is_carried =
+                |object| self.actors.get(id).is_some_and(|actor| actor.baggage == Some(object));
+            if let Some((object, _)) = checkpoint.filter(|(object, _)| !is_carried(*object)) {
                 self.errand(worker, Errand::Release(object));
             }
             let is_last = |actor: &Actor| {

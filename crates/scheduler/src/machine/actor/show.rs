@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bireme_core::actor::place::{ActorPlace, ActorState};
 use bireme_core::actor::statistics::ActorStatistics;
 use bireme_core::actor::{ActorSpec, OnSchedulerLoss, Selector};
+use bireme_core::graph::Runtime;
 use bireme_core::id::{ActorId, Incarnation, SessionId};
 use bireme_core::{Span, TaskError};
 
@@ -24,6 +25,8 @@ pub struct ActorView {
     pub session: Option<SessionId>,
     /// Names of the workers whose copies of its log are in step.
     pub copies: Vec<String>,
+    /// Why it waits, where it does: one line for each reason.
+    pub waits_for: Vec<String>,
     /// How often it was started again.
     pub restarts: u32,
     /// How its last incarnations ended, the latest first.
@@ -86,6 +89,11 @@ impl Machine {
         })
     }
 
+    /// What hosts an actor.
+    pub fn actor_runtime(&self, id: ActorId) -> Option<&Runtime> {
+        self.actors.get(id).map(|actor| &actor.spec.runtime)
+    }
+
     /// An actor.
     pub fn actor(&self, id: ActorId) -> Option<ActorView> {
         let actor = self.actors.get(id)?;
@@ -102,6 +110,7 @@ impl Machine {
             worker: worker.map(|worker| worker.join.name.clone()).unwrap_or_default(),
             session: actor.session.filter(|_| !actor.spec.detached),
             copies: self.names_in_step(actor),
+            waits_for: self.actor_waits_for(id),
             restarts: actor.restarts,
             deaths: deaths.collect(),
             age: self.now.since(actor.created),

@@ -37,15 +37,59 @@ fn what_nobody_can_host_waits_and_is_told_why() {
             create a         -> made a
             why a            -> there are no workers: start one
             join 1 1 bare    ->
-            why a            -> w1 lacks the actor class C
+            why a            -> no worker has the actor class C: there are none at all
             create b cpus:9  -> made b
-            why b            -> w1 has 1 of cpus in all, the actor takes 9
+            why b            -> no worker has the actor class C: there are none at all
             join 2 1         -> 2: host a.1
             create c on:w7   -> made c
             why c            -> w1 is not among the workers named: w7, like 1 more
             where c          -> waiting in life 0 after 0 restarts and 0 deaths
             create d class:D -> made d
-            why d            -> w1 lacks the actor class D, like 1 more
+            why d            -> no worker has the actor class D: the nearest are C
+        "]],
+    );
+}
+
+#[test]
+fn what_waits_for_its_log_says_so_whoever_else_is_there() {
+    check(
+        "join 1 1 | create a once forever cpus:1 | alive 1 a | away 1 | tick 5000 | where a | waits a | join 2 1 | waits a | anew 1 as 3 1 | alive 3 a | drain 3 | ends 3 a crashed | waits a",
+        &expect![[r"
+            join 1 1                     ->
+            create a once forever cpus:1 -> made a | 1: host a.1
+            alive 1 a                    ->
+            away 1                       ->
+            tick 5000                    ->
+            where a                      -> restarting in life 1 after 1 restarts and 1 deaths
+            waits a                      -> the worker that has its log is away
+            join 2 1                     ->
+            waits a                      -> the worker that has its log is away
+            anew 1 as 3 1                -> 3: host a.2 restoring
+            alive 3 a                    ->
+            drain 3                      ->
+            ends 3 a crashed             -> 3: settle a.2 | 3: leave
+            waits a                      -> w1, which has its log, is draining
+        "]],
+    );
+}
+
+#[test]
+fn what_waits_for_room_says_where_there_is_none() {
+    check(
+        "join 1 1 | create a cpus:1 | waits a | create b cpus:1 | why b | waits b | drain 1 | waits b | kill a | ends 1 a killed | join 2 1 | waits b",
+        &expect![[r"
+            join 1 1        ->
+            create a cpus:1 -> made a | 1: host a.1
+            waits a         ->
+            create b cpus:1 -> made b
+            why b           ->
+            waits b         -> w1 has 0 of cpus free, the actor takes 1
+            drain 1         ->
+            waits b         -> w1 is draining
+            kill a          -> 1: forget a.1 (somebody ended it)
+            ends 1 a killed -> 1: settle a.1 | 1: leave
+            join 2 1        -> 2: host b.1
+            waits b         ->
         "]],
     );
 }
@@ -238,7 +282,7 @@ fn a_move_carries_the_state_along() {
             where a               -> moving on 1 in life 1 after 0 restarts and 0 deaths
             ends 1 a moved        -> 1: settle a.1 | 1: end a.1 (a later incarnation takes its place) | 2: host a.2 restoring with checkpoint from [1]
             where a               -> moving on 2 in life 2 after 0 restarts and 0 deaths
-            alive 2 a checkpoints -> 1: release 1 of 1
+            alive 2 a checkpoints -> 1: release 1 of 1 | 2: copy a.2 to []
             where a               -> alive on 2 in life 2 after 0 restarts and 0 deaths
         "]],
     );

@@ -29,7 +29,7 @@ impl ActorHost for Door {
     type CallsStream = Watching<pb::HostBatch>;
 
     async fn calls(&self, _: Request<Streaming<pb::CallerBatch>>) -> Answered<Self::CallsStream> {
-        let message = "the scheduler passes single calls on, not streams: use ActorHost.Call, or open the stream to the worker that Actors.Resolve names";
+        let message = "streams are passed on before they are decoded";
         Err(status(Refusal::new(Reason::Unsupported, message)))
     }
 

@@ -66,9 +66,9 @@ pub(super) fn passes<K: fmt::Display + FromStr>(page: &Page<K>, actor: &ActorVie
 
 /// An actor as a message.
 pub(super) fn summary(view: ActorView) -> pb::ActorSummary {
-    let ActorView { spec, place, copies, session, restarts, deaths, age, statistics, .. } = view;
+    let ActorView { spec, place, copies, waits_for, session, restarts, deaths, age, .. } = view;
     let actor = place.actor;
-    let statistics = pb::ActorStatistics { actor: Some(actor.into()), ..statistics.into() };
+    let statistics = pb::ActorStatistics { actor: Some(actor.into()), ..view.statistics.into() };
     pb::ActorSummary {
         place: Some(place.into()),
         name: spec.name.clone().map(Into::into),
@@ -82,6 +82,7 @@ pub(super) fn summary(view: ActorView) -> pb::ActorSummary {
         delivery: pb::Delivery::from(spec.delivery).into(),
         peers: spec.peers,
         copies,
+        waits_for,
     }
 }
 

@@ -23,7 +23,7 @@ use super::tasks::{resolve, unknown};
 use super::work::present;
 use crate::driver::mail::Mailbox;
 use crate::machine::Machine;
-use crate::relay::{Sender, Whereabouts};
+use crate::relay::{Kind, Sender, Whereabouts};
 use crate::rpc::Door;
 
 impl Door {
@@ -42,7 +42,8 @@ impl Door {
             cursors: Arc::new(Mutex::new(Cursors::read(&request.cursor).map_err(status)?)),
             request,
         };
-        let stream = self.site.relay.stream(|sender| reading.run(sender)).map_err(status)?;
+        let read = |sender| reading.run(sender);
+        let stream = self.site.relay.stream(Kind::Transfer, read).map_err(status)?;
         Ok(Response::new(Box::pin(stream)))
     }
 }

@@ -3,7 +3,8 @@
 //! A copy is built in a directory of its own; when it is whole it takes the place of an earlier one, which was good until then.
 //! It becomes the actor's own directory when an incarnation begins here with it. From that moment on nothing of an earlier
 //! incarnation is kept any more, whoever sends it: a host that has lost its scheduler, and waits for this copy, answers nobody.
-//! Of which incarnation a directory is, is written in it, so that a daemon that was started anew knows it too.
+//! Of which incarnation a directory is, and over which of its streams it came, is written in it, so that a daemon that was
+//! started anew knows it too.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,11 +13,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bireme_core::actor::Durability;
-use bireme_core::id::{ActorId, Incarnation};
+use bireme_core::id::{ActorId, Incarnation, WorkerUid};
 use bireme_core::limits;
 use bireme_core::reason::{Reason, Refusal};
 
-use crate::actors::log::copy::{begin_checkpoint, end_checkpoint, life_of, note_life};
+use crate::actors::log::copy::{Life, begin_checkpoint, end_checkpoint, life_of, note_life};
 use crate::actors::log::{self, Kept as Brought, Log};
 use crate::rpc::actor_copies::{Hello, Kept, Said};
 use crate::sync::lock;
@@ -27,6 +28,8 @@ const TURNS: usize = 16;
 /// All copies that are kept here.
 #[derive(Debug)]
 pub(crate) struct Keeper {
+    /// Who keeps them.
+    worker: WorkerUid,
     directory: PathBuf,
     /// Held while directories of an actor are looked at, moved or removed, which takes its time: by threads that may wait.
     turns: [Mutex<()>; TURNS],
@@ -67,8 +70,8 @@ pub(crate) enum Past<'a> {
 
 impl Keeper {
     /// Keeps copies beside the actors that live here.
-    pub(crate) fn new(directory: PathBuf) -> Self {
-        Self { directory, turns: Default::default(), open: Mutex::default() }
+    pub(crate) fn new(worker: WorkerUid, directory: PathBuf) -> Self {
+        Self { worker, directory, turns: Default::default(), open: Mutex::default() }
     }
 
     fn path(&self, actor: ActorId, what: &str) -> PathBuf {
@@ -97,9 +100,12 @@ impl Keeper {
         lock(&self.turns[(actor.0 % TURNS as u128) as usize])
     }
 
-    /// Begins a copy, unless a later incarnation is known, or this one lives here. For a thread that may wait.
+    /// Begins a copy, unless it is another's to keep, a later incarnation or stream of it is known, or this one lives here. For a
+    /// thread that may wait.
     pub(crate) fn begin(&self, hello: Hello) -> Result<Arc<Mutex<Copy>>, Refusal> {
-        let Hello { actor, incarnation, synced, first } = hello;
+        let Hello { actor, incarnation, worker, stream, synced, first } = hello;
+        self.must_be_meant(worker)?;
+        let life = Life { incarnation, stream };
         let durability = if synced { Durability::Disk } else { Durability::Process };
         let _turn = self.turn_of(actor);
         let unreadable = |error: io::Error| {
@@ -109,7 +115,7 @@ impl Keeper {
         let lives = life_of(&self.home_of(actor)).map_err(unreadable)?;
         let kept = life_of(&self.copy_of(actor)).map_err(unreadable)?;
         let sent = life_of(&self.unfinished(actor)).map_err(unreadable)?;
-        if lives >= incarnation || kept.max(sent) > incarnation {
+        if lives.incarnation >= incarnation || kept.max(sent) > life {
             return Err(superseded());
         }
         self.close(actor, incarnation);
@@ -118,7 +124,7 @@ impl Keeper {
             let message = format!("{count} copies are kept here, the limit: add workers");
             return Err(Refusal::new(Reason::Busy, message));
         }
-        let log = Log::begin_copy(self.unfinished(actor), incarnation, first, durability);
+        let log = Log::begin_copy(self.unfinished(actor), life, first, durability);
         let log = log.map_err(|error| {
             Refusal::new(Reason::StoreFull, format!("the copy cannot be begun: {error}"))
         })?;
@@ -127,6 +133,20 @@ impl Keeper {
         let copy = Arc::new(Mutex::new(copy));
         lock(&self.open).insert(actor, Open { incarnation, copy: Arc::clone(&copy) });
         Ok(copy)
+    }
+
+    /// Where a worker listened another may listen now, which has nothing of what that one kept.
+    fn must_be_meant(&self, worker: Option<WorkerUid>) -> Result<(), Refusal> {
+        let own = self.worker;
+        match worker.filter(|meant| *meant != own) {
+            None => Ok(()),
+            Some(meant) => {
+                let message = format!(
+                    "worker {meant} is to keep the copy, and {own} listens here now: the scheduler will name another"
+                );
+                Err(Refusal::at(Reason::WorkerUnknown, "hello.worker", message))
+            }
+        }
     }
 
     /// Writes nothing more to the copy that is sent of this or an earlier incarnation.
@@ -164,8 +184,10 @@ impl Keeper {
         let (home, copy) = (self.home_of(actor), self.copy_of(actor));
         log::remove(&self.unfinished(actor))?;
         match past {
-            Past::Here if copy.exists() && life_of(&copy)? >= life_of(&home)? => {
-                note_life(&copy, incarnation, durability)?;
+            Past::Here
+                if copy.exists() && life_of(&copy)?.incarnation >= life_of(&home)?.incarnation =>
+            {
+                note_life(&copy, incarnation.into(), durability)?;
                 log::remove(&home)?;
                 return fs::rename(copy, home);
             }
@@ -179,7 +201,7 @@ impl Keeper {
             }
         }
         // What was here is good until this is.
-        note_life(&home, incarnation, durability)?;
+        note_life(&home, incarnation.into(), durability)?;
         log::remove(&copy)
     }
 
@@ -189,7 +211,7 @@ impl Keeper {
         let _turn = self.turn_of(actor);
         self.close(actor, incarnation);
         for place in [self.home_of(actor), self.unfinished(actor), self.copy_of(actor)] {
-            if life_of(&place)? <= incarnation {
+            if life_of(&place)?.incarnation <= incarnation {
                 log::remove(&place)?;
             }
         }
@@ -271,7 +293,8 @@ fn take_checkpoint(
 }
 
 fn superseded() -> Refusal {
-    Refusal::new(Reason::Superseded, "a later incarnation of the actor is known here")
+    let message = "a later incarnation of the actor, or a later stream of this one, is known here";
+    Refusal::new(Reason::Superseded, message)
 }
 
 #[cfg(test)]

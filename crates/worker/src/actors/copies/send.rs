@@ -61,7 +61,8 @@ async fn connect(
 ) -> Result<(Up, Down, Snapshot), LostCopy> {
     let snapshot = snapshot?;
     let first = snapshot.files.first().map_or(1, |(first, ..)| *first);
-    let hello = Hello { actor: id.actor, incarnation: id.incarnation, synced, first };
+    let StreamId { actor, incarnation, worker, number: stream } = id;
+    let hello = Hello { actor, incarnation, worker: Some(worker), stream, synced, first };
     let bearer = shared.setup.scheduler.find()?.bearer;
     let opened = timeout(limits::COPY_WAIT.to_std(), open(&place.addresses, bearer, hello)).await;
     let (up, down) = opened.map_err(|_| LostCopy::Silent)??;

@@ -61,14 +61,14 @@ impl Log {
     /// begins with record `first`.
     pub(crate) fn begin_copy(
         directory: PathBuf,
-        incarnation: Incarnation,
+        life: Life,
         first: u64,
         durability: Durability,
     ) -> Result<Self, LogError> {
         remove(&directory)?;
         fs::create_dir_all(&directory)?;
         let lock = lock(&directory)?;
-        note_life(&directory, incarnation, durability)?;
+        note_life(&directory, life, durability)?;
         let file = append_to(&directory, first)?;
         let end = first.saturating_sub(1);
         Ok(Self {
@@ -133,30 +133,52 @@ impl Log {
     }
 }
 
-/// Takes note of whose log is in a directory, for those who come later: of the incarnation that lives with it, or that sends it
-/// here. It has reached the disk where records have to, but for its name, which does when the log is opened.
+/// Whose log is in a directory.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Life {
+    /// The incarnation that lives with it, or that sends it here.
+    pub(crate) incarnation: Incarnation,
+    /// Where it is sent here: over which of the incarnation's streams.
+    pub(crate) stream: u64,
+}
+
+impl From<Incarnation> for Life {
+    fn from(incarnation: Incarnation) -> Self {
+        Self { incarnation, stream: 0 }
+    }
+}
+
+/// Takes note of whose log is in a directory, for those who come later. It has reached the disk where records have to, but for
+/// its name, which does when the log is opened.
 pub(crate) fn note_life(
     directory: &Path,
-    Incarnation(incarnation): Incarnation,
+    Life { incarnation: Incarnation(incarnation), stream }: Life,
     durability: Durability,
 ) -> io::Result<()> {
     let (unfinished, path) = (directory.join(NEW_LIFE), directory.join(LIFE));
     let mut file = File::create(&unfinished)?;
-    writeln!(file, "{incarnation}")?;
+    writeln!(file, "{incarnation} {stream}")?;
     if durability == Durability::Disk {
         file.sync_data()?;
     }
     fs::rename(unfinished, path)
 }
 
-/// The incarnation of which a directory was noted to be; 0 where there is none, or nothing was noted.
-pub(crate) fn life_of(directory: &Path) -> io::Result<Incarnation> {
+/// What was noted of a directory; the earliest life where there is none, or nothing was noted.
+pub(crate) fn life_of(directory: &Path) -> io::Result<Life> {
     match fs::read_to_string(directory.join(LIFE)) {
         // What cannot be read was not written whole, which is as if it had not been.
-        Ok(text) => Ok(Incarnation(text.trim().parse().unwrap_or_default())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Incarnation(0)),
+        Ok(text) => Ok(read_life(&text).unwrap_or_default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Life::default()),
         Err(error) => Err(error),
     }
+}
+
+fn read_life(text: &str) -> Option<Life> {
+    // Earlier versions noted no stream.
+    let (incarnation, stream) = text.trim().split_once(' ').unwrap_or((text.trim(), "0"));
+    let incarnation = Incarnation(incarnation.parse().ok()?);
+    Some(Life { incarnation, stream: stream.parse().ok()? })
 }
 
 /// The checkpoint in a directory, if there is one.

@@ -2,12 +2,14 @@
 //!
 //! Both take the lock of the log, and an incarnation that finds it taken gives up. That it gives up only for another
 //! incarnation a gate sees to, the directory of the log's worker: a sweep, perhaps that of another worker of the machine, keeps
-//! it shut while it has a log, and whoever is about to open one waits for that.
+//! it shut while it has a log, and whoever is about to open one waits for that, but not for ever: a disk may be stuck.
 
 use std::fs::{File, OpenOptions};
-use std::io;
 use std::path::Path;
+use std::sync::mpsc;
+use std::{io, thread};
 
+use bireme_core::{Span, limits};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::{Errno, retry_on_intr};
 
@@ -21,13 +23,36 @@ pub(super) struct Taken {
     _gate: File,
 }
 
-/// Keeps others out of a directory for as long as the file is open.
+/// Keeps others out of a directory for as long as the file is open. Waits at most [`limits::ACTOR_LOG_GATE`].
 pub(super) fn lock(directory: &Path) -> Result<File, LogError> {
-    let gate = gate_of(directory)?;
-    retry_on_intr(|| flock(&gate, FlockOperation::LockShared)).map_err(io::Error::from)?;
+    lock_within(directory, limits::ACTOR_LOG_GATE)
+}
+
+fn lock_within(directory: &Path, wait: Span) -> Result<File, LogError> {
+    // Until the log is locked no sweep may begin.
+    let _gate = pass(gate_of(directory)?, wait)?;
     let mut options = OpenOptions::new();
     let lock = options.create(true).truncate(false).write(true).open(directory.join(LOCK))?;
     if try_to(&lock)? { Ok(lock) } else { Err(LogError::Locked) }
+}
+
+/// Waits until no sweep has a log behind this gate, and keeps it open for as long as the file is.
+fn pass(gate: File, wait: Span) -> Result<File, LogError> {
+    match flock(&gate, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => return Ok(gate),
+        Err(Errno::WOULDBLOCK) => {}
+        Err(error) => return Err(LogError::Io(error.into())),
+    }
+    // The system knows of no wait with an end. A thread that waits in vain passes the gate when it opens, and ends.
+    let (passed, heard) = mpsc::sync_channel(1);
+    thread::Builder::new().name("log-gate".to_owned()).spawn(move || {
+        let done = retry_on_intr(|| flock(&gate, FlockOperation::LockShared));
+        let _ = passed.send(done.map(|()| gate));
+    })?;
+    match heard.recv_timeout(wait.to_std()) {
+        Ok(passed) => Ok(passed.map_err(io::Error::from)?),
+        Err(_) => Err(LogError::Swept(wait)),
+    }
 }
 
 /// Takes a log for a sweep, unless an incarnation has it, or is about to.
@@ -93,6 +118,17 @@ mod tests {
         }
         drop(swept);
         opening.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_sweep_that_does_not_end_is_not_waited_for_without_end() {
+        let base = tempfile::tempdir().unwrap();
+        let directory = log(base.path());
+        let swept = take(&directory).unwrap().unwrap();
+        let error = lock_within(&directory, Span::millis(1)).unwrap_err();
+        assert!(matches!(error, LogError::Swept(_)), "{error}");
+        drop(swept);
+        lock(&directory).unwrap();
     }
 
     #[test]

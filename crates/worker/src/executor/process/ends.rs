@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bireme_core::protocol::Timing;
-use bireme_core::{AttemptId, ErrorClass, Exit, Reason, TaskError};
+use bireme_core::value::Buffer;
+use bireme_core::{AttemptId, ErrorClass, Exit, Reason, TaskError, Value};
 use bireme_executor::Reached;
 use rustix::process::Signal;
 
@@ -54,6 +55,9 @@ impl Shared {
             self.never_ran(&mut crew, sent, outcome, given_back);
         } else {
             seat.pace.note(timing.run);
+            if sent.has_room && !outcome.as_ref().is_ok_and(|made| made.iter().any(is_in_files)) {
+                sent.job.function().inspect(|function| seat.habits.break_with(*function));
+            }
             self.send_away_if_grown(seat);
             self.note_end(sent.running.take());
             let outcome = sent.killed.map_or(outcome, |kill| Err(kill.error()));
@@ -149,6 +153,12 @@ impl Shared {
         attempt: AttemptId,
         lengths: Vec<u64>,
     ) {
+        if let Some(seat) = lock(&self.crew).seats.get_mut(&number)
+            && let Some(function) =
+                seat.find(attempt).and_then(|at| seat.jobs.get(at)?.job.function())
+        {
+            seat.habits.note(function, &lengths);
+        }
         if let Some(draft) = self.setup.store.allocate_now(&lengths) {
             return self.allocated(number, request, attempt, Ok(draft));
         }
@@ -278,6 +288,10 @@ impl Shared {
         drop(crew);
         writer.unwrap_or_else(|| Arc::new(self.setup.logs.open(attempt)))
     }
+}
+
+fn is_in_files(value: &Value) -> bool {
+    value.buffers.iter().any(|buffer| matches!(buffer, Buffer::PoolFile(_)))
 }
 
 fn end(job: &Job, outcome: Result<Outputs, Box<TaskError>>, timing: Timing) -> End {

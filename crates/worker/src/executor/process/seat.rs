@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use tokio::sync::{Notify, mpsc};
 
 use super::growth::Newborn;
+use super::habits::Habits;
 use super::pace::Pace;
 use super::shown::Shown;
 use crate::blackbox;
@@ -42,6 +43,7 @@ pub(super) struct Seat {
     pub(super) doomed: bool,
     /// The blobs that it has been sent.
     pub(super) shown: Shown,
+    pub(super) habits: Habits,
     pub(super) manners: Manners,
     /// What keeps inputs in place that it has mapped.
     pub(super) leases: BTreeMap<AttemptId, Lease>,
@@ -88,6 +90,8 @@ pub(super) struct Sent {
     pub(super) bloat: Option<Bloat>,
     /// Room that it was given for what it makes.
     pub(super) drafts: Vec<Draft>,
+    /// It was given some before it asked.
+    pub(super) has_room: bool,
     pub(super) running: Option<Running>,
 }
 
@@ -121,6 +125,7 @@ impl Sent {
             killed,
             bloat,
             drafts,
+            has_room: false,
             running,
         }
     }
@@ -150,6 +155,7 @@ impl Seat {
             newborn: None,
             doomed: false,
             shown: Shown::default(),
+            habits: Habits::default(),
             manners: Manners::default(),
             leases: BTreeMap::new(),
             recent: VecDeque::new(),

@@ -1,5 +1,6 @@
 //! Native actors as an executor hosts them.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::{fmt, io};
@@ -18,8 +19,11 @@ use crate::executor::payload::{Material, Payload, Work, malformed, no_blob};
 use crate::executor::pool::plan::panicked;
 use crate::failure::failure;
 use crate::registry::result::blame;
-use crate::registry::{Arg, Registry};
+use crate::registry::{Arg, IntoValue as _, Msgpack, Registry};
 use crate::rpc::payload::{decode, decode_arguments};
+
+/// The name by which clients that know nothing of a class ask for its methods.
+const METHODS: &str = "__dir__";
 
 /// A type of actors, by name.
 pub(crate) trait Class: Send + Sync {
@@ -105,7 +109,11 @@ impl<T: Actor> bireme_executor::Actor for Native<T> {
 
     fn call(&self, call: &Call) -> CallEnd {
         let Some(code) = self.methods.methods.get(&call.method) else {
-            return CallEnd::NoSuchMethod;
+            return if call.method == METHODS {
+                self.tell_methods()
+            } else {
+                CallEnd::NoSuchMethod
+            };
         };
         let args = match arguments(call) {
             Ok(args) => args,
@@ -149,6 +157,16 @@ impl<T: Actor> Native<T> {
                 let actor = self.actor.read().unwrap_or_else(PoisonError::into_inner);
                 code(&actor, context, args)
             }
+        }
+    }
+
+    /// Each method, with whether it gives items: of native ones nobody knows, and the caller says what it wants.
+    fn tell_methods(&self) -> CallEnd {
+        let methods: BTreeMap<&str, bool> =
+            self.methods.methods.keys().map(|name| (name.as_str(), false)).collect();
+        match Msgpack(methods).into_value() {
+            Ok(value) => CallEnd::Returned(value),
+            Err(error) => CallEnd::Failed(error),
         }
     }
 

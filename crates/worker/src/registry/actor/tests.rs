@@ -13,7 +13,7 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use super::*;
-use crate::registry::Registry;
+use crate::registry::{Msgpack, Registry};
 use crate::rpc::payload::make;
 
 struct Counter(i64);
@@ -144,6 +144,9 @@ fn methods_are_called_by_name_with_typed_arguments() {
         matches!(actor.call(&call("exit", Vec::new())), CallEnd::Exit(value) if value == count(10))
     );
     assert_eq!(actor.call(&call("none", Vec::new())), CallEnd::NoSuchMethod);
+    let told = Arg::Value(returned(&*actor, "__dir__", Vec::new()).into());
+    let Msgpack(told) = Msgpack::<BTreeMap<String, bool>>::from_arg(&told).unwrap();
+    assert_eq!(told.into_keys().collect::<Vec<_>>(), actor.methods());
     assert_eq!(actor.methods(), ["add", "break", "exit", "get", "later", "of", "send"]);
     let second = create(&creation("Counter", vec![make::input(0)])).unwrap();
     assert_eq!(returned(&*second, "get", Vec::new()), count(9));

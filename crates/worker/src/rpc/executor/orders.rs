@@ -29,13 +29,15 @@ impl Orders {
         Self(batches)
     }
 
-    /// Has an attempt run, with the blobs that the process does not have yet and the variables that are its own.
+    /// Has an attempt run, with the blobs that the process does not have yet, the variables that are its own, and files for
+    /// what it is likely to make.
     pub(crate) fn run(
         &self,
         execution: &Execution,
         inputs: Vec<Value>,
         blobs: Vec<(Digest, Buffer)>,
         environment: Vec<Variable>,
+        room: &[PoolFile],
     ) {
         let environment = environment
             .into_iter()
@@ -54,6 +56,7 @@ impl Orders {
             row: row(&execution.row),
             environment: environment.collect(),
             blobs: blobs.collect(),
+            room: room.iter().cloned().map(Into::into).collect(),
             ..Run::default()
         })));
     }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bireme_core::reason::Refusal;
 use bireme_core::value::{Buffer, PoolFile};
@@ -11,6 +11,7 @@ use bireme_core::{ObjectId, Value, limits};
 use bireme_daemon::auth::Bearer;
 use bireme_proto::pb;
 use bireme_proto::pb::store_client::StoreClient;
+use tokio::time::sleep;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 
@@ -19,6 +20,7 @@ use super::haul::Hauled;
 use super::malformed;
 use crate::host;
 use crate::store::Store;
+use crate::sync::lock;
 
 /// How taking over went.
 #[derive(Debug)]
@@ -29,9 +31,27 @@ pub(crate) enum Adopted {
     Apart,
 }
 
+/// Leases that a peer is to be given back, together: each message costs both sides a wake-up. A peer gives a bounded number
+/// of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Returns(Arc<Mutex<Vec<u64>>>);
+
+impl Returns {
+    /// Adds a lease. Whether it is the first, so that somebody has to give them back.
+    fn add(&self, lease: u64) -> bool {
+        let mut leases = lock(&self.0);
+        leases.push(lease);
+        leases.len() == 1
+    }
+
+    fn take(&self) -> Vec<u64> {
+        std::mem::take(&mut *lock(&self.0))
+    }
+}
+
 /// Takes objects over into the store.
 pub(crate) async fn adopt(
-    channel: Channel,
+    (channel, returns): (Channel, Returns),
     bearer: Bearer,
     store: Arc<Store>,
     objects: Vec<ObjectId>,
@@ -46,16 +66,19 @@ pub(crate) async fn adopt(
     let lent = patient(client.pool_files(request)).await?.into_inner();
     let lease = lent.lease;
     let adopted = take_over(&store, &objects, lent);
-    release(client, lease);
+    if returns.add(lease) {
+        release(client, returns);
+    }
     Ok(adopted?)
 }
 
-/// Gives the lease back, without waiting for it: what we took has names of its own.
-fn release(mut client: StoreClient<InterceptedService<Channel, Bearer>>, lease: u64) {
-    let release = pb::ReleasePoolRequest { leases: vec![lease], ..Default::default() };
+/// Gives leases back, a while later and without anybody's waiting for it: what we took has names of its own.
+fn release(mut client: StoreClient<InterceptedService<Channel, Bearer>>, returns: Returns) {
     tokio::spawn(async move {
+        sleep(limits::FLUSH_LATE.to_std()).await;
+        let release = pb::ReleasePoolRequest { leases: returns.take(), ..Default::default() };
         if let Err(error) = patient(client.release_pool(release)).await {
-            tracing::debug!(%error, "lease of pool files not given back, it will run out");
+            tracing::debug!(%error, "leases of pool files not given back, they will run out");
         }
     });
 }

@@ -73,7 +73,7 @@ impl Caller {
     pub(crate) async fn new(address: &str) -> Self {
         let (say, said) = mpsc::channel(64);
         let hello = Some(Greeting::new(Hello::new(None, Epoch(0))).into());
-        say.send(pb::CallerBatch { hello, messages: Vec::new() }).await.unwrap();
+        say.send(pb::CallerBatch { hello, ..pb::CallerBatch::default() }).await.unwrap();
         let stream = client(address).await.calls(authorized(ReceiverStream::new(said))).await;
         let hear = stream.expect("it lets callers in").into_inner();
         Self { say, hear, words: VecDeque::new(), incarnation: 0 }
@@ -81,7 +81,10 @@ impl Caller {
 
     pub(crate) async fn say(&self, words: impl IntoIterator<Item = ToHost>) {
         let messages = words.into_iter().map(|word| said::say(1, word)).collect();
-        self.say.send(pb::CallerBatch { hello: None, messages }).await.expect("the stream is up");
+        self.say
+            .send(pb::CallerBatch { messages, ..pb::CallerBatch::default() })
+            .await
+            .expect("the stream is up");
     }
 
     /// Opens the counter as a caller of this life, and returns what the host says to that.

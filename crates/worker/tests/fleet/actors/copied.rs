@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
+use std::time::Duration;
 
 use bireme_core::Span;
 use bireme_core::actor::copies::{CopiesTold, CopyPlace, CopyPlaces};
@@ -32,7 +33,7 @@ fn places(version: u64, scenes: &[&Scene]) -> CopyPlaces {
         let addresses = addresses.map(|address| address.try_into().unwrap());
         CopyPlace { worker: uid(scene), addresses: addresses.collect() }
     };
-    CopyPlaces { version, members: scenes.iter().map(place).collect() }
+    CopyPlaces { version, members: scenes.iter().map(place).collect(), unheard: false }
 }
 
 fn copied(durability: Durability) -> ActorSpec {
@@ -168,4 +169,46 @@ async fn a_copy_that_is_lost_is_left_out_and_another_catches_up() {
     }
     home.end(1).await;
     second.close().await;
+}
+
+#[tokio::test]
+async fn an_incarnation_answers_nobody_before_the_scheduler_has_heard_of_it() {
+    let directories = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let mut home = Watched::new(directories[0].path()).await;
+    let peer = worker(directories[1].path()).await;
+    let unheard = |version| CopyPlaces { unheard: true, ..places(version, &[&peer]) };
+    home.tell(host_with(copied(Durability::Process), 1, unheard(1))).await;
+    assert_eq!(home.copies().await, in_sync(1, &peer));
+    home.alive(1).await;
+    let mut caller = opened(&home.scene.join, 1).await;
+    caller.call(1, call("increment", None)).await;
+    // What another list says is heard by then, and this does not lift it.
+    home.tell(copy(1, unheard(2))).await;
+    assert_eq!(home.copies().await, in_sync(2, &peer));
+    let early = tokio::time::timeout(Duration::ZERO, caller.number()).await;
+    assert!(early.is_err(), "it was answered: {early:?}");
+    home.tell(copy(1, places(2, &[&peer]))).await;
+    assert_eq!(home.copies().await, in_sync(2, &peer));
+    assert_eq!(caller.number().await, (1, 1));
+    home.end(1).await;
+    peer.close().await;
+}
+
+#[tokio::test]
+async fn one_that_has_moved_waits_to_be_heard_of_without_copies_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut home = Watched::new(directory.path()).await;
+    let alone = |unheard| CopyPlaces { unheard, ..CopyPlaces::default() };
+    home.tell(host_with(durable(), 1, alone(true))).await;
+    home.alive(1).await;
+    let mut caller = opened(&home.scene.join, 1).await;
+    caller.call(1, call("increment", None)).await;
+    home.tell(copy(1, alone(true))).await;
+    assert_eq!(home.copies().await, CopiesTold::default());
+    let early = tokio::time::timeout(Duration::ZERO, caller.number()).await;
+    assert!(early.is_err(), "it was answered: {early:?}");
+    home.tell(copy(1, alone(false))).await;
+    assert_eq!(home.copies().await, CopiesTold::default());
+    assert_eq!(caller.number().await, (1, 1));
+    home.end(1).await;
 }

@@ -18,8 +18,8 @@ fn a_call_that_waits_is_cancelled_here_and_one_that_the_host_has_there() {
             call b            ->
             cancel 2          -> END 2 CANCELLED: the call was cancelled; it did not run
             lives w1 i1       -> reach w1 i1
-            up 1              -> open i1 done 0
-            opened i1 1       -> call 1 a i1, cancel 2
+            up 1              -> open i1 done 0, call 1 a i1
+            opened i1 1       -> cancel 2
             cancel 1          -> cancel 1
             reply 1 CANCELLED -> END 1 CANCELLED: the host says so
             cancel 1          ->
@@ -35,8 +35,8 @@ fn a_cancelled_call_does_not_wait_for_a_lost_host() {
             call a      -> resolve >i0 30000ms
             call b      ->
             lives w1 i1 -> reach w1 i1
-            up 1        -> open i1 done 0
-            opened i1 1 -> call 1 a i1, call 2 b i1
+            up 1        -> open i1 done 0, call 1 a i1
+            opened i1 1 -> call 2 b i1
             cancel 1    -> cancel 1
             down 1      -> END 1 CANCELLED: the call was cancelled; it may have run, reach w1 i1
             up 1        -> open i1 done 1
@@ -55,8 +55,8 @@ fn time_runs_out_wherever_the_call_is() {
             call b deadline=30 ->
             after 20           -> END 1 DEADLINE: the call's time is up; it did not run
             lives w1 i1        -> reach w1 i1
-            up 1               -> open i1 done 1
-            opened i1 1        -> call 2 b i1 10ms
+            up 1               -> open i1 done 1, call 2 b i1 10ms
+            opened i1 1        ->
             after 10           -> cancel 2, END 2 DEADLINE: the call's time is up; it may have run
             reply 2            ->
         "]],
@@ -66,12 +66,10 @@ fn time_runs_out_wherever_the_call_is() {
 #[test]
 fn a_closed_caller_says_which_calls_may_have_run() {
     check(
-        "call a | lives w1 i1 | up 1 | opened i1 1 narrow | call b | call c | close | call d",
+        "ahead | opened i1 1 narrow | call b | call c | close | call d",
         &expect![[r"
-            call a             -> resolve >i0 30000ms
-            lives w1 i1        -> reach w1 i1
-            up 1               -> open i1 done 0
-            opened i1 1 narrow -> call 1 a i1
+            ahead              -> resolve >i0 30000ms, reach w1 i1, open i1 done 0, call 1 a i1
+            opened i1 1 narrow ->
             call b             -> call 2 b i1
             call c             ->
             close              -> forget-me, END 1 UNKNOWN: the caller was closed, END 2 UNKNOWN: the caller was closed, END 3 NOT_RUN: the caller was closed
@@ -83,14 +81,12 @@ fn a_closed_caller_says_which_calls_may_have_run() {
 #[test]
 fn a_host_that_does_not_begin_ends_the_calls_with_its_reason() {
     check(
-        "call a | lives w1 i1 | up 1 | refused MAILBOX_FULL | call b",
+        "ahead | refused MAILBOX_FULL | call b",
         &expect![[r"
-        call a               -> resolve >i0 30000ms
-        lives w1 i1          -> reach w1 i1
-        up 1                 -> open i1 done 0
-        refused MAILBOX_FULL -> bye, END 1 MAILBOX_FULL: no
-        call b               -> reach w1 i1
-    "]],
+            ahead                -> resolve >i0 30000ms, reach w1 i1, open i1 done 0, call 1 a i1
+            refused MAILBOX_FULL -> bye, END 1 MAILBOX_FULL: no
+            call b               -> reach w1 i1
+        "]],
     );
 }
 

@@ -101,6 +101,28 @@ fn a_call_that_kills_is_set_aside_in_the_log() {
 }
 
 #[test]
+fn where_a_call_is_set_aside_that_others_saw_the_actor_stops_rather_than_lies() {
+    let mut spec = spec(Delivery::EffectivelyOnce);
+    spec.lanes[0].concurrency = 2;
+    let mut rig = Rig::new(spec, 2);
+    rig.call(1, 1, "slow");
+    rig.call(2, 1, "add");
+    assert_eq!(rig.returns(2, "behind it"), ["log 4 end of 3", "2: 1 = behind it"]);
+    assert_eq!(rig.dies(None), ["log 5 crash [2]", "over Crashed"]);
+    rig.succeeds();
+    assert_eq!(rig.dies(None), ["log 7 crash [2]", "over Crashed"], "it ran alone");
+    let again = "run 1 s2#1 again behind 1".to_owned();
+    assert!(rig.succeeds().contains(&again), "without the first");
+    assert_eq!(rig.dies(None), ["log 10 crash [3]", "over Crashed"]);
+    assert!(rig.succeeds().contains(&again), "the log holds two truths until this has ended");
+    assert!(rig.call(1, 2, "add").is_empty(), "nobody is served before");
+    assert!(rig.on(Event::CheckpointAsked { request: 1 }).is_empty(), "nor is it kept");
+    let told = rig.returns(1, "the first");
+    assert!(told.iter().any(|told| told == "over Diverged"), "{told:?}");
+    assert!(!told.iter().any(|told| told.starts_with("checkpoint")), "{told:?}");
+}
+
+#[test]
 fn a_call_that_ended_unrun_does_not_run_after_its_successors_where_that_is_lost() {
     let mut rig = Rig::effectively_once(1);
     let inputs: SmallVec<[ObjectId; 1]> =

@@ -1,7 +1,9 @@
 //! Streaming calls: credit, items that are kept, and items that come again.
 
 use super::*;
+use crate::ObjectId;
 use crate::actor::call::ReplyKind;
+use crate::id::HolderId;
 
 fn stream() -> Call {
     Call { reply: ReplyKind::Stream, ..call("items") }
@@ -47,6 +49,33 @@ fn items_flow_as_far_as_there_is_credit() {
     assert_eq!(rig.open(3, 1, 0), ["3: opened 1 next 2 since 1", "3: 1 = done 3"]);
     rig.say(3, ToHost::Ack { processed_up_to: 1 });
     assert_eq!(rig.host().callers.bytes, 0);
+}
+
+#[test]
+fn streams_do_not_wait_long_for_a_caller_that_is_away() {
+    let ends = |words: Vec<String>| {
+        words.into_iter().filter(|word| !word.starts_with("probe")).collect::<Vec<_>>()
+    };
+    let mut rig = Rig::at_most_once(1);
+    rig.send(1, 1, stream());
+    let inputs = [ObjectId::Held { holder: HolderId(9), n: 1 }].into_iter().collect();
+    assert_eq!(rig.send(1, 2, Call { inputs, ..stream() }), ["gather 2"]);
+    rig.on(Event::LineLost(Line(1)));
+    rig.open(2, 1, 0);
+    assert!(ends(rig.wait(Span::secs(70))).is_empty(), "it is back");
+    rig.on(Event::LineLost(Line(2)));
+    assert!(ends(rig.wait(Span::secs(59))).is_empty());
+    let flows = format!("credit 1 {}", u32::MAX);
+    assert_eq!(ends(rig.wait(Span::secs(2))), [&flows, "stop 1", "ungather 2"]);
+    assert!(ends(rig.wait(Span::secs(70))).is_empty(), "once is enough");
+    rig.ends(1, RunEnd::Cancelled);
+    let told = ["3: opened 1 next 3 since 1", "3: 1 = CANCELLED", "3: 2 = CANCELLED"];
+    assert_eq!(rig.open(3, 1, 0), told);
+
+    let mut rig = Rig::effectively_once(1);
+    rig.send(1, 1, stream());
+    rig.on(Event::LineLost(Line(1)));
+    assert!(ends(rig.wait(Span::secs(70))).is_empty(), "it is in the log");
 }
 
 #[test]

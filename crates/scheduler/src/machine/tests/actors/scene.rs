@@ -26,7 +26,15 @@ const USER: Owner = Owner { key: 7, is_admin: false };
 
 /// Runs the steps of `script`, separated by `|`, and compares what each brought about.
 pub(super) fn check(script: &str, expected: &Expect) {
+    check_after("", script, expected);
+}
+
+/// As [`check`], with steps before of which nothing is written down.
+pub(super) fn check_after(before: &str, script: &str, expected: &Expect) {
     let mut scene = Scene::new();
+    for step in before.split(" | ").filter(|step| !step.is_empty()) {
+        scene.step(step);
+    }
     let steps: Vec<&str> = script.split(" | ").collect();
     let width = steps.iter().map(|step| step.len()).max().unwrap_or(0);
     let mut transcript = String::new();
@@ -134,6 +142,7 @@ impl Scene {
                 self.handle(Event::WorkerDrainAsked { submission, worker, deadline, reason });
             }
             ["blockers", worker] => return self.machine.actors_in_the_way(id(worker)),
+            ["waits", name] => return self.machine.actor_waits_for(actor(name)),
             ["why", name] => return self.machine.unplaceable(actor(name)),
             ["close"] => {
                 let submission = self.submission();
@@ -417,7 +426,8 @@ impl Scene {
                 self.list = copies.version;
                 let members = copies.members.iter().map(|place| place.worker.0.to_string());
                 let members: Vec<_> = members.collect();
-                format!("copy {} to [{}]", name(actor, incarnation), members.join(" "))
+                let unheard = if copies.unheard { " unheard" } else { "" };
+                format!("copy {} to [{}]{unheard}", name(actor, incarnation), members.join(" "))
             }
             ActorOrder::End { actor, incarnation, forget, reason, .. } => {
                 let how = if forget { "forget" } else { "end" };

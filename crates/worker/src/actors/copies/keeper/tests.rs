@@ -9,6 +9,7 @@ use super::*;
 use crate::actors::log::{Batch, Found, Snapshot};
 
 const ACTOR: ActorId = ActorId(7);
+const OWN: WorkerUid = WorkerUid(1);
 
 /// A host's log and a keeper beside it.
 struct Scene {
@@ -22,7 +23,7 @@ impl Scene {
         let place = tempfile::tempdir().unwrap();
         let (mut log, _) = Log::open(place.path().join("host"), Durability::Process).unwrap();
         log.hand_on();
-        let keeper = Keeper::new(place.path().join("kept"));
+        let keeper = Keeper::new(OWN, place.path().join("kept"));
         Self { place, log, keeper }
     }
 
@@ -36,13 +37,7 @@ impl Scene {
     }
 
     fn begin(&self, life: u32) -> Result<Arc<Mutex<Copy>>, Refusal> {
-        let incarnation = Incarnation(life);
-        self.keeper.begin(Hello {
-            actor: ACTOR,
-            incarnation,
-            synced: life.is_multiple_of(2),
-            first: 1,
-        })
+        self.keeper.begin(hello(life, 1))
     }
 
     /// Begins a copy with all that there is.
@@ -87,12 +82,17 @@ impl Scene {
 
     /// The daemon that keeps copies is started anew: all that it knows is on its disk.
     fn restart(&mut self) {
-        self.keeper = Keeper::new(self.place.path().join("kept"));
+        self.keeper = Keeper::new(OWN, self.place.path().join("kept"));
     }
 }
 
 fn record(lsn: u64) -> Record {
     Record::Poisoned { lsn }
+}
+
+fn hello(life: u32, stream: u64) -> Hello {
+    let (incarnation, synced) = (Incarnation(life), life.is_multiple_of(2));
+    Hello { actor: ACTOR, incarnation, worker: Some(OWN), stream, synced, first: 1 }
 }
 
 fn keep(copy: &Arc<Mutex<Copy>>, said: Said) -> Result<Kept, Refusal> {
@@ -197,6 +197,42 @@ fn a_daemon_that_was_started_anew_still_keeps_nothing_of_an_earlier_incarnation(
     scene.whole(3);
     scene.restart();
     assert_eq!(scene.begin(2).unwrap_err().reason, Reason::Superseded);
+}
+
+#[test]
+fn what_an_earlier_version_noted_of_a_copy_counts() {
+    let mut scene = Scene::new();
+    scene.whole(3);
+    fs::write(scene.keeper.copy_of(ACTOR).join("life"), "3\n").unwrap();
+    assert_eq!(scene.begin(2).unwrap_err().reason, Reason::Superseded);
+    assert!(scene.begin(3).is_ok());
+}
+
+#[test]
+fn an_earlier_stream_of_an_incarnation_that_comes_last_is_not_kept() {
+    let mut scene = Scene::new();
+    let later = scene.keeper.begin(hello(1, 2)).unwrap();
+    for _ in 0..2 {
+        let refusal = scene.keeper.begin(hello(1, 1)).unwrap_err();
+        assert_eq!(refusal.reason, Reason::Superseded);
+        scene.restart();
+    }
+    assert!(keep(&later, Said::Whole { last: 0 }).unwrap().is_whole, "it goes on");
+    scene.restart();
+    assert_eq!(scene.keeper.begin(hello(1, 1)).unwrap_err().reason, Reason::Superseded);
+    assert!(scene.keeper.begin(hello(1, 3)).is_ok());
+}
+
+#[test]
+fn what_another_is_to_keep_is_refused() {
+    let scene = Scene::new();
+    let meant = WorkerUid(2);
+    let refusal = scene.keeper.begin(Hello { worker: Some(meant), ..hello(1, 1) }).unwrap_err();
+    assert_eq!((refusal.reason, refusal.field.as_str()), (Reason::WorkerUnknown, "hello.worker"));
+    assert!(refusal.message.contains(&meant.to_string()), "{}", refusal.message);
+    assert!(!scene.keeper.unfinished(ACTOR).exists());
+    let of_an_earlier_version = Hello { worker: None, stream: 0, ..hello(1, 1) };
+    assert!(scene.keeper.begin(of_an_earlier_version).is_ok());
 }
 
 #[test]
