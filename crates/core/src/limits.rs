@@ -219,6 +219,12 @@ pub const ENVIRONMENT_UNPACKED_BYTES: u64 = 16 << 30;
 pub const ENVIRONMENT_FILES: usize = 500_000;
 /// How long an executor process of a language may take from its start until it comes back to its worker.
 pub const EXECUTOR_START: Span = Span::secs(60);
+/// How long a process from which executor processes are forked may take to make one.
+pub const FORK_WAIT: Span = Span::secs(5);
+/// The environment of a process that is to be forked, in bytes as it is sent. With a longer one it is started.
+pub const FORK_ORDER_BYTES: usize = 64 << 10;
+/// When so many processes from which others are forked have made none, no other is begun.
+pub const FORK_SERVERS: u32 = 3;
 /// After an executor process could not be started, no other is for so long, and attempts that need one fail at once; twice
 /// as long each further time.
 pub const EXECUTOR_PAUSE: Span = Span::millis(250);

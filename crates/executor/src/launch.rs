@@ -79,7 +79,7 @@ impl Launch {
     /// Reads the environment; `None` if this process is no executor. One that is will be killed when the worker dies.
     pub fn from_env() -> Result<Option<Self>, BadLaunch> {
         let Some(socket) = env::var_os(variables::SOCKET) else { return Ok(None) };
-        tie_to(number(variables::PARENT)?)?;
+        tie_to_worker()?;
         let path = PathBuf::from(required(variables::TOKEN_FILE)?);
         let token = match fs::read_to_string(&path) {
             Ok(token) => token.trim().to_owned(),
@@ -99,8 +99,9 @@ impl Launch {
     }
 }
 
-/// Has the system kill this process when its parent dies, which must be the worker still.
-fn tie_to(worker: i32) -> Result<(), BadLaunch> {
+/// Has the system kill this process when its parent dies, which must be the worker that the environment names.
+pub fn tie_to_worker() -> Result<(), BadLaunch> {
+    let worker: i32 = number(variables::PARENT)?;
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(BadLaunch::Tie)?;
     // One that died before the line above is not waited for any more.
     let found = Pid::as_raw(getppid());

@@ -41,7 +41,7 @@ pub use actors::{Actor, Actors, Call, CallEnd, Creation, Items, State};
 pub use blobs::Blobs;
 pub use cpus::Cpus;
 pub use inside::Inside;
-pub use launch::{BadLaunch, Launch, features, variables};
+pub use launch::{BadLaunch, Launch, features, tie_to_worker, variables};
 pub use mark::{Mark, Pen, Reached};
 pub use printed::{Pipes, Seal};
 pub use runtime::{Attempt, Description, Held, HeldResource, Outcome, Runtime, Services};

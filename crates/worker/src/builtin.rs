@@ -70,10 +70,10 @@ fn spin(us: u64) {
 }
 
 fn exit(how: Arg) -> Result<(), Box<TaskError>> {
-    if how.value().is_ok_and(|value| value.codec == Codec::Utf8) {
-        return die(&read::<String>(&[how], 0)?);
-    }
-    let code: u32 = read(&[how], 0)?;
+    let how = [how];
+    let Ok(code) = read::<u32>(&how, 0) else {
+        return die(&read::<String>(&how, 0)?);
+    };
     let unknown =
         |_| failure(ErrorClass::User, Reason::UserError, format!("exit code {code} is above 255"));
     let code = u8::try_from(code).map_err(unknown)?;

@@ -8,6 +8,8 @@ mod actors;
 mod blobs;
 #[path = "fleet/environments.rs"]
 mod environments;
+#[path = "fleet/forked.rs"]
+mod forked;
 #[path = "fleet/isolated.rs"]
 mod isolated;
 #[path = "fleet/languages.rs"]

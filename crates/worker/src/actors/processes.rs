@@ -424,6 +424,16 @@ impl Owner for Shared {
         command
     }
 
+    fn can_be_forked(&self, number: u64) -> bool {
+        let table = lock(&self.table);
+        let program = table
+            .crew
+            .processes
+            .get(&number)
+            .and_then(|process| self.setup.programs.get(&process.runtime));
+        matches!(program, Some(Program::Native(_)))
+    }
+
     fn started(&self, number: u64, pid: Option<u32>) {
         if let Some(process) = lock(&self.table).crew.processes.get_mut(&number) {
             process.pid = pid;

@@ -12,6 +12,7 @@
 pub(crate) mod child;
 mod ear;
 pub(crate) mod ends;
+mod fork_server;
 mod growth;
 mod habits;
 pub(crate) mod keeper;
@@ -22,6 +23,7 @@ mod owner;
 mod pace;
 pub(crate) mod place;
 mod program;
+mod running;
 mod seat;
 pub(crate) mod setbacks;
 pub(crate) mod shown;

@@ -9,6 +9,7 @@ use bireme_core::{Codec, TaskError, Value};
 use bireme_executor::{Actors, Attempt, Description, Launch, Outcome, Runtime, Services, serve};
 use bytes::Bytes;
 
+use super::fork_server::siblings::{self, Became};
 use crate::builtin;
 use crate::executor::payload::{Material, malformed, no_blob};
 use crate::executor::pool::plan::Plans;
@@ -18,12 +19,19 @@ use crate::sync::lock;
 
 /// All of an executor process: runs native functions for the worker that started it.
 pub(crate) fn main(registry: Registry) -> ExitCode {
+    let native = Native { registry: builtin::register(registry), plans: Mutex::default() };
+    if siblings::are_wanted() {
+        match siblings::make() {
+            Ok(Became::Executor) => {}
+            Ok(Became::Needless) => return ExitCode::SUCCESS,
+            Err(error) => return fail(&error),
+        }
+    }
     let launch = match Launch::from_env() {
         Ok(Some(launch)) => launch,
         Ok(None) => return fail(&"this is for a worker to start"),
         Err(error) => return fail(&error),
     };
-    let native = Native { registry: builtin::register(registry), plans: Mutex::default() };
     match serve(launch, &native) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),

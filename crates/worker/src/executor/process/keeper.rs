@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex};
 use bireme_core::{AttemptId, Exit, limits};
 use bireme_executor::{Mark, Reached, Seal, variables};
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::process::Command;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, timeout};
 
 use super::ear::Ear;
 use super::ends::Death;
 use super::place::Place;
+use super::running::Running;
 use crate::executor::command::tail::Tail;
 use crate::logs::{Stream, Writer};
 use crate::sync::lock;
@@ -26,6 +27,9 @@ pub(crate) trait Owner: Send + Sync + 'static {
 
     /// A command that starts a process.
     fn command(&self, number: u64) -> std::process::Command;
+
+    /// Whether a process is one of this program's own, so that it can be copied from another.
+    fn can_be_forked(&self, number: u64) -> bool;
 
     /// A process was started.
     fn started(&self, number: u64, pid: Option<u32>);
@@ -59,7 +63,7 @@ pub(crate) struct Post {
 
 /// A process and what it prints.
 struct Kept {
-    child: Child,
+    process: Running,
     group: Option<Pid>,
     mark: Mark,
     seal: Seal,
@@ -78,30 +82,41 @@ pub(crate) async fn keep<O: Owner>(shared: Arc<O>, mut post: Post) {
 
 fn start<O: Owner>(shared: &Arc<O>, number: u64, token: &str) -> io::Result<Kept> {
     let (mark, seal) = shared.place().admit(number, token)?;
-    let child = Command::from(shared.command(number))
+    let mut command = shared.command(number);
+    command
         .env(variables::SOCKET, shared.place().socket())
         .env(variables::TOKEN_FILE, shared.place().token(number))
         .env(variables::MARK, shared.place().mark(number))
         .env(variables::NUMBER, number.to_string())
-        .env(variables::PARENT, std::process::id().to_string())
+        .env(variables::PARENT, std::process::id().to_string());
+    let (forks, can_be_forked) = (shared.place().forks(), shared.can_be_forked(number));
+    let forked = if can_be_forked { forks.fork(&command).transpose()? } else { None };
+    let is_started = forked.is_none();
+    let process = forked.map_or_else(|| spawn(command), |forked| Ok(Running::Forked(forked)))?;
+    shared.started(number, process.id());
+    if can_be_forked && is_started {
+        forks.prepare(shared.command(number));
+    }
+    let group = process.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    Ok(Kept { process, group, mark, seal })
+}
+
+fn spawn(command: std::process::Command) -> io::Result<Running> {
+    let child = Command::from(command)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true)
         .spawn()?;
-    shared.started(number, child.id());
-    let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-    Ok(Kept { child, group, mark, seal })
+    Ok(Running::Started(child))
 }
 
 impl Kept {
     async fn look_after<O: Owner>(mut self, shared: &Arc<O>, post: &mut Post) -> Death {
         let tails = [Mutex::new(Tail::default()), Mutex::new(Tail::default())];
         let [out_tail, err_tail] = &tails;
-        let none = || Err(io::ErrorKind::NotFound.into());
-        let out = self.child.stdout.take().map_or_else(none, ChildStdout::into_owned_fd);
-        let err = self.child.stderr.take().map_or_else(none, ChildStderr::into_owned_fd);
+        let [out, err] = self.process.take_pipes();
         let (mark, seal, number) = (&self.mark, self.seal, post.number);
         let ear = |stream| Ear { shared, number, mark, seal, stream };
         let (out_ear, err_ear) = (ear(Stream::Stdout), ear(Stream::Stderr));
@@ -111,7 +126,7 @@ impl Kept {
             };
             tokio::pin!(listening);
             let (status, heard) =
-                until_ended(&mut self.child, self.group, &**shared, post, &mut listening).await;
+                until_ended(&mut self.process, self.group, &**shared, post, &mut listening).await;
             // Whatever it left running in its group goes with it, and lets go of the pipes and the socket.
             signal(self.group, Signal::KILL);
             let last_words = async {
@@ -135,7 +150,7 @@ impl Kept {
 
 /// Waits for the end of a process, and brings it about where that is wanted. Also says whether `listening` is over.
 async fn until_ended(
-    child: &mut Child,
+    process: &mut Running,
     group: Option<Pid>,
     shared: &impl Owner,
     post: &mut Post,
@@ -146,7 +161,7 @@ async fn until_ended(
     let (mut heard, mut judged) = (false, false);
     loop {
         tokio::select! {
-            status = child.wait() => return (status, heard),
+            status = process.wait() => return (status, heard),
             Some(wanted) = post.wanted.recv() => signal(group, wanted),
             _ = &mut *listening, if !heard => heard = true,
             () = &mut late, if !judged => {

@@ -10,6 +10,7 @@ use super::Shared;
 use super::ends::Death;
 use super::keeper::Owner;
 use super::place::Place;
+use super::program::Program;
 use crate::logs::Writer;
 
 impl Owner for Shared {
@@ -19,6 +20,10 @@ impl Owner for Shared {
 
     fn command(&self, _: u64) -> Command {
         self.setup.program.command()
+    }
+
+    fn can_be_forked(&self, _: u64) -> bool {
+        matches!(self.setup.program, Program::Native(_))
     }
 
     fn started(&self, number: u64, pid: Option<u32>) {

@@ -8,12 +8,15 @@ use std::path::{Path, PathBuf};
 use bireme_executor::{Mark, Reached, Seal};
 use tempfile::TempDir;
 
+use super::fork_server::ForkServer;
 use super::starter::Starter;
 
 /// A directory that only this user can enter, with a socket and two files for each process.
 #[derive(Debug)]
 pub(crate) struct Place {
     directory: TempDir,
+    // Before what begins it: that thread's end would end it too.
+    forks: ForkServer,
     starter: Starter,
 }
 
@@ -21,12 +24,17 @@ impl Place {
     /// Makes a new one below `parent`. It is removed when it is dropped.
     pub(crate) fn create(parent: &Path) -> io::Result<Self> {
         let directory = tempfile::Builder::new().prefix("executors-").tempdir_in(parent)?;
-        Ok(Self { directory, starter: Starter::default() })
+        Ok(Self { directory, forks: ForkServer::default(), starter: Starter::default() })
     }
 
     /// What starts the processes.
     pub(super) fn starter(&self) -> &Starter {
         &self.starter
+    }
+
+    /// What copies processes of this program.
+    pub(super) fn forks(&self) -> &ForkServer {
+        &self.forks
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
