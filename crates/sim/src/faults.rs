@@ -5,6 +5,9 @@ use bireme_core::{Span, Time};
 use crate::load::Load;
 use crate::rng::Rng;
 
+/// The deadline of a worker that nobody is left to take over from.
+const LAST_RESORT: Span = Span::secs(2);
+
 /// Something that goes wrong.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Fault {
@@ -59,7 +62,24 @@ pub(crate) fn plan(rng: &mut Rng, load: &Load) -> Vec<(Time, Fault)> {
     let mut plan: Vec<_> =
         (0..count).map(|_| (Time(rng.between(1_000, until)), one(rng))).collect();
     plan.sort_by_key(|(time, _)| *time);
+    set_deadlines(&mut plan, load.workers.len());
     plan
+}
+
+/// Whoever is sent away without a deadline stays as long as nobody can take what only it has: that must not become of all.
+fn set_deadlines(plan: &mut [(Time, Fault)], workers: usize) {
+    let mut without = 0;
+    for (_, fault) in plan {
+        if let Fault::Dismiss { deadline, .. } = fault
+            && deadline.is_none()
+        {
+            without += 1;
+            if without == workers {
+                *deadline = Some(LAST_RESORT);
+                without -= 1;
+            }
+        }
+    }
 }
 
 fn fault(rng: &mut Rng, load: &Load) -> Fault {

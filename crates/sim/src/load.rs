@@ -1,5 +1,6 @@
 //! The work of a run: who the workers and sessions are and what is submitted, all from the seed and before anything runs.
 
+mod abroad;
 mod arrays;
 mod extras;
 mod fleet;
@@ -102,7 +103,7 @@ pub(crate) struct TaskPlan {
 }
 
 /// An output of a graph that was planned before.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct External {
     pub(crate) session: usize,
     pub(crate) graph: usize,
@@ -165,6 +166,11 @@ impl Load {
         self.session(session).graphs.get(graph).expect("graphs are named by place")
     }
 
+    fn graph_mut(&mut self, session: usize, graph: usize) -> &mut GraphPlan {
+        let session = self.sessions.get_mut(session).expect("sessions are named by place");
+        session.graphs.get_mut(graph).expect("graphs are named by place")
+    }
+
     pub(crate) fn session(&self, session: usize) -> &SessionPlan {
         self.sessions.get(session).expect("sessions are named by place")
     }
@@ -205,10 +211,35 @@ impl GraphPlan {
 
     /// Whether what becomes of each task is known beforehand, as far as the session is concerned.
     pub(crate) fn is_calm(&self) -> bool {
-        let disturbs = |deed: &Deed| {
-            matches!(deed, Deed::Cancel { .. } | Deed::Forget | Deed::Release { .. } | Deed::Rude)
-        };
-        self.options.max_failures.is_none() && !self.deeds.iter().any(|(_, deed)| disturbs(deed))
+        !self.may_be_cancelled() && !self.may_be_lost() && !self.gives_up()
+    }
+
+    /// Whether its session drops the graph, or asks for what cannot be.
+    fn may_be_lost(&self) -> bool {
+        self.deeds.iter().any(|(_, deed)| matches!(deed, Deed::Forget | Deed::Rude))
+    }
+
+    /// Whether its session gives outputs up.
+    fn gives_up(&self) -> bool {
+        self.deeds.iter().any(|(_, deed)| matches!(deed, Deed::Release { .. }))
+    }
+
+    /// Whether the outputs of a task are there once it has finished, as long as nothing goes wrong: otherwise whoever comes
+    /// late has it run again.
+    pub(crate) fn stays(&self, index: u32) -> bool {
+        self.keeps(index) && !self.gives_up()
+    }
+
+    /// Whether its session, or a failure too many, may cancel tasks of it.
+    pub(crate) fn may_be_cancelled(&self) -> bool {
+        let cancels = |deed: &Deed| matches!(deed, Deed::Cancel { .. });
+        self.options.max_failures.is_some() || self.deeds.iter().any(|(_, deed)| cancels(deed))
+    }
+
+    /// Whether all of it may run again, from what lasts.
+    fn may_run_again(&self) -> bool {
+        let reruns = |class: &TaskClass| class.on_worker_lost == OnWorkerLost::Rerun;
+        self.values.is_empty() && self.classes.iter().all(reruns)
     }
 
     /// Whether a lost worker may make this task fail.

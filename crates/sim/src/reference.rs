@@ -1,6 +1,6 @@
 //! What must come out: the same graphs, interpreted one task after the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::load::{Act, External, Load, Source};
 
@@ -13,6 +13,15 @@ pub(crate) enum Fate {
     FailsWith,
     /// With these outputs.
     Finishes(Vec<u64>),
+}
+
+/// What else may become of a task, by itself or by one that it needs.
+#[derive(Clone, Copy, Debug, Default)]
+struct Risks {
+    /// It fails for a lost worker.
+    lost: bool,
+    /// It, or what it needs, is cancelled.
+    cancelled: bool,
 }
 
 /// A task by the places of its session and graph, and its index.
@@ -39,20 +48,34 @@ impl Need {
 #[derive(Debug)]
 pub(crate) struct Reference {
     fates: BTreeMap<Name, Fate>,
-    /// Tasks that a lost worker may make fail, with all that need them.
-    fragile: BTreeMap<Name, bool>,
+    risks: BTreeMap<Name, Risks>,
+    /// Tasks that may run again though nothing goes wrong: a task of another graph comes when their outputs have gone.
+    remade: BTreeSet<Name>,
 }
 
 impl Reference {
     /// Runs everything.
     pub(crate) fn new(load: &Load) -> Self {
-        let mut reference = Self { fates: BTreeMap::new(), fragile: BTreeMap::new() };
+        let mut reference =
+            Self { fates: BTreeMap::new(), risks: BTreeMap::new(), remade: BTreeSet::new() };
         for (session, plan) in load.sessions.iter().enumerate() {
             for (graph, plan) in plan.graphs.iter().enumerate() {
                 (0..plan.len()).for_each(|index| reference.run(load, (session, graph, index)));
+                reference.note_remade(load, &plan.externals);
             }
         }
         reference
+    }
+
+    /// Outputs that are taken, and may have gone before: their tasks run again, and what those need.
+    fn note_remade(&mut self, load: &Load, taken: &[External]) {
+        let gone = taken.iter().filter(|it| !load.graph(it.session, it.graph).stays(it.task));
+        let mut open: Vec<Name> = gone.map(|it| (it.session, it.graph, it.task)).collect();
+        while let Some(name) = open.pop() {
+            if self.remade.insert(name) {
+                open.extend(needs(load, name).into_iter().filter_map(Need::maker));
+            }
+        }
     }
 
     /// The fate of a task.
@@ -62,7 +85,21 @@ impl Reference {
 
     /// Whether a lost worker may change the fate of a task.
     pub(crate) fn is_fragile(&self, session: usize, graph: usize, index: u32) -> bool {
-        self.fragile.get(&(session, graph, index)).copied().expect("every task was run")
+        self.risks((session, graph, index)).lost
+    }
+
+    /// Whether a task, or one that it needs, may be cancelled.
+    pub(crate) fn may_be_cancelled(&self, session: usize, graph: usize, index: u32) -> bool {
+        self.risks((session, graph, index)).cancelled
+    }
+
+    /// Whether a task may run again though nothing goes wrong.
+    pub(crate) fn may_be_remade(&self, session: usize, graph: usize, index: u32) -> bool {
+        self.remade.contains(&(session, graph, index))
+    }
+
+    fn risks(&self, name: Name) -> Risks {
+        self.risks.get(&name).copied().expect("every task was run")
     }
 
     /// How many tasks of a graph fail by themselves.
@@ -90,12 +127,13 @@ impl Reference {
         let (session, graph, index) = name;
         let plan = load.graph(session, graph);
         let task = plan.task(index);
-        let is_fragile = plan.is_fragile(index)
-            || needs
-                .iter()
-                .filter_map(|need| need.maker())
-                .any(|need| self.fragile.get(&need) == Some(&true));
-        self.fragile.insert(name, is_fragile);
+        let own = Risks { lost: plan.is_fragile(index), cancelled: plan.may_be_cancelled() };
+        let makers = needs.iter().filter_map(|need| need.maker());
+        let risks = makers.map(|maker| self.risks(maker)).fold(own, |risks, maker| Risks {
+            lost: risks.lost | maker.lost,
+            cancelled: risks.cancelled | maker.cancelled,
+        });
+        self.risks.insert(name, risks);
         let mut inputs = Vec::new();
         for need in needs {
             let (need, output) = match *need {

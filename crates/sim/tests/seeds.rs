@@ -42,6 +42,8 @@ fn a_session_with_little_work_does_not_wait_for_one_with_much() {
 fn seeds_that_failed_once() {
     for (seed, what) in [
         (5, "an attempt that was ready was never started"),
+        (1_361, "what a task had made outlived it when it failed as it was made again"),
+        (3_382, "a worker was told for ever that it has what it said it misses"),
         (5_413, "a graph was done before its ends were told"),
         (10_252, "a session was resumed that its client had never heard of"),
         (102_393, "the same, with the number that it had in the scheduler's life before"),

@@ -224,6 +224,9 @@ impl Machine {
                     format!("object {} outlives its graph", object.id())
                 })?;
             }
+            ensure(self.find_object(object.id()) == Some(no), || {
+                format!("nobody knows where object {} is kept", object.id())
+            })?;
         }
         let listed: usize = self.workers.values().map(|worker| worker.held.len()).sum();
         ensure(replicas == listed, || format!("{replicas} replicas, workers list {listed}"))

@@ -194,6 +194,12 @@ impl Machine {
         asked: &[WorkerId],
         made_by: Option<AttemptNo>,
     ) {
+        // Whoever misses it has not got it: its word of a replica and the order to drop that have crossed.
+        if let Some(no) = self.find_object(id)
+            && self.objects.get(no).is_some_and(|object| object.holders().contains(&worker))
+        {
+            self.lose_replica(worker, no);
+        }
         let no = self.find_object(id);
         let asked = if made_by == self.made_by(id) { asked } else { &[] };
         let mut spared = false;
@@ -212,6 +218,7 @@ impl Machine {
             self.actors_cannot_fetch(worker, id);
             return;
         }
+        let no = self.find_object(id);
         let stored = no.and_then(|no| self.objects.get(no)).is_some_and(Object::is_stored);
         if stored {
             self.errand(worker, Errand::Place(id));

@@ -245,7 +245,9 @@ impl Array {
                 }
                 DONE | number
             }
-            Phase::Cancelled if quiet && record.attempt == 0 => CANCELLED,
+            Phase::Cancelled if quiet && (record.attempt, record.object) == (0, ObjectNo::NONE) => {
+                CANCELLED
+            }
             _ => return,
         };
         self.vacant.push(place);
@@ -345,5 +347,17 @@ mod tests {
         tasks.fold(5);
         assert_eq!(tasks.get(5).unwrap().phase, Phase::Cancelled);
         assert_eq!(tasks.arrays[0].vacant.len(), 1);
+    }
+
+    #[test]
+    fn a_cancelled_row_keeps_its_object_until_that_is_dropped() {
+        let mut tasks = tasks();
+        let record = tasks.get_mut(5).unwrap();
+        (record.phase, record.object) = (Phase::Cancelled, ObjectNo(17));
+        tasks.fold(5);
+        assert_eq!(tasks.object(5), Some(ObjectNo(17)));
+        tasks.get_mut(5).unwrap().object = ObjectNo::NONE;
+        tasks.fold(5);
+        assert_eq!(tasks.arrays[0].vacant, [0]);
     }
 }

@@ -7,6 +7,7 @@ mod drain;
 mod ends;
 mod harness;
 mod nested;
+mod outputs;
 mod replicas;
 mod sessions;
 mod streams;

@@ -83,18 +83,15 @@ impl Cluster {
             TaskState::Failed => !matches!(fate, Fate::Finishes(_)),
             _ => false,
         };
-        let cancels = |deed| matches!(deed, Deed::Cancel { .. });
-        let may_be_cancelled =
-            self.has_deed(session, graph, cancels) || plan.options.max_failures.is_some();
         // A lost worker, or a consumer that was tried again when its inputs had gone, may ask for a second run.
         let is_disturbed =
             !self.faults.is_empty() || self.has_deed(session, graph, |deed| deed == Deed::Retry);
         let may_fail = is_disturbed && self.reference.is_fragile(session, graph, index)
             || self.world.has_been_full;
         let excused = match state {
-            TaskState::Cancelled => may_be_cancelled,
-            // A task that came after its input was cancelled, or lost its worker once too often.
-            TaskState::Failed => may_be_cancelled || may_fail,
+            TaskState::Cancelled => plan.may_be_cancelled(),
+            // A task whose input was cancelled before it came or in another graph, or that lost its worker once too often.
+            TaskState::Failed => self.reference.may_be_cancelled(session, graph, index) || may_fail,
             _ => false,
         };
         if as_planned || excused {
@@ -155,6 +152,7 @@ impl Cluster {
         }
         let ran = self.world.executions.get(&task).copied().unwrap_or(0);
         let most = match job.act {
+            _ if self.reference.may_be_remade(session, graph, task.index) => u32::MAX,
             Act::Succeed => 1,
             Act::Fail | Act::Hang => 1 + retries,
             Act::DieFirst(times) | Act::FailFirst(times) | Act::MoveFirst(times) => {
@@ -162,11 +160,12 @@ impl Cluster {
             }
         };
         let least = match (state, self.reference.fate(session, graph, task.index)) {
-            (TaskState::Finished, _) | (TaskState::Failed, Fate::Fails)
-                if plan.task(task.index).externals.is_empty() =>
-            {
-                1
-            }
+            (TaskState::Finished, _) => 1,
+            // Unless an input from another graph is why.
+            (TaskState::Failed, Fate::Fails) => u32::from(
+                plan.task(task.index).externals.is_empty()
+                    && !self.reference.may_be_cancelled(session, graph, task.index),
+            ),
             _ => 0,
         };
         if (least..=most).contains(&ran) {

@@ -189,6 +189,10 @@ impl Run {
                 let report = Report::ReplicaAdded { object, size: 1 << 20 };
                 self.handle(Event::WorkerReported { worker: WorkerId(number(worker)), report });
             }
+            ["replica", worker, key, "lost"] => {
+                let report = Report::ReplicaLost(ObjectId::output(self.task(key), 0));
+                self.handle(Event::WorkerReported { worker: WorkerId(number(worker)), report });
+            }
             ["drop", worker, key] => {
                 let (object, worker) =
                     (ObjectId::output(self.task(key), 0), WorkerId(number(worker)));
@@ -242,6 +246,9 @@ impl Run {
                 let workers = vec![(*worker).to_owned()];
                 self.class =
                     TaskClass { workers, allow_other_workers: true, ..TaskClass::default() };
+            }
+            ["class", "two", "outputs"] => {
+                self.class = TaskClass { outputs: 2, ..TaskClass::default() };
             }
             ["class", "plain"] => self.class = TaskClass::default(),
             ["class", "gpu"] => {
@@ -433,7 +440,8 @@ impl Run {
         let report = match report {
             "finish" => Report::Finished {
                 attempt,
-                outputs: [Output { size: 1 << 20, value: None }].into_iter().collect(),
+                outputs: vec![Output { size: 1 << 20, value: None }; self.class.outputs.into()]
+                    .into(),
                 timing,
             },
             "fail" => {

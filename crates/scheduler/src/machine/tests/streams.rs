@@ -113,6 +113,20 @@ fn a_value_of_a_session_that_is_no_more_is_not_waited_for() {
     );
 }
 
+/// Its word of a replica and the order to drop that have crossed.
+#[test]
+fn a_worker_that_misses_what_it_is_believed_to_have_has_not_got_it() {
+    check(
+        "join 1 1 | put 1 1 | submit a | missing 1 1 of 1",
+        &expect![[r#"
+            join 1 1         ->
+            put 1 1          -> client: accepted
+            submit a         -> 1: start a.1
+            missing 1 1 of 1 -> 1: retract a.1 | 1: Gone { object: Held { holder: HolderId(1), n: 1 }, error: TaskError { class: InputLost, reason: "INPUT_LOST", message: "h1:1 was given up, or is gone with the worker that had it", traceback: "", language: "", attempt: None, worker: "", exit: None, last_lines: [], cause: None, opaque: None } } | client: failed a | client: done
+        "#]],
+    );
+}
+
 #[test]
 fn a_retry_whose_input_may_not_be_made_again_fails_alone() {
     check(

@@ -50,13 +50,11 @@ fn no_call_overtakes_one_whose_arguments_come_late() {
 #[test]
 fn a_host_that_does_not_begin_has_not_taken_it() {
     check(
-        "ahead | refused NOT_RUN | lives w1 i1 | up 1 | opened i1 1 | reply 1",
+        "ahead | refused NOT_RUN | begin | reply 1",
         &expect![[r"
             ahead           -> resolve >i0 30000ms, reach w1 i1, open i1 done 0, call 1 a i1
             refused NOT_RUN -> bye, resolve >i1 25ms
-            lives w1 i1     -> reach w1 i1
-            up 1            -> open i1 done 0
-            opened i1 1     -> call 1 a i1
+            begin           -> reach w1 i1, open i1 done 0, call 1 a i1
             reply 1         -> END 1 ok
         "]],
     );
@@ -104,14 +102,12 @@ fn a_stream_that_is_lost_before_the_answer_leaves_it_unknown_to_a_fresh_host_and
 #[test]
 fn the_same_host_says_after_a_lost_stream_whether_it_arrived() {
     check(
-        "ahead | down 1 | lives w1 i1 | up 1 | opened i1 1 | reply 1",
+        "ahead | down 1 | begin | reply 1",
         &expect![[r"
-            ahead       -> resolve >i0 30000ms, reach w1 i1, open i1 done 0, call 1 a i1
-            down 1      -> resolve >i1 25ms
-            lives w1 i1 -> reach w1 i1
-            up 1        -> open i1 done 0
-            opened i1 1 -> call 1 a i1
-            reply 1     -> END 1 ok
+            ahead   -> resolve >i0 30000ms, reach w1 i1, open i1 done 0, call 1 a i1
+            down 1  -> resolve >i1 25ms
+            begin   -> reach w1 i1, open i1 done 0, call 1 a i1
+            reply 1 -> END 1 ok
         "]],
     );
     check(
