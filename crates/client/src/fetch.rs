@@ -162,13 +162,16 @@ pub(crate) async fn from_holders(
     for Peer { worker, addresses, machine: _ } in holders {
         for address in addresses.iter().filter(|address| is_plain(address)) {
             let store = peers.worker(*worker, address).await;
-            match stream(peers, store, object).await {
+            match stream(peers, store, request(object)).await {
                 Ok(value) => return Ok(value),
                 Err(problem) => problems.push(format!("{worker} at {address}: {problem}")),
             }
         }
     }
-    match stream(peers, Ok(peers.relay()), object).await {
+    // The scheduler knows of more holders, but not of what a worker keeps for a single call.
+    let worker = holders.first().map(|holder| holder.worker.into());
+    let relayed = pb::FetchRequest { worker, ..request(object) };
+    match stream(peers, Ok(peers.relay()), relayed).await {
         Ok(value) => {
             for holder in holders {
                 peers.reach.relayed(holder.worker);
@@ -188,10 +191,10 @@ pub(crate) async fn from_holders(
 async fn stream(
     peers: &Peers,
     store: Result<StoreClient<Channel>, String>,
-    object: ObjectId,
+    request: pb::FetchRequest,
 ) -> Result<Value, String> {
     use pb::fetch_response::Part;
-    let request = peers.call(request(object));
+    let request = peers.call(request);
     let mut parts = store?.fetch(request).await.map_err(refused)?.into_inner();
     let mut assembly = None;
     while let Some(pb::FetchResponse { part }) = parts.message().await.map_err(refused)? {

@@ -66,21 +66,29 @@ impl Peers {
         worker: WorkerId,
         address: &Address,
     ) -> Result<StoreClient<Channel>, String> {
-        let connection = self.connection(worker, address);
+        let connection = self.connection(worker, address)?;
         let channel = connection.get_or_try_init(|| self.dial(worker, address)).await?;
         Ok(store(channel.clone()))
     }
 
-    fn connection(&self, worker: WorkerId, address: &Address) -> Connection {
+    /// The connection that is kept. An address that is not tried does not replace another of the same worker.
+    fn connection(&self, worker: WorkerId, address: &Address) -> Result<Connection, String> {
         let mut workers = lock(&self.workers);
-        match workers.get(&worker) {
-            Some((known, connection)) if known == address => Arc::clone(connection),
-            _ => {
-                let connection = Connection::default();
-                workers.insert(worker, (address.clone(), Arc::clone(&connection)));
-                connection
-            }
+        if let Some((known, connection)) = workers.get(&worker)
+            && known == address
+        {
+            return Ok(Arc::clone(connection));
         }
+        if let Some(why) = self.reach.silence(Instant::now(), worker, address) {
+            return Err(why);
+        }
+        // Most are of workers that have gone; the others are made again.
+        if workers.len() >= limits::WORKERS {
+            workers.clear();
+        }
+        let connection = Connection::default();
+        workers.insert(worker, (address.clone(), Arc::clone(&connection)));
+        Ok(connection)
     }
 
     /// A new connection to a worker, unless it could not be reached of late.
@@ -176,6 +184,21 @@ pub(crate) mod tests {
     pub(crate) fn local(port: u16) -> Address {
         let (scheme, host) = ("http".to_owned(), "127.0.0.1".to_owned());
         Address { scheme, host, port, network: String::new() }
+    }
+
+    #[tokio::test]
+    async fn a_silent_address_does_not_replace_the_one_that_answers() {
+        let (peers, worker) = (without_scheduler(), WorkerId(1));
+        let [silent, listener] = [0; 2].map(|port| TcpListener::bind(("127.0.0.1", port)));
+        let (silent, listener) = (silent.await.unwrap(), listener.await.unwrap());
+        let [away, there] = [&silent, &listener].map(|at| local(at.local_addr().unwrap().port()));
+        drop(silent);
+        peers.worker(worker, &away).await.unwrap_err();
+        peers.worker(worker, &there).await.unwrap();
+        let kept = peers.connection(worker, &there).unwrap();
+        let why = peers.worker(worker, &away).await.unwrap_err();
+        assert!(why.contains("not reached of late"), "{why}");
+        assert!(Arc::ptr_eq(&kept, &peers.connection(worker, &there).unwrap()));
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
-"""Builds the package: the daemons first, which go into the wheel, then with maturin the rest.
+"""Builds the package: the daemons and the command line first, which go into the wheel, then with maturin the rest.
 
-An embedded cluster starts the daemons of its own package, so that both are always of one version.
+An embedded cluster starts the daemons of its own package, so that all are always of one version.
 """
 
 import json
@@ -15,8 +15,9 @@ import maturin  # type: ignore[import-untyped]
 
 PACKAGE = Path(__file__).resolve().parent.parent
 BIN = PACKAGE / "python" / "bireme" / "bin"
-DAEMONS = ("bireme-scheduler", "bireme-worker")
-#: How both are built, and the extension; a check of the packaging is content with less.
+#: Programs of the package, by the packages of cargo that they are built from.
+PROGRAMS = {"bireme-scheduler": "bireme-scheduler", "bireme-worker": "bireme-worker", "bireme-cli": "bireme"}
+#: How they are built, and the extension; a check of the packaging is content with less.
 PROFILE = os.environ.get("BIREME_WHEEL_PROFILE", "wheel")
 
 build_sdist = maturin.build_sdist
@@ -41,12 +42,12 @@ def prepare_metadata_for_build_editable(directory: str, settings: Any = None) ->
 
 
 def build_wheel(directory: str, settings: Any = None, metadata: str | None = None) -> str:
-    _build_daemons()
+    _build_programs()
     return str(maturin.build_wheel(directory, _settings(settings), metadata))
 
 
 def build_editable(directory: str, settings: Any = None, metadata: str | None = None) -> str:
-    _build_daemons()
+    _build_programs()
     return str(maturin.build_editable(directory, _settings(settings), metadata))
 
 
@@ -58,18 +59,18 @@ def _settings(settings: Any) -> Any:
     return settings
 
 
-def _build_daemons() -> None:
-    """Builds the daemons in the target directory that maturin uses too, and copies them into the package."""
-    packages = [word for daemon in DAEMONS for word in ("--package", daemon)]
+def _build_programs() -> None:
+    """Builds them in the target directory that maturin uses too, and copies them into the package."""
+    packages = [word for package in PROGRAMS for word in ("--package", package)]
     command = [_cargo(), "build", "--profile", PROFILE, "--bins", *packages, "--message-format=json-render-diagnostics"]
     built = subprocess.run(command, cwd=PACKAGE, stdout=subprocess.PIPE, text=True)
     if built.returncode != 0:
-        sys.exit(f"the daemons cannot be built; above, cargo says why ({' '.join(command)})")
+        sys.exit(f"the daemons and the command line cannot be built; above, cargo says why ({' '.join(command)})")
     BIN.mkdir(exist_ok=True)
     for line in built.stdout.splitlines():
         message = json.loads(line)
         executable = message.get("executable")
-        if executable and message["target"]["name"] in DAEMONS:
+        if executable and message["target"]["name"] in PROGRAMS.values():
             shutil.copy(executable, BIN)
 
 

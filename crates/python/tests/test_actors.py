@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +104,21 @@ def test_what_a_method_raises_is_raised_with_its_traceback(client: Client) -> No
     assert isinstance(raised.value.__cause__, RemoteTraceback)
     assert "in refuse" in raised.value.__cause__.text
     assert actor.print_and_return("still there").result(WAIT_S) == "still there"
+
+
+def test_a_call_that_failed_is_not_kept_by_its_error(client: Client) -> None:
+    actor = client.actor(Awkward)
+    # Circles would last until garbage is collected, and with them the handles that the call was given.
+    gc.disable()
+    try:
+        failing = actor.refuse("missing")
+        known = weakref.ref(failing.task)
+        with contextlib.suppress(KeyError):
+            failing.result(WAIT_S)
+        del failing
+        assert known() is None
+    finally:
+        gc.enable()
 
 
 def test_a_constructor_that_raises_is_the_error_of_the_actor(client: Client) -> None:
@@ -328,6 +346,24 @@ def test_an_actor_that_nobody_takes_in_time_says_why(client: Client) -> None:
     assert client.actor(Counter, 2, timeout=WAIT_S).increment().result(WAIT_S) == 3
     with pytest.raises(ValueError, match="max_restarts is -2"):
         client.actor(Counter, max_restarts=-2)
+
+
+def test_an_actor_that_is_found_and_tells_nothing_says_why(client: Client, tmp_path: Path) -> None:
+    later = client.submit(Counter, actor=True, name="later", resources={"gpu": 1}, timeout=0.2)
+    with pytest.raises(CallTimeout, match="Counter is waiting"):
+        later.result(WAIT_S)
+    with pytest.raises(CallTimeout, match=r"later is waiting after 0\.2 s: local-[12] has 0 of gpu in all, the actor takes 1"):
+        client.get_actor("later", timeout=0.2)
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    busy = client.actor(Recorder, name="busy")
+    holds = busy.wait_for(str(gate))
+    with pytest.raises(CallTimeout, match=r"busy has not told its methods after 0\.2 s: other calls keep it busy"):
+        client.get_actor("busy", timeout="200ms")
+    gate.write_text("open")
+    assert holds.result(WAIT_S) == "open"
+    found: Any = client.get_actor("busy", timeout=WAIT_S)
+    assert found.all_kept().result(WAIT_S) == []
 
 
 def test_a_detached_actor_outlives_its_client(cluster: LocalCluster, client: Client) -> None:

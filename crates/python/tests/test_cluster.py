@@ -131,6 +131,18 @@ def test_a_missing_daemon_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         daemon.find("bireme-nobody")
 
 
+def test_the_command_line_is_a_program_of_the_package(tmp_path: Path) -> None:
+    becomes = [sys.executable, "-c", "from bireme.command import main; main()", "run", "a job.toml"]
+    elsewhere = os.environ | {"BIREME_BIN": str(tmp_path)}
+    missing = subprocess.run(becomes, env=elsewhere, capture_output=True, text=True)
+    assert missing.returncode == 1 and "has no command line; install the package anew" in missing.stderr
+    program = tmp_path / "bireme"
+    program.write_text("#!/bin/sh\nprintf '%s|' \"$@\"; exit 3\n")
+    program.chmod(0o755)
+    done = subprocess.run(becomes, env=elsewhere, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (3, "run|a job.toml|")
+
+
 def test_who_gives_no_token_is_told_how(cluster: LocalCluster) -> None:
     with pytest.raises(ConnectionError, match=r"set BIREME_TOKEN.*Client\(token=\.\.\.\)"):
         Client(cluster.scheduler_address)

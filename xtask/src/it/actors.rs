@@ -177,25 +177,8 @@ pub(super) async fn a_drain_moves_them() -> Result<()> {
 /// The same actors from the command line.
 pub(super) async fn from_the_command_line() -> Result<()> {
     let cluster = Cluster::start(Shape::new(2, 2)).await?;
-    let run = |words: &'static [&'static str]| {
-        let mut command = cluster.site().program("bireme");
-        command.arg("actor").args(words);
-        async move {
-            let output = tokio::process::Command::from(command).output();
-            let output = guarded("a command", output).await??;
-            let said = String::from_utf8(output.stderr)?;
-            let printed = String::from_utf8(output.stdout)?;
-            Ok::<_, anyhow::Error>((output.status.code(), printed.trim().to_owned(), said))
-        }
-    };
-    let printed = |words: &'static [&'static str]| {
-        let run = run(words);
-        async move {
-            let (code, printed, said) = run.await?;
-            ensure!(code == Some(0), "{words:?} ended with {code:?}: {said}");
-            Ok(printed)
-        }
-    };
+    let run = |words: &'static [&'static str]| command(&cluster, words);
+    let printed = |words: &'static [&'static str]| printed(&cluster, words);
     let created = printed(&["create", "builtin/Counter", "5", "--name", "counter"]).await?;
     ensure!(created == "counter", "it printed {created:?}");
     ensure!(printed(&["call", "counter", "increment"]).await? == "6");
@@ -215,6 +198,24 @@ pub(super) async fn from_the_command_line() -> Result<()> {
     ensure!(code == Some(2) && said.contains("there is no actor nobody"), "{code:?}: {said}");
     printed(&["kill", "counter"]).await?;
     cluster.stop().await
+}
+
+/// Runs `bireme actor` to its end: its exit code, what it printed, and what it said.
+async fn command(cluster: &Cluster, words: &[&str]) -> Result<(Option<i32>, String, String)> {
+    let mut command = cluster.site().program("bireme");
+    command.arg("actor").args(words);
+    let output = tokio::process::Command::from(command).output();
+    let output = guarded("a command", output).await??;
+    let said = String::from_utf8(output.stderr)?;
+    let printed = String::from_utf8(output.stdout)?;
+    Ok((output.status.code(), printed.trim().to_owned(), said))
+}
+
+/// What it printed, which had to do what it was asked for.
+pub(super) async fn printed(cluster: &Cluster, words: &[&str]) -> Result<String> {
+    let (code, printed, said) = command(cluster, words).await?;
+    ensure!(code == Some(0), "{words:?} ended with {code:?}: {said}");
+    Ok(printed)
 }
 
 pub(super) type Builder = bireme_client::ActorBuilder<Actor>;

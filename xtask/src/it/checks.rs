@@ -108,6 +108,7 @@ pub(super) static CHECKS: &[Check] = &[
     slow("actors_that_count_once_pass_on_once", || Box::pin(calling::passed_on_once())),
     slow("actors_that_count_once_lose_nothing", || Box::pin(actors::effectively_once_counts_all())),
     check("who_cannot_reach_workers_has_calls_relayed", || Box::pin(relayed_calls::in_order())),
+    check("relayed_calls_from_the_command_line", || Box::pin(relayed_calls::one_by_one())),
     check("relayed_calls_end_with_their_scheduler", || Box::pin(relayed_calls::scheduler_killed())),
     check("an_actor_whose_daemon_is_killed", || Box::pin(partings::daemon_killed())),
     check("actors_go_on_without_a_scheduler", || Box::pin(partings::scheduler_away())),

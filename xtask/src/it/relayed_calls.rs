@@ -7,7 +7,7 @@ use bireme_core::actor::call::CallCode;
 use rustix::process::Signal;
 use tokio::time::interval;
 
-use super::actors::{count, counter, counts, ends};
+use super::actors::{count, counter, counts, ends, printed};
 use super::relay::{apart, knowing, pattern};
 use super::sessions::lasting;
 use super::store::{MIB, is_pattern};
@@ -53,6 +53,21 @@ pub(super) async fn in_order() -> Result<()> {
     ends(runs, CallCode::Unknown).await?;
     let first = count(counter.call("increment", ())).await?;
     ensure!(first == 1, "the next incarnation began with {}", first - 1);
+    cluster.stop().await
+}
+
+/// Single calls, as the command line makes them, with results that do not fit into an answer.
+pub(super) async fn one_by_one() -> Result<()> {
+    let site = Site::new()?;
+    let scheduler = site.scheduler();
+    let cluster = apart(site, &scheduler).await?;
+    printed(&cluster, &["create", "builtin/Counter", "5", "--name", "counter"]).await?;
+    ensure!(printed(&cluster, &["call", "counter", "increment"]).await? == "6");
+    let length = LENGTH.to_string();
+    let bytes = printed(&cluster, &["call", "counter", "bytes", &length]).await?;
+    ensure!(bytes.len() == 2 * LENGTH as usize, "{} digits: {bytes:.200}", bytes.len());
+    let shown = printed(&cluster, &["show", "counter"]).await?;
+    ensure!(shown.contains("increment"), "{shown}");
     cluster.stop().await
 }
 

@@ -1,4 +1,4 @@
-//! The wheel: the package with its extension and daemons, for machines without Rust.
+//! The wheel: the package with its extension, daemons and command line, for machines without Rust.
 
 use std::env;
 use std::ffi::OsString;
@@ -77,7 +77,9 @@ pub(crate) fn try_out(wheel: &Path) -> Result<()> {
     run.env("PATH", &path).env("HOME", ground.path());
     let printed = read(&mut run)?;
     ensure!(printed == PRINTED, "{} printed {printed:?}, not {PRINTED:?}", shown(wheel));
-    println!("{}: the README's script runs", shown(wheel));
+    let says = read(limited(&venv.join("bin/bireme")).arg("--version").env_clear())?;
+    ensure!(says.starts_with("bireme "), "its command line calls itself {says:?}");
+    println!("{}: the README's script runs, and so does the command line", shown(wheel));
     Ok(())
 }
 

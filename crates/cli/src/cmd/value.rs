@@ -18,6 +18,15 @@ pub(super) fn json(value: &Value, bytes: &[u8]) -> Json {
     json!({ "codec": value.codec.name(), "size": bytes.len(), form: content })
 }
 
+/// Plain data for people: text as it is, all else as JSON, each on a line; nothing for no value. `None` if it is bytes.
+pub(super) fn line(value: &Value, bytes: &[u8]) -> Option<String> {
+    Some(match parsed(value.codec, bytes)? {
+        Json::Null => String::new(),
+        Json::String(text) => format!("{text}\n"),
+        json => format!("{json}\n"),
+    })
+}
+
 /// Whether a terminal can show it.
 pub(super) fn is_text(bytes: &[u8]) -> bool {
     let is_plain = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t' | '\u{1b}');
@@ -64,6 +73,17 @@ mod tests {
             shown(Value::raw(vec![0xff, 0])),
             json!({ "codec": "raw", "size": 2, "hex": "ff00" })
         );
+    }
+
+    #[test]
+    fn people_are_shown_plain_data_on_a_line() {
+        let line = |value: Value| line(&value, &value.bytes().unwrap());
+        let packed = |data: &Json| Value::inline(Codec::Msgpack, rmp_serde::to_vec(data).unwrap());
+        assert_eq!(line(packed(&json!({ "a": [1, null] }))).unwrap(), "{\"a\":[1,null]}\n");
+        assert_eq!(line(packed(&json!("a b"))).unwrap(), "a b\n");
+        assert_eq!(line(Value::inline(Codec::Json, "{ \"a\": 1 }")).unwrap(), "{\"a\":1}\n");
+        assert_eq!(line(Value::none()).unwrap(), "");
+        assert_eq!([Value::text("3"), Value::raw("3")].map(line), [None, None]);
     }
 
     #[test]

@@ -35,6 +35,22 @@ async fn outputs_of_several_steps_are_read_one_after_the_other() {
 }
 
 #[tokio::test]
+async fn plain_data_is_printed_as_json_and_bytes_as_they_are() {
+    let site = Site::start().await;
+    let job = |function: &str, args: &str| {
+        let task = format!("[[task]]\nname = \"one\"\nfunction = \"{function}\"\nargs = {args}\n");
+        site.write("job.toml", &task)
+    };
+    let length = job("builtin/len", "[\"abc\"]");
+    assert_eq!(site.ok(&["run", &length]).await, "3\n", "MessagePack");
+    let same = job("builtin/echo", "[true]");
+    assert_eq!(site.ok(&["run", &same]).await, "true\n", "JSON");
+    let bytes = job("builtin/bytes", "[3]");
+    assert_eq!(site.ok(&["run", &bytes]).await, "\0\u{1}\u{2}", "bytes");
+    site.stop().await;
+}
+
+#[tokio::test]
 async fn failed_tasks_are_called_by_their_keys() {
     let site = Site::start().await;
     let job = r#"

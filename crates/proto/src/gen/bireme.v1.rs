@@ -1945,7 +1945,8 @@ pub struct CallRequest {
     #[prost(enumeration = "ReplyKind", tag = "8")]
     pub reply: i32,
     /// Where the result is stored, as in `CallerMessage.Call`. Unless it is given, the worker stores a result that is too large
-    /// for the answer, names its id in the outcome, and keeps it for a minute: fetch it from that worker by `Store.Fetch`.
+    /// for the answer, names its id in the outcome, and keeps it for a minute: fetch it from that worker by `Store.Fetch`, or
+    /// from the scheduler where the request names the worker.
     #[prost(message, optional, tag = "9")]
     pub result: ::core::option::Option<ObjectId>,
     /// How long the call may take altogether, from the first request on; 0 is for ever.
@@ -11648,6 +11649,10 @@ pub struct FetchRequest {
     /// is refused as `REPLICA_CHANGED` and starts again from the first byte.
     #[prost(message, optional, tag = "6")]
     pub made_by: ::core::option::Option<AttemptId>,
+    /// For the scheduler: who has a value that it knows nothing of, as the result that a worker keeps for a single call. A worker
+    /// takes no notice.
+    #[prost(message, optional, tag = "7")]
+    pub worker: ::core::option::Option<WorkerId>,
     /// What is read.
     #[prost(oneof = "fetch_request::Source", tags = "1, 2")]
     pub source: ::core::option::Option<fetch_request::Source>,

@@ -115,10 +115,10 @@ class Actor:
             hint = f"; the method most like it is {near[0]!r}" if near else ""
             raise AttributeError(f"{self._name} has no method or attribute {name!r}{hint}") from error
 
-    def _all_methods(self) -> Mapping[str, bool]:
-        """The methods, each with whether it gives items. An actor whose class is not known here is asked."""
+    def _all_methods(self, timeout: float | None = None) -> Mapping[str, bool]:
+        """The methods, each with whether it gives items. An actor of an unknown class is asked, and may take so long."""
         if self._methods is None:
-            asked = self._call(METHODS, (), {}, {**_how(), "unordered": True})
+            asked = self._call(METHODS, (), {}, {**_how(), "unordered": True, "deadline": timeout})
             try:
                 self._methods = cast(Mapping[str, bool], self._client._result(asked.task, None))
             except NoSuchMethod:
@@ -272,7 +272,7 @@ class ActorItems:
         try:
             item = self._stream.next()
         except Failed as error:
-            failed = error
+            failed = error.with_traceback(None)  # With it, it would hold these items.
         else:
             return () if item is None else (decode(*item, what="an item"),)
         raise exception(failed.args[0])

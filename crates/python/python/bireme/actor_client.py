@@ -11,7 +11,7 @@ from .actor import Actor, ActorFuture, write
 from .actor_api import methods_of
 from .actor_spec import spec
 from .called import Called, places
-from .errors import not_alive
+from .errors import CallTimeout, not_alive
 from .keys import new_key
 from .task import FINISHED
 from .units import seconds
@@ -61,9 +61,13 @@ class ActorMethods:
         """
         return self._sync(self._made, cls, args, options)
 
-    def get_actor(self, name: str, namespace: str = "") -> Any:
-        """A handle of the actor that has this name. It does not keep the actor alive."""
-        return self._sync(self._found, name, namespace)
+    def get_actor(self, name: str, namespace: str = "", *, timeout: float | str | None = None) -> Any:
+        """A handle of the actor that has this name, once that has told its methods. It does not keep the actor alive.
+
+        An actor that waits for a worker tells nothing: `timeout` says how long to wait for it; then `CallTimeout` says why it
+        takes no calls. Without, it is waited for as long as that takes.
+        """
+        return self._sync(self._found, name, namespace, timeout)
 
     def list_actors(self, filter: str = "") -> Any:
         """What the scheduler knows of actors, as dictionaries. A filter is words such as `class=Counter state=alive`."""
@@ -111,10 +115,15 @@ class ActorMethods:
             actor._all_methods()  # Here, where an asynchronous client may wait.
         return actor
 
-    def _found(self, name: str, namespace: str) -> Actor:
+    def _found(self, name: str, namespace: str, timeout: float | str | None) -> Actor:
+        within, client = seconds(timeout), cast("Client", self)
         native = find_actor(self._live().session, name, namespace)
-        actor = Actor(cast("Client", self), native, name, None)
-        actor._all_methods()
+        actor = Actor(client, native, name, None)
+        try:
+            actor._all_methods(within)
+        except CallTimeout:
+            busy = not_alive(f"the actor {name} has not told its methods after {within:g} s: other calls keep it busy")
+            raise _late(client, native, name, within) or busy from None
         return actor
 
     def _moved(self, actor: Actor, worker: str | None) -> Any:
@@ -137,9 +146,16 @@ def _alive(
     native: ActorHandle,
 ) -> Actor:
     """A handle of an actor that was made. Raises CallTimeout where it does not take calls in time."""
-    if timeout is not None:
-        known = native.describe(client._live().session)
-        if known["state"] != "alive":
-            why = "; ".join(known["waits_for"])
-            raise not_alive(f"the actor {name} is {known['state']} after {timeout:g} s" + (f": {why}" if why else ""))
+    late = None if timeout is None else _late(client, native, name, timeout)
+    if late is not None:
+        raise late
     return Actor(client, native, name, methods, kept)
+
+
+def _late(client: Client, native: ActorHandle, name: str, timeout: float | None) -> CallTimeout | None:
+    """The error of an actor that does not take calls after so many seconds, with what it waits for; None of one that does."""
+    known = native.describe(client._live().session)
+    if known["state"] == "alive":
+        return None
+    why = "; ".join(known["waits_for"])
+    return not_alive(f"the actor {name} is {known['state']} after {timeout:g} s" + (f": {why}" if why else ""))

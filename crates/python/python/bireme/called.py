@@ -51,7 +51,8 @@ class Called:
         try:
             value = self.pending.result(timeout)
         except Failed as error:
-            failed = error
+            # With its traceback it would hold this call, and that its result or the handles that it was given.
+            failed = error.with_traceback(None)
         else:
             return self._decoded(value)
         # Here it has no context, and keeps the cause that it has.

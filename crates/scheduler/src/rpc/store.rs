@@ -9,6 +9,7 @@ use std::pin::Pin;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 
+use bireme_core::id::WorkerId;
 use bireme_core::object::ObjectId;
 use bireme_core::reason::{Reason, Refusal};
 use bireme_core::session::Place;
@@ -112,12 +113,14 @@ enum Source {
 }
 
 impl Source {
-    fn of(machine: &Machine, object: ObjectId) -> Result<Self, Refusal> {
-        let missing = || {
+    /// Of what the machine knows nothing of, `worker` may know more.
+    fn of(machine: &Machine, object: ObjectId, worker: Option<WorkerId>) -> Result<Self, Refusal> {
+        let Some(Place { holders, value, .. }) = machine.object(object) else {
+            let named = machine.workers().find(|view| Some(view.id) == worker);
             let message = format!("there is no {object}, or it was released: keep the output");
-            Refusal::at(Reason::ObjectUnknown, "object", message)
+            let missing = || Refusal::at(Reason::ObjectUnknown, "object", message);
+            return Ok(Self::There(vec![named.map(Whereabouts::from).ok_or_else(missing)?]));
         };
-        let Place { holders, value, .. } = machine.object(object).ok_or_else(missing)?;
         if let Some(value) = value {
             return Ok(Self::Here(value));
         }
@@ -140,7 +143,9 @@ impl Door {
             None => Err(Refusal::at(Reason::Malformed, "source", "is missing: name an object")),
         };
         let object = object.map_err(status)?;
-        let source = self.mailbox.look(move |scene| Source::of(scene.machine, object)).await;
+        let worker = request.worker.map(|worker| WorkerId(worker.number));
+        let source =
+            self.mailbox.look(move |scene| Source::of(scene.machine, object, worker)).await;
         match source.map_err(status)?.map_err(status)? {
             Source::Here(value) => {
                 let parts = small(&value, &request).map_err(status)?;

@@ -206,7 +206,13 @@ async fn a_value_is_passed_on_from_whoever_holds_it() {
     }
     assert_eq!(bytes, BYTES);
     let source = Some(pb::fetch_request::Source::Object(output(graph + 1)));
-    let fetch = pb::FetchRequest { source, ..pb::FetchRequest::default() };
+    let mut fetch = pb::FetchRequest { source, ..pb::FetchRequest::default() };
+    let refused = soon(store.fetch(fetch.clone())).await.unwrap_err();
+    assert_eq!(reason(&refused), Some(Reason::ObjectUnknown));
+    fetch.worker = Some(pb::WorkerId { number: 1 });
+    let mut parts = soon(store.fetch(fetch.clone())).await.unwrap().into_inner();
+    assert!(soon(parts.message()).await.unwrap().is_some(), "the worker was not asked");
+    fetch.worker = Some(pb::WorkerId { number: 2 });
     let refused = soon(store.fetch(fetch)).await.unwrap_err();
     assert_eq!(reason(&refused), Some(Reason::ObjectUnknown));
 }

@@ -85,17 +85,12 @@ fn failed(failure: &CallFailure) -> Failure {
     }
 }
 
-/// A value on a terminal: text as it is, all else as JSON on one line, nothing for no value.
+/// A value on a terminal: plain data on a line, text as it is, other bytes in hexadecimal.
 fn text(value: &Value, bytes: &[u8]) -> String {
-    match value::json(value, bytes) {
-        Json::Object(mut shown) => match shown.remove("value").or_else(|| shown.remove("text")) {
-            Some(Json::Null) => String::new(),
-            Some(Json::String(text)) => format!("{text}\n"),
-            Some(json) => format!("{json}\n"),
-            None => format!("{}\n", value::hex(bytes)),
-        },
-        _ => String::new(),
-    }
+    value::line(value, bytes).unwrap_or_else(|| match std::str::from_utf8(bytes) {
+        Ok(text) => format!("{text}\n"),
+        Err(_) => format!("{}\n", value::hex(bytes)),
+    })
 }
 
 #[cfg(test)]

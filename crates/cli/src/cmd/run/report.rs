@@ -42,7 +42,10 @@ impl Report {
                     problem: "its bytes are elsewhere".to_owned(),
                 })?;
                 match format {
-                    Format::Text => output::bytes(&bytes)?,
+                    Format::Text => match value::line(&value, &bytes) {
+                        Some(line) => output::bytes(line.as_bytes())?,
+                        None => output::bytes(&bytes)?,
+                    },
                     Format::Json => {
                         let json = result_json(&shown.table, row, &value, &bytes);
                         self.results.push(with(json, json!({ "output": number })));

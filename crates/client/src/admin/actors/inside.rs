@@ -84,8 +84,11 @@ impl Admin {
         let channel = match self.peers.dial(worker, address).await {
             Ok(channel) => channel,
             Err(silence) => {
-                let silence = |_| unreachable(address, &silence);
-                self.peers.dial_scheduler().await.map_err(silence)?
+                let beside = |problem| {
+                    let problem = format!("{silence}; by way of the scheduler: {problem}");
+                    unreachable(address, &problem)
+                };
+                self.peers.dial_scheduler().await.map_err(beside)?
             }
         };
         Ok(ActorHostClient::new(channel)

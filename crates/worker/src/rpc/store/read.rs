@@ -49,7 +49,7 @@ pub(crate) enum Source {
 impl Reading {
     /// Finds what is asked for.
     pub(crate) fn new(store: &Store, request: pb::FetchRequest) -> Result<Self, Refusal> {
-        let pb::FetchRequest { source, buffer, offset, length, made_by } = request;
+        let pb::FetchRequest { source, buffer, offset, length, made_by, worker: _ } = request;
         let stored = match source {
             Some(pb::fetch_request::Source::Object(id)) => {
                 let asked = made_by.map(TryInto::try_into).transpose()?;

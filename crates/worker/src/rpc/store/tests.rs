@@ -132,6 +132,7 @@ async fn a_fetch_goes_on_where_it_broke() {
         offset: from,
         length: 10,
         made_by: Some(attempt().into()),
+        worker: None,
     };
     let mut parts = client.fetch(request.clone()).await.unwrap().into_inner();
     let Some(pb::fetch_response::Part::Head(head)) = parts.message().await.unwrap().unwrap().part
