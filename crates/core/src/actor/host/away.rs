@@ -37,6 +37,10 @@ impl Host {
             return self.end_unrun(now, ticket, failure, effects);
         };
         self.let_flow(&[ticket], effects);
+        let items = self.mailbox.get_mut(ticket).and_then(|live| live.items.as_deref_mut());
+        if let Some(items) = items {
+            items.given_up = true;
+        }
         effects.push(Effect::Stop { run: given.run, grace: None });
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Items {
     passed: u64,
     /// Of all items of this run.
     pub(super) digest: Digest,
+    /// The call was stopped because its caller was away, who may come back and not know it.
+    pub(super) given_up: bool,
 }
 
 impl Items {
@@ -41,6 +43,7 @@ impl Items {
             granted: u64::from(credit),
             passed: 0,
             digest: Digest::default(),
+            given_up: false,
         }
     }
 

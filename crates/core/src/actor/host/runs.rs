@@ -185,6 +185,11 @@ impl Host {
         };
         match end {
             RunEnd::Cancelled => Outcome::failure(CallCode::Cancelled, "cancelled while it ran"),
+            // Code that returns when it is told to stop has not made all of its items.
+            RunEnd::Done { .. } if live.items.as_ref().is_some_and(|items| items.given_up) => {
+                let why = format!("its caller was away for {}", limits::ITEMS_CALLER_WAIT);
+                Outcome::failure(CallCode::Cancelled, why)
+            }
             RunEnd::Done { items } => Outcome::Done { items },
             RunEnd::NoSuchMethod { methods } => {
                 let (class, method) = (&self.spec.class_name, &live.call.method);

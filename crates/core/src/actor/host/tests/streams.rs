@@ -72,6 +72,14 @@ fn streams_do_not_wait_long_for_a_caller_that_is_away() {
     let told = ["3: opened 1 next 3 since 1", "3: 1 = CANCELLED", "3: 2 = CANCELLED"];
     assert_eq!(rig.open(3, 1, 0), told);
 
+    let mut rig = Rig::at_most_once(1);
+    rig.send(1, 1, stream());
+    rig.on(Event::LineLost(Line(1)));
+    rig.wait(Span::secs(61));
+    rig.ends(1, RunEnd::Done { items: 1 });
+    let told = ["2: opened 1 next 2 since 1", "2: 1 = CANCELLED"];
+    assert_eq!(rig.open(2, 1, 0), told, "what returned when it was stopped is not all");
+
     let mut rig = Rig::effectively_once(1);
     rig.send(1, 1, stream());
     rig.on(Event::LineLost(Line(1)));
