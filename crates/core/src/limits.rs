@@ -155,7 +155,8 @@ pub const RELAYS: usize = 64;
 /// Streams of calls to actors that the scheduler relays at a time, each for one caller and worker; a further one is refused as
 /// `BUSY`.
 pub const CALL_RELAYS: usize = 1_024;
-/// How long a client tries to connect to a worker before it has the scheduler relay.
+/// How long a client tries to connect to a worker before it has the scheduler relay, and the scheduler before it tries the
+/// worker's next address: with two of them the client, which waits for [`HELLO_WAIT`], still hears of it.
 pub const DIRECT_WAIT: Span = Span::secs(4);
 /// How long an address at which a worker could not be reached is not tried again while the scheduler relays.
 pub const RELAY_FOR: Span = Span::secs(60);

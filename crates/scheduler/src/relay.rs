@@ -190,7 +190,7 @@ impl Whereabouts {
 
 async fn connect(address: &Address) -> Result<Channel, tonic::transport::Error> {
     Endpoint::from_shared(address.to_string())?
-        .connect_timeout(limits::FETCH_WAIT.to_std())
+        .connect_timeout(limits::DIRECT_WAIT.to_std())
         .http2_keep_alive_interval(limits::PING.to_std())
         .keep_alive_timeout(limits::PING_WAIT.to_std())
         .initial_stream_window_size(limits::STREAM_WINDOW)
