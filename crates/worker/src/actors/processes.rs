@@ -424,13 +424,12 @@ impl Owner for Shared {
         command
     }
 
+    /// One with variables of its own is not: some are read while a program is loaded.
     fn can_be_forked(&self, number: u64) -> bool {
         let table = lock(&self.table);
-        let program = table
-            .crew
-            .processes
-            .get(&number)
-            .and_then(|process| self.setup.programs.get(&process.runtime));
+        let process = table.crew.processes.get(&number);
+        let process = process.filter(|process| process.environment.is_empty());
+        let program = process.and_then(|process| self.setup.programs.get(&process.runtime));
         matches!(program, Some(Program::Native(_)))
     }
 

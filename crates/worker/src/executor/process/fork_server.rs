@@ -23,7 +23,8 @@ use bireme_core::limits;
 use bireme_executor::variables;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{PidfdFlags, getpid, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, getpid, kill_process_group, pidfd_open};
+use tokio::time::Instant;
 
 use self::order::{Answer, Order};
 use super::running::Forked;
@@ -46,6 +47,7 @@ struct State {
 struct Server {
     line: OwnedFd,
     child: Child,
+    begun: Instant,
     /// It has said that it can make processes.
     is_ready: bool,
 }
@@ -53,6 +55,10 @@ struct Server {
 impl ForkServer {
     /// Makes a process as `command` would start it. `None` if it has to be started.
     pub(super) fn fork(&self, command: &Command) -> Option<io::Result<Forked>> {
+        let order = Order::of(command);
+        if !order.fits() {
+            return None;
+        }
         let mut state = lock(&self.0);
         let server = state.server.as_mut()?;
         match server.get_ready() {
@@ -63,7 +69,7 @@ impl ForkServer {
                 return None;
             }
         }
-        match server.fork(command) {
+        match server.fork(&order) {
             Ok(forked) => {
                 state.begun = 0;
                 Some(Ok(forked))
@@ -76,7 +82,8 @@ impl ForkServer {
             // There may be one, which finds nobody when it comes back.
             Err((Asked::Yes, error)) => {
                 state.give_up(&error);
-                Some(Err(error))
+                let how = "copying the process that waits for that has come to nothing";
+                Some(Err(io::Error::new(error.kind(), format!("{how}: {error}"))))
             }
         }
     }
@@ -129,7 +136,7 @@ impl Server {
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()?;
-        Ok(Self { line, child, is_ready: false })
+        Ok(Self { line, child, begun: Instant::now(), is_ready: false })
     }
 
     /// Whether it can make processes by now. Nobody waits for it.
@@ -140,16 +147,23 @@ impl Server {
                 Ok(Answer::Made(_) | Answer::Failed(_)) => {
                     return Err(io::ErrorKind::InvalidData.into());
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.begun.elapsed() > limits::EXECUTOR_START.to_std() {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
+                }
+                // It was killed, perhaps for want of memory, and does not refuse to serve.
+                Err(_) if self.child.try_wait()?.is_some_and(|it| !it.success()) => {
+                    return Err(io::ErrorKind::BrokenPipe.into());
+                }
                 Err(error) => return Err(error),
             }
         }
         Ok(self.is_ready)
     }
 
-    fn fork(&self, command: &Command) -> Result<Forked, (Asked, io::Error)> {
+    fn fork(&self, order: &Order) -> Result<Forked, (Asked, io::Error)> {
         let no = |error| (Asked::No, error);
-        let order = Order::of(command);
         let (out, their_out) = io::pipe().map_err(no)?;
         let (err, their_err) = io::pipe().map_err(no)?;
         order.send(&self.line, [their_out.into(), their_err.into()]).map_err(no)?;
@@ -167,8 +181,8 @@ impl Server {
 /// What it has made stays.
 impl Drop for Server {
     fn drop(&mut self) {
-        // One that has ended by itself is still to be waited for.
-        let _ = self.child.kill();
+        // With whatever it has started itself. One that has ended by itself is still to be waited for.
+        let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         let _ = self.child.wait();
     }
 }

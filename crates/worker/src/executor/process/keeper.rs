@@ -28,7 +28,7 @@ pub(crate) trait Owner: Send + Sync + 'static {
     /// A command that starts a process.
     fn command(&self, number: u64) -> std::process::Command;
 
-    /// Whether a process is one of this program's own, so that it can be copied from another.
+    /// Whether a process is one of this program's own and like the others, so that it can be copied from another.
     fn can_be_forked(&self, number: u64) -> bool;
 
     /// A process was started.

@@ -8,9 +8,10 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::thread;
 
+use rustix::io::retry_on_intr;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, pidfd_send_signal,
-    setpgid, waitid,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, pidfd_open,
+    pidfd_send_signal, setpgid, waitid,
 };
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -70,13 +71,15 @@ impl Running {
 }
 
 impl Forked {
-    /// Takes care of a child of this process. Must be called within a runtime.
+    /// Takes care of a child of this process, which ends where nobody can. Must be called within a runtime.
     pub(super) fn adopt(pid: Pid, pipes: [OwnedFd; 2]) -> io::Result<Self> {
-        let ended = pidfd_open(pid, PidfdFlags::empty())?;
         // So does the child; whoever is first makes that a signal to the group reaches it.
         let _ = setpgid(Some(pid), Some(pid));
-        // SAFETY: it is open, and nobody but `AsyncFd` has it until that is dropped.
-        let ended = unsafe { AsyncFd::register_with_interest(ended, Interest::READABLE) }?;
+        let ended = watch(pid).inspect_err(|_| {
+            // Nobody has waited for it: the number is its own.
+            let _ = kill_process(pid, Signal::KILL);
+            reap(pid);
+        })?;
         Ok(Self { pid, ended: Some(ended), pipes: Some(pipes) })
     }
 
@@ -100,15 +103,56 @@ impl Drop for Forked {
         let Some(ended) = self.ended.take() else { return };
         // One that has ended is still to be waited for.
         let _ = pidfd_send_signal(ended.get_ref(), Signal::KILL);
-        let pid = self.pid;
-        let wait = move || waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
-        // The system may take its time. Without a thread the child is waited for when this process has ended.
-        let _ = thread::Builder::new().name("reaper".to_owned()).spawn(wait);
+        reap(self.pid);
     }
+}
+
+/// What becomes readable when a child ends.
+fn watch(pid: Pid) -> io::Result<AsyncFd<OwnedFd>> {
+    let ended = pidfd_open(pid, PidfdFlags::empty())?;
+    // SAFETY: it is open, and nobody but `AsyncFd` has it until that is dropped.
+    Ok(unsafe { AsyncFd::register_with_interest(ended, Interest::READABLE) }?)
+}
+
+/// Waits for a child that was killed.
+fn reap(pid: Pid) {
+    let wait = move || retry_on_intr(|| waitid(WaitId::Pid(pid), WaitIdOptions::EXITED));
+    // The system may take its time. Without a thread the child is waited for when this process has ended.
+    let _ = thread::Builder::new().name("reaper".to_owned()).spawn(wait);
 }
 
 /// The same as the standard library has it, which is as `wait` has it.
 fn exit_status(status: &WaitIdStatus) -> ExitStatus {
     let code = status.exit_status().map(|code| (code & 0xff) << 8);
     ExitStatus::from_raw(code.or_else(|| status.terminating_signal()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use rustix::event::{PollFd, PollFlags, poll};
+    use rustix::io::Errno;
+    use rustix::process::test_kill_process;
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    #[test]
+    fn a_child_that_nobody_can_look_after_ends() {
+        let runtime = Builder::new_current_thread().enable_io().build().unwrap();
+        let handle = runtime.handle().clone();
+        drop(runtime);
+        let _within = handle.enter();
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        let ended = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+        let pipes = [io::pipe().unwrap().0.into(), io::pipe().unwrap().0.into()];
+        Forked::adopt(pid, pipes).unwrap_err();
+        poll(&mut [PollFd::new(&ended, PollFlags::IN)], None).unwrap();
+        while test_kill_process(pid) != Err(Errno::SRCH) {
+            thread::yield_now(); // Somebody waits for it.
+        }
+        child.wait().unwrap_err();
+    }
 }

@@ -10,6 +10,7 @@ use std::process::Command;
 
 use bireme_core::limits;
 use prost::Message as _;
+use rustix::io::retry_on_intr;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recv, recvmsg, send, sendmsg,
@@ -62,16 +63,20 @@ impl Order {
             .map(|it| (OsString::from_vec(it.name), OsString::from_vec(it.value)))
     }
 
+    /// Whether it is short enough to be sent.
+    pub(super) fn fits(&self) -> bool {
+        self.encoded_len() <= limits::FORK_ORDER_BYTES
+    }
+
     pub(super) fn send(&self, line: &OwnedFd, pipes: [OwnedFd; PIPES]) -> io::Result<()> {
         let body = self.encode_to_vec();
-        if body.len() > limits::FORK_ORDER_BYTES {
-            return Err(ErrorKind::FileTooLarge.into());
-        }
         let pipes = pipes.each_ref().map(|pipe| pipe.as_fd());
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PIPES))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         control.push(SendAncillaryMessage::ScmRights(&pipes));
-        sendmsg(line, &[IoSlice::new(&body)], &mut control, SendFlags::NOSIGNAL)?;
+        let body = [IoSlice::new(&body)];
+        // A call that ends by itself after a time is not taken up again by the system when a signal has come.
+        retry_on_intr(|| sendmsg(line, &body, &mut control, SendFlags::NOSIGNAL))?;
         Ok(())
     }
 
@@ -118,7 +123,8 @@ impl Answer {
 pub(super) fn answer(line: &OwnedFd, wait: bool) -> io::Result<Answer> {
     let mut bytes = [0; size_of::<i32>()];
     let flags = if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
-    if recv(line, &mut bytes, flags)?.1 < bytes.len() {
+    let length = retry_on_intr(|| recv(line, &mut bytes, flags).map(|(_, length)| length))?;
+    if length < bytes.len() {
         let kind = if wait { ErrorKind::UnexpectedEof } else { ErrorKind::Unsupported };
         return Err(kind.into());
     }

@@ -18,6 +18,7 @@ use bireme_executor::BadLaunch;
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_getfd};
 use rustix::process::{Pid, setpgid};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stdin};
+use rustix::thread::gettid;
 
 use super::order::{Answer, Order};
 
@@ -94,11 +95,13 @@ fn thread_id_at() -> io::Result<*mut c_int> {
     let mut at: *mut c_int = null_mut();
     // SAFETY: the system writes one pointer there.
     let said = unsafe { libc::prctl(libc::PR_GET_TID_ADDRESS, &raw mut at, 0, 0, 0) };
-    match said {
-        0 if !at.is_null() => Ok(at),
-        0 => Err(io::ErrorKind::Unsupported.into()),
-        _ => Err(io::Error::last_os_error()),
+    if said != 0 {
+        return Err(io::Error::last_os_error());
     }
+    // Another C library has something else written to, such as a lock, which a copy would find taken.
+    // SAFETY: the C library has named the place for a number of this size, and this is the only thread.
+    let is_there = !at.is_null() && unsafe { at.read() } == Pid::as_raw(Some(gettid()));
+    if is_there { Ok(at) } else { Err(io::ErrorKind::Unsupported.into()) }
 }
 
 /// A copy of this process beside it; `None` in the copy.
