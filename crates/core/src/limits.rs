@@ -535,6 +535,9 @@ pub const ACTOR_LOGS_LEFT_BYTES: u64 = 16 << 30;
 /// How long whoever opens a log waits for somebody who looks whether it is of use, before it gives up: a look takes a moment, and
 /// what stalls it stalls the log too.
 pub const ACTOR_LOG_GATE: Span = Span::secs(20);
+/// How long it then waits for another incarnation to let go of the log. Whoever has let go of it already takes a moment where a
+/// process was just being started.
+pub const ACTOR_LOG_LOCK: Span = Span::secs(10);
 /// Other workers that keep copies of the log and the checkpoint of one actor, at most.
 pub const ACTOR_PEERS: u32 = 3;
 /// How long one of them may be silent while something is to be kept, before it is left out.
