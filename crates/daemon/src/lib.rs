@@ -4,6 +4,7 @@
 //! decides who may call what, [`listen`] opens the ports, [`ready`] tells whoever waits, [`shutdown`] says when to stop,
 //! and [`systemd`] hears of all of it. What runs meanwhile are [`task`]s.
 //! [`http`] is the door for people and Prometheus; [`account`] counts what an event loop does, and [`alarm`] is its timer;
+//! [`lookout`] has its thread look for those who are quick;
 //! [`units`] reads durations and sizes.
 //!
 //! What this crate never does: know a gRPC service, a task or a worker. Whatever it decides about a call it decides from
@@ -16,6 +17,7 @@ pub mod common;
 pub mod http;
 pub mod listen;
 pub mod logging;
+pub mod lookout;
 pub mod ready;
 pub mod settings;
 pub mod shutdown;
@@ -26,6 +28,7 @@ pub mod units;
 pub use alarm::Alarm;
 pub use common::Common;
 pub use listen::Listener;
+pub use lookout::Lookout;
 pub use shutdown::Shutdown;
 pub use systemd::Systemd;
 pub use task::Task;

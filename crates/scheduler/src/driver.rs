@@ -22,7 +22,7 @@ use bireme_core::protocol::{Announce, Secret};
 use bireme_core::reason::{Reason, Refusal};
 use bireme_core::session::{Command, Open, Opened};
 use bireme_core::time::{Span, Time};
-use bireme_daemon::{Alarm, Systemd};
+use bireme_daemon::{Alarm, Lookout, Systemd, Task};
 
 use crate::driver::account::{Accounts, Step};
 use crate::driver::calls::Calls;
@@ -78,6 +78,7 @@ pub(crate) struct Driver {
     systemd: Systemd,
     inbox: mpsc::Receiver<Mail>,
     bell: Arc<Bell>,
+    lookout: Arc<Lookout>,
     streams: Streams,
     calls: Calls,
     accounts: Accounts,
@@ -106,6 +107,7 @@ impl Driver {
             systemd: Systemd::default(),
             inbox,
             bell,
+            lookout: Arc::default(),
             streams: Streams::new(seed),
             calls: Calls::default(),
             accounts: Accounts::default(),
@@ -125,6 +127,8 @@ impl Driver {
     /// Runs until it is told to stop, or cannot go on.
     pub(crate) async fn run(mut self) -> Result<(), StateError> {
         let mut alarm = Alarm::new(self.clock.instant(self.now()));
+        let lookout = Arc::clone(&self.lookout);
+        let _keeps = Task::spawn(async move { lookout.keep().await });
         self.publish(true);
         loop {
             let due = self.next_timer().map(|due| self.clock.instant(due));
@@ -183,8 +187,12 @@ impl Driver {
             self.streams.wake_conn(conn);
         }
         let whom = self.whom_to_tell(only_chunks);
-        if self.streams.flush(&mut self.machine, whom) {
+        let told = self.streams.flush(&mut self.machine, whom);
+        if told.any {
             self.step_done(Step::Flush);
+        }
+        if told.sessions {
+            self.lookout.answered();
         }
         if self.calls.is_watched() {
             let Self { machine, streams, accounts, calls, step_ns, .. } = self;
@@ -275,6 +283,7 @@ impl Driver {
     fn on_commands(&mut self, conn: ConnId, commands: Vec<Result<Command, BadCommand>>) -> usize {
         // Superseded: a newer stream of the session has taken the place of this one.
         let Some(Peer::Session(session)) = self.streams.peer(conn) else { return 1 };
+        self.lookout.asked();
         let count = commands.len();
         let mut bad = Vec::new();
         let good = commands.into_iter().filter_map(|command| {

@@ -38,6 +38,7 @@ use bireme_core::actor::copies::CopyPlaces;
 use bireme_core::actor::host::{Effect, Event};
 use bireme_core::id::{ActorId, Digest, Incarnation, WorkerId, WorkerUid};
 use bireme_core::{Time, limits};
+use bireme_daemon::Lookout;
 use tokio::net::UnixListener;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -98,7 +99,7 @@ pub(crate) struct Setup {
 #[derive(Debug)]
 pub(crate) struct Actors {
     shared: Arc<Shared>,
-    tasks: [JoinHandle<()>; 3],
+    tasks: [JoinHandle<()>; 4],
 }
 
 /// What callers, processes and the driver share.
@@ -113,6 +114,8 @@ pub(crate) struct Shared {
     sooner: Notify,
     /// A process has ended.
     left: Notify,
+    /// Looks for callers that are quick.
+    pub(crate) lookout: Arc<Lookout>,
 }
 
 /// Everything behind the lock.
@@ -192,17 +195,19 @@ impl Actors {
         let listener = std::os::unix::net::UnixListener::bind(place.socket())?;
         listener.set_nonblocking(true)?;
         let bulk = setup.bulk.clone();
-        let (sooner, left) = (Notify::new(), Notify::new());
+        let (sooner, left, lookout) = (Notify::new(), Notify::new(), Arc::default());
         let table = Mutex::new(Table::new());
         let keeper = Keeper::new(setup.uid, setup.directory.clone());
-        let shared = Arc::new(Shared { setup, place, keeper, table, sooner, left });
+        let shared = Arc::new(Shared { setup, place, keeper, table, sooner, left, lookout });
         let guard = bulk.enter();
         let listener = UnixListener::from_std(listener)?;
         drop(guard);
         let served = bulk.spawn(serve(listener, Arc::clone(&shared)));
         let timed = bulk.spawn(Arc::clone(&shared).keep_time());
+        let lookout = Arc::clone(&shared.lookout);
+        let looks = bulk.spawn(async move { lookout.keep().await });
         let swept = bulk.spawn(keep_swept(shared.setup.directory.parent().map(Path::to_owned)));
-        Ok(Self { shared, tasks: [served, timed, swept] })
+        Ok(Self { shared, tasks: [served, timed, looks, swept] })
     }
 
     /// For whoever serves callers.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use bireme_client::{Graph, GraphError, Summary};
+use bireme_client::{Admin, Graph, GraphError, Summary};
 use bireme_core::Span;
 use bireme_core::graph::{GraphBuilder, GraphCounts, TaskState};
 use bireme_core::id::GraphId;
@@ -25,6 +25,19 @@ pub(super) async fn detach(workplace: Workplace, graph: GraphBuilder) -> Result<
     match progress.error {
         Some(error @ GraphError::Refused(_)) => Err(error.into()),
         _ => Ok(graph.id()),
+    }
+}
+
+/// Says so where there is nobody to begin with: what waits for the first worker looks as if nothing happened.
+pub(super) async fn tell_if_nobody_works(admin: &Admin) {
+    // Of interest to people; a scheduler that cannot tell does not spoil the job.
+    if let Ok(status) = admin.status().await
+        && status.workers == 0
+    {
+        output::say(&format!(
+            "warning: no worker has joined {}: tasks wait for one (`bireme-worker` is the daemon)",
+            status.address
+        ));
     }
 }
 

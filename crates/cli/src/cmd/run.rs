@@ -8,7 +8,7 @@ use serde_json::json;
 
 use self::report::Report;
 use super::admin;
-use super::follow::{Stopwatch, detach, tell_failures, watch_progress};
+use super::follow::{Stopwatch, detach, tell_failures, tell_if_nobody_works, watch_progress};
 use super::interrupt::{interrupted, unless_interrupted};
 use super::session::Workplace;
 use crate::args::{self, Format, Global, Run};
@@ -25,10 +25,11 @@ pub(super) struct Job {
 pub(super) async fn run(global: &Global, args: Run) -> Result<Exit, Failure> {
     let Run { job, detach, session } = args;
     let plan = plan(job)?;
+    let admin = admin(global).await?;
+    tell_if_nobody_works(&admin).await;
     if detach {
         return leave(global, Workplace::enter(global, session).await?, plan).await;
     }
-    let admin = admin(global).await?;
     let workplace = Workplace::enter(global, session).await?;
     follow(Job { workplace, admin, plan }, global.output).await
 }

@@ -11,10 +11,12 @@ use serde_json::json;
 use self::plan::Plan;
 use self::printed::Printed;
 use self::row::Row;
-use super::counts_json;
-use super::follow::{Stopwatch, detach, how_it_ended, tell_failures, watch_progress};
+use super::follow::{
+    Stopwatch, detach, how_it_ended, tell_failures, tell_if_nobody_works, watch_progress,
+};
 use super::interrupt::unless_interrupted;
 use super::session::Workplace;
+use super::{admin, counts_json};
 use crate::args::{Format, Global, Submit};
 use crate::exit::{Exit, Failure};
 use crate::output;
@@ -23,6 +25,7 @@ pub(super) async fn run(global: &Global, args: Submit) -> Result<Exit, Failure> 
     let Plan { name, graph, rows } = plan::plan(&args)?;
     let printed = args.after.stdout.as_deref().map(|path| Printed::new(path, rows.as_deref()));
     let printed = printed.transpose()?;
+    tell_if_nobody_works(&admin(global).await?).await;
     let workplace = Workplace::enter(global, args.session).await?;
     let submitted = Submitted { name, tasks: graph.len(), rows, printed };
     if args.after.wait || submitted.printed.is_some() {

@@ -92,3 +92,18 @@ async fn an_interrupted_wait_leaves_the_graph_alone() {
     assert_eq!(site.run(&["graph", "wait", graph]).await.code, Some(1));
     site.stop().await;
 }
+
+#[tokio::test]
+async fn where_nobody_works_what_is_submitted_says_that_it_waits() {
+    let site = Site::start().await;
+    let ended = site.run(&["submit", "--", "true"]).await;
+    assert!(!ended.stderr.contains("no worker"), "{ended:?}");
+    for worker in ["local-1", "local-2"] {
+        let drained = site.json(&["worker", "drain", worker]).await;
+        assert_eq!(drained["left"], true, "{drained}");
+    }
+    let ended = site.run(&["submit", "--", "true"]).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stderr.contains("warning: no worker has joined"), "{ended:?}");
+    site.stop().await;
+}

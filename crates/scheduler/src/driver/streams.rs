@@ -47,6 +47,15 @@ pub(crate) enum Whom {
     Workers,
 }
 
+/// Who was told something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flushed {
+    /// Anybody was, or waits for it.
+    pub(crate) any: bool,
+    /// Sessions were.
+    pub(crate) sessions: bool,
+}
+
 /// All streams.
 #[derive(Debug)]
 pub(crate) struct Streams {
@@ -124,8 +133,8 @@ impl Streams {
         }
     }
 
-    /// Moves what the machine has to tell into woken streams, as far as there is room. Returns whether there was any.
-    pub(crate) fn flush(&mut self, machine: &mut Machine, whom: Whom) -> bool {
+    /// Moves what the machine has to tell into woken streams, as far as there is room.
+    pub(crate) fn flush(&mut self, machine: &mut Machine, whom: Whom) -> Flushed {
         let any = !self.woken.is_empty();
         let mut woken = std::mem::take(&mut self.woken);
         // Workers first: what they are told is work, and a session loses nothing by hearing of it a little later.
@@ -136,13 +145,14 @@ impl Streams {
             }
             waits
         });
-        if whom == Whom::All {
+        let sessions = whom == Whom::All && !woken.is_empty();
+        if sessions {
             for conn in woken.drain(..) {
                 self.flush_conn(conn, machine);
             }
         }
         self.woken = woken;
-        any
+        Flushed { any, sessions }
     }
 
     fn is_session(&self, conn: ConnId) -> bool {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 
 use bireme_core::limits;
+use bireme_daemon::Lookout;
 use bireme_proto::pb;
 use prost::Message as _;
 use tokio_stream::Stream;
@@ -71,6 +72,8 @@ pub(super) struct Taken {
     pub(super) queue: Arc<Outgoing>,
     pub(super) greeting: Option<pb::Hello>,
     pub(super) shared: Weak<Shared>,
+    /// Told that something is said.
+    pub(super) lookout: Arc<Lookout>,
     /// The peer's number.
     pub(super) peer: u64,
 }
@@ -89,6 +92,8 @@ impl Stream for Taken {
             let mut queue = lock(&self.queue.0);
             if !queue.waiting.is_empty() {
                 let messages = take(&mut queue);
+                drop(queue);
+                self.lookout.answered();
                 return Poll::Ready(Some(Ok(pb::HostBatch { hello: None, messages })));
             }
             if queue.closed {

@@ -80,8 +80,8 @@ impl Shared {
         let queue = Arc::clone(&outgoing);
         let peer = Peer { outgoing, opens: BTreeMap::new(), behind: BTreeSet::new() };
         turn.table.peers.streams.insert(number, peer);
-        let shared = Arc::downgrade(self);
-        (number, Taken { queue, greeting: Some(greeting), shared, peer: number })
+        let (shared, lookout) = (Arc::downgrade(self), Arc::clone(&self.lookout));
+        (number, Taken { queue, greeting: Some(greeting), shared, lookout, peer: number })
     }
 }
 

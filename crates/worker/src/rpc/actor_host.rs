@@ -90,6 +90,7 @@ struct Heard {
 impl Heard {
     /// Hears a batch in one turn: records and replies that follow from it travel together.
     fn take(&self, messages: Vec<pb::CallerMessage>) {
+        self.actors.lookout.asked();
         let mut turn = self.actors.turn();
         for message in messages {
             turn.hear(self.peer, message);
