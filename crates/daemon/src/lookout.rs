@@ -15,9 +15,9 @@ use tokio::time::Instant;
 
 /// Who asks again within this time is quick, and this is how long is looked for him: some times what a client of any language
 /// needs to take an answer and to ask for more.
-const QUICK: Duration = Duration::from_micros(200);
+const QUICK: Duration = Duration::from_micros(250);
 /// So often in a row somebody was quick before it is worth to look.
-const TIMES: u32 = 4;
+const TIMES: u32 = 3;
 /// So often the runtime has its turn before the core is left to others: what was answered is on its way by then.
 const TURNS: u32 = 4;
 /// It does not look more often than this for one answer, whatever the clock says.
