@@ -220,6 +220,9 @@ pub const ENVIRONMENT_UNPACKED_BYTES: u64 = 16 << 30;
 pub const ENVIRONMENT_FILES: usize = 500_000;
 /// How long an executor process of a language may take from its start until it comes back to its worker.
 pub const EXECUTOR_START: Span = Span::secs(60);
+/// Events that the thread of an executor process takes from the system at a time. It has one socket, and more of them would be
+/// pages to write to while it begins.
+pub const EXECUTOR_EVENTS: usize = 64;
 /// How long a process from which executor processes are forked may take to make one.
 pub const FORK_WAIT: Span = Span::secs(5);
 /// The environment of a process that is to be forked, in bytes as it is sent. With a longer one it is started.

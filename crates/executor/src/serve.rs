@@ -54,7 +54,9 @@ pub fn serve<R: Runtime>(launch: Launch, runtime: &R) -> Result<(), ServeError> 
     // Several slots would have to share them.
     let tracks = Tracks { mark: launch.mark.as_ref(), printed: launch.printed.as_ref() };
     let tracks = if slots == 1 { tracks } else { Tracks::default() };
-    let runtime_of_stream = Builder::new_current_thread().enable_all().build()?;
+    let mut builder = Builder::new_current_thread();
+    let runtime_of_stream =
+        builder.max_io_events_per_tick(limits::EXECUTOR_EVENTS).enable_all().build()?;
     let turns = Arc::new(Turns::new(runtime_of_stream));
     let desk = Arc::new(Desk::new(Arc::clone(&turns)));
     let (welcome, welcomed) = oneshot::channel();

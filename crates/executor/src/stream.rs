@@ -14,7 +14,7 @@ use bireme_proto::pb::executor_order::{self, Order, Run};
 use bireme_proto::pb::executor_report::Report;
 use bireme_proto::status::refusal;
 use tokio::sync::oneshot;
-use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use tokio_stream::{StreamExt as _, iter};
 use tonic::Streaming;
 use tonic::transport::Endpoint;
@@ -71,7 +71,8 @@ pub(crate) async fn hold(
     // Whoever does not wait for it any more leaves anyway.
     let _ = welcomed.send(pool.clone());
     let every = Span(heartbeat_us).max(limits::FLUSH).to_std();
-    let mut beat = interval(every);
+    // The first would say of a process that has only begun what is known.
+    let mut beat = interval_at(Instant::now() + every, every);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (blobs, services) = (Blobs::default(), services(places, token));
     let means = (Arc::clone(&desk), pool.clone());

@@ -80,18 +80,20 @@ impl Order {
         Ok(())
     }
 
-    /// The next one; `None` when the worker wants no more.
-    pub(super) fn receive(line: &OwnedFd) -> io::Result<Option<(Self, [OwnedFd; PIPES])>> {
-        let mut body = vec![0; limits::FORK_ORDER_BYTES];
+    /// The next one, read into `body`, which has room for any; `None` when the worker wants no more.
+    pub(super) fn receive(
+        line: &OwnedFd,
+        body: &mut [u8],
+    ) -> io::Result<Option<(Self, [OwnedFd; PIPES])>> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PIPES))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let slices = &mut [IoSliceMut::new(&mut body)];
+        let slices = &mut [IoSliceMut::new(body)];
         let length = recvmsg(line, slices, &mut control, RecvFlags::CMSG_CLOEXEC)?.bytes;
         if length == 0 {
             return Ok(None);
         }
-        body.truncate(length);
-        let order = Self::decode(body.as_slice()).map_err(io::Error::other)?;
+        let order =
+            Self::decode(body.get(..length).unwrap_or_default()).map_err(io::Error::other)?;
         let pipes = control.drain().filter_map(|message| match message {
             RecvAncillaryMessage::ScmRights(pipes) => Some(pipes),
             _ => None,

@@ -14,6 +14,7 @@ use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use std::ptr::null_mut;
 
+use bireme_core::limits;
 use bireme_executor::BadLaunch;
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_getfd};
 use rustix::process::{Pid, setpgid};
@@ -53,8 +54,10 @@ fn serve() -> io::Result<Became> {
         return Ok(Became::Needless);
     }
     let id_at = thread_id_at()?;
+    // One for all orders: clearing another for each would have its pages copied after each fork.
+    let mut body = vec![0; limits::FORK_ORDER_BYTES];
     Answer::Ready.send(&line)?;
-    while let Some((order, pipes)) = Order::receive(&line)? {
+    while let Some((order, pipes)) = Order::receive(&line, &mut body)? {
         let answer = match copy(id_at) {
             Ok(None) => {
                 drop(line);
@@ -136,10 +139,9 @@ fn become_executor(order: Order, [out, err]: [OwnedFd; 2]) -> io::Result<()> {
     setpgid(None, None)?;
     dup2_stdout(out)?;
     dup2_stderr(err)?;
-    let before: Vec<_> = env::vars_os().map(|(name, _)| name).collect();
-    for name in before {
-        // SAFETY: this is the only thread.
-        unsafe { env::remove_var(name) };
+    // SAFETY: this is the only thread.
+    if unsafe { libc::clearenv() } != 0 {
+        return Err(io::ErrorKind::OutOfMemory.into());
     }
     for (name, value) in order.variables() {
         // SAFETY: the same.
