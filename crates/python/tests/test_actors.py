@@ -352,6 +352,7 @@ def test_an_actor_that_is_found_and_tells_nothing_says_why(client: Client, tmp_p
     later = client.submit(Counter, actor=True, name="later", resources={"gpu": 1}, timeout=0.2)
     with pytest.raises(CallTimeout, match="Counter is waiting"):
         later.result(WAIT_S)
+    assert "Counter is waiting" in str(later.exception(WAIT_S))
     with pytest.raises(CallTimeout, match=r"later is waiting after 0\.2 s: local-[12] has 0 of gpu in all, the actor takes 1"):
         client.get_actor("later", timeout=0.2)
     gate = tmp_path / "gate"

@@ -15,6 +15,10 @@ def test_times_and_sizes_as_people_write_them() -> None:
     for bad in ("soon", "5 parsecs", ""):
         with pytest.raises(ValueError, match="is not a time"):
             seconds(bad)
+    with pytest.raises(ValueError, match=r"grace='soon' is not a time; write a number and one of us, ms, s"):
+        seconds("soon", "grace")
+    with pytest.raises(ValueError, match="memory='much' is not a size"):
+        size("much")
 
 
 def test_keys_tell_calls_apart() -> None:

@@ -31,7 +31,7 @@ pub(crate) enum Actor {
     /// Arguments are JSON; what is no JSON is taken as text. Exit code 1 if the method fails or the call ends in another way,
     /// which is named.
     #[command(
-        after_help = "Examples:\n  bireme actor call counter increment\n  bireme actor call ann transfer 10 --named to=bob"
+        after_help = "Examples:\n  bireme actor call counter increment\n  bireme actor call ann transfer 10 --named to=bob\n  bireme actor call builder lines --stream"
     )]
     Call(ActorCall),
     /// Make a checkpoint of an actor now
@@ -99,11 +99,14 @@ pub(crate) struct ActorCall {
     #[arg(long, value_name = "NAME=JSON")]
     pub(crate) named: Vec<Param>,
     /// Name of the lane, if not the method's own
-    #[arg(long, value_name = "NAME", default_value = "")]
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     pub(crate) lane: String,
     /// How long the call may take, such as 30s
     #[arg(long, value_name = "TIME", value_parser = units::span)]
     pub(crate) deadline: Option<Span>,
+    /// Print the items of a method that gives several, each on a line as it comes
+    #[arg(long, conflicts_with = "lane")]
+    pub(crate) stream: bool,
 }
 
 #[derive(Args, Debug)]

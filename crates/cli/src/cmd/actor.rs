@@ -2,6 +2,7 @@
 
 mod call;
 mod create;
+mod items;
 mod logs;
 mod show;
 mod top;
@@ -19,9 +20,12 @@ use crate::exit::{Exit, Failure};
 use crate::output::{self, Table};
 
 pub(super) async fn run(global: &Global, command: Actor) -> Result<Exit, Failure> {
-    if let Actor::Create(args) = command {
-        return create::run(global, *args).await;
-    }
+    let command = match command {
+        // With a session of their own.
+        Actor::Create(args) => return create::run(global, *args).await,
+        Actor::Call(args) if args.stream => return items::run(global, args).await,
+        command => command,
+    };
     let admin = admin(global).await?;
     match command {
         Actor::Call(args) => call::run(global, &admin, args).await,
@@ -123,7 +127,11 @@ async fn relocate(global: &Global, admin: &Admin, args: ActorMove) -> Result<Exi
     };
     let order = Move { actor: actor.selector.clone(), worker: to, lose_state, quiesce };
     let place = admin.move_actor(order).await.map_err(refused(&actor))?;
-    let there = place.worker.map_or_else(String::new, |worker| format!(" on {worker}"));
+    let there = match place.worker {
+        None => String::new(),
+        // One that has left in the meantime has no other name.
+        Some(id) => format!(" on {}", admin.worker(id).await.map_or(id.to_string(), |it| it.name)),
+    };
     done(global, &place, format!("actor {actor} takes calls{there}"))
 }
 

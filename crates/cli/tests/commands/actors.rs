@@ -101,8 +101,31 @@ async fn a_call_follows_an_actor_that_moves() {
     };
     let (called, relocated) = tokio::join!(call, changes);
     assert_eq!((called.code, relocated.code), (Some(0), Some(0)), "{called:?} {relocated:?}");
+    let there = "actor counter takes calls on local-";
+    assert!(relocated.stdout.starts_with(there), "{relocated:?}");
     let called: Json = serde_json::from_str(&called.stdout).unwrap();
     assert_eq!((&called["value"], &called["incarnation"]), (&1.into(), &2.into()), "{called}");
     guarded("the session's end", client.close()).await.unwrap();
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn items_are_printed_as_they_come() {
+    let site = Site::start().await;
+    site.ok(&["actor", "create", "builtin/Counter", "5", "--name", "counter"]).await;
+    let call = ["actor", "call", "counter"];
+    let items = site.ok(&[&call[..], &["stream", "3", "--stream"]].concat()).await;
+    assert_eq!(items, "5\n6\n7\n");
+    let words = ["--output", "json", "actor", "call", "counter", "stream", "1", "--stream"];
+    let item: Json = serde_json::from_str(&site.ok(&words).await).unwrap();
+    assert_eq!(item["value"], 5, "{item}");
+    let said = site.fails(1, &[&call[..], &["fail", "no luck", "--stream"]].concat()).await;
+    assert!(said.contains("no luck"), "{said}");
+    let said = site.fails(2, &[&call[..], &["nothing", "--stream"]].concat()).await;
+    assert!(said.contains("builtin/Counter has no method `nothing`"), "{said}");
+    let said = site.fails(2, &["actor", "call", "nobody", "get", "--stream"]).await;
+    assert!(said.contains("there is no actor nobody"), "{said}");
+    let said = site.fails(1, &[&call[..], &["stream", "1"]].concat()).await;
+    assert!(said.contains("--stream"), "{said}");
     site.stop().await;
 }

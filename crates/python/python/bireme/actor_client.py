@@ -78,8 +78,8 @@ class ActorMethods:
         then raise `ActorGone`.
         """
         if restart:
-            return self._sync(actor._native.restart, self._live().session, seconds(grace) or 0.0)
-        return self._sync(actor._native.kill, seconds(grace) or 0.0)
+            return self._sync(actor._native.restart, self._live().session, seconds(grace, "grace") or 0.0)
+        return self._sync(actor._native.kill, seconds(grace, "grace") or 0.0)
 
     def checkpoint_actor(self, actor: Actor) -> Any:
         """Has an actor write its state down, and says how large that is."""

@@ -87,4 +87,4 @@ def _mailbox(wanted: int | Mapping[str, Any] | None) -> tuple[int | None, int | 
     most = given.pop("bytes", None)
     if given or on_full not in ("wait", "refuse"):
         raise ValueError(f"mailbox is {wanted!r}; give a number, or calls, bytes, and on_full as wait or refuse")
-    return calls, None if most is None else size(most), on_full == "refuse"
+    return calls, None if most is None else size(most, "bytes"), on_full == "refuse"

@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from ._bireme import ActorHandle, Failed, call_ends
-from .errors import ArgumentFailed, exception
+from .errors import ArgumentFailed, CallTimeout, exception
 from .serialize import decode
 from .task import CANCELLED, ERROR, FINISHED, PENDING, Stored, Task
 from .watch import STATES, call_safely
@@ -61,7 +61,15 @@ class Called:
     def error(self) -> BaseException | None:
         """What went wrong, once it has ended."""
         error = self.pending.error()
-        return None if error is None else self._exception(Failed(error, None))
+        if error is not None:
+            return self._exception(Failed(error, None))
+        if self._wrap is not None:
+            try:
+                self.result(None)
+            except CallTimeout as late:
+                # The actor was made, and does not take calls in time.
+                return late
+        return None
 
     def object(self, session: Session) -> Object:
         """Its result as a value in a store."""

@@ -227,7 +227,7 @@ def _names(cls: type) -> set[str]:
 
 def _encoded(value: object, what: str, is_plain: bool) -> tuple[int, Any, str]:
     if isinstance(value, (GeneratorType, AsyncGeneratorType)):
-        remedy = "call the method by `.stream(...)`, or return a list"
+        remedy = "call the method by `.stream(...)` or `bireme actor call --stream`, or return a list"
         raise EncodeError(f"{what} is a generator, which cannot leave its process; {remedy}")
     # Whoever sends arguments that are no pickle may be of any language.
     codec, buffers = (encode_plain if is_plain else encode)(value, what)

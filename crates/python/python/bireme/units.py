@@ -12,19 +12,22 @@ _BYTES = {"": 1, "b": 1} | {
 }
 
 
-def seconds(time: float | str | None) -> float | None:
-    """`1.5`, `"1.5 s"`, `"200ms"`; None is no limit."""
-    return time if time is None or isinstance(time, (int, float)) else _parse(time, _SECONDS, "a time")
+def seconds(time: float | str | None, option: str = "timeout") -> float | None:
+    """`1.5`, `"1.5 s"`, `"200ms"`; None is no limit. An error names the option."""
+    if time is None or isinstance(time, (int, float)):
+        return time
+    return _parse(option, time, _SECONDS, "a time")
 
 
-def size(value: int | float | str) -> int:
-    """Bytes: `1024`, `"1 GiB"`, `"200MB"`."""
-    return int(value if isinstance(value, (int, float)) else _parse(value, _BYTES, "a size"))
+def size(value: int | float | str, option: str = "memory") -> int:
+    """Bytes: `1024`, `"1 GiB"`, `"200MB"`. An error names the option."""
+    return int(value if isinstance(value, (int, float)) else _parse(option, value, _BYTES, "a size"))
 
 
-def _parse(text: str, units: dict[str, float] | dict[str, int], what: str) -> float:
+def _parse(option: str, text: str, units: dict[str, float] | dict[str, int], what: str) -> float:
     found = re.fullmatch(r"\s*([0-9.]+(?:e-?[0-9]+)?)\s*([a-zA-Z]*)\s*", text)
     factor = units.get(found[2].lower()) if found else None
     if found is None or factor is None:
-        raise ValueError(f"{text!r} is not {what}; write a number and one of {', '.join(filter(None, units))}")
+        known = ", ".join(filter(None, units))
+        raise ValueError(f"{option}={text!r} is not {what}; write a number and one of {known}")
     return float(found[1]) * factor

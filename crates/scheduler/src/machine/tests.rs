@@ -240,6 +240,21 @@ fn a_task_goes_where_its_function_is() {
 }
 
 #[test]
+fn what_a_task_holds_itself_is_not_in_its_way() {
+    check(
+        "join 1 1 | submit a b | why a | started 1 a | why a | why b",
+        &expect![[r"
+            join 1 1    ->
+            submit a b  -> 1: start a.1 | 1: start b.1
+            why a       -> is sent to a worker with resources held for it
+            started 1 a ->
+            why a       -> runs
+            why b       -> is sent to a worker and waits there for resources | w1 is busy: cpus free 0, needed 1
+        "]],
+    );
+}
+
+#[test]
 fn a_task_goes_where_its_language_is() {
     check(
         "join 1 1 | class speaks python | submit a | why a | join 2 1 runtime:python runtime:node | submit b | why b | class speaks cobol | submit c | why c",

@@ -11,7 +11,7 @@ use bireme_core::{Resources, Span, TaskError, Time, limits};
 
 use super::graph::Graph;
 use super::number::{GraphNo, NONE, TaskRef};
-use super::task::{Edge, Phase};
+use super::task::{Edge, Phase, flag};
 use super::{Machine, Timer};
 
 /// The cluster at a glance.
@@ -389,13 +389,16 @@ impl Machine {
         let spec = &self.classes.get(record.class).spec;
         // What has ended waits for nothing, and wants no worker.
         let is_over = record.phase.is_final();
+        let runs = record.phase.is_sent() && record.has(flag::STARTED);
+        // What it has itself is in its way nowhere.
+        let is_placed = is_over || runs || record.phase == Phase::Reserved;
         let workers: Vec<_> = self
             .workers
             .values()
             .map(|worker| {
                 let (refused, name) = (worker.refuses(spec), worker.join.name.clone());
                 let permanent = refused.is_some();
-                let reason = refused.or_else(|| worker.is_busy_for(spec)).filter(|_| !is_over);
+                let reason = refused.or_else(|| worker.is_busy_for(spec)).filter(|_| !is_placed);
                 Obstacle { worker: worker.id, name, reason, permanent }
             })
             .collect();
@@ -412,6 +415,7 @@ impl Machine {
         let missing_left_out = absent.count() as u64;
         let able = self.workers.values().filter(|worker| worker.refuses(spec).is_none()).count();
         let summary = match record.phase {
+            _ if runs => "runs".to_owned(),
             Phase::Waiting => format!("waits for {} inputs", record.missing),
             Phase::Backoff => format!("waits for its retry {}", record.retries),
             Phase::Ready if self.workers.is_empty() => "is ready; there are no workers".to_owned(),

@@ -2,7 +2,7 @@
 
 use bireme_client::{Admin, Args, OneCall};
 use bireme_core::actor::call::{CallCode, CallFailure, Ending, Outcome};
-use bireme_core::{Codec, Value};
+use bireme_core::{Codec, TaskError, Value};
 use serde_json::{Value as Json, json};
 
 use super::super::value;
@@ -12,7 +12,7 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 
 pub(super) async fn run(global: &Global, admin: &Admin, args: ActorCall) -> Result<Exit, Failure> {
-    let ActorCall { actor, method, args, named, lane, deadline } = args;
+    let ActorCall { actor, method, args, named, lane, deadline, stream: _ } = args;
     let args = arguments(&args, &named);
     let call = OneCall { actor: actor.selector.clone(), method, args, lane, deadline };
     let ending = admin.call_actor(call).await.map_err(refused(&actor))?;
@@ -59,13 +59,7 @@ fn print(format: Format, ending: Ending) -> Result<(), Failure> {
         }
         Outcome::Done { .. } if format == Format::Text => return Ok(()),
         Outcome::Done { .. } => json!({ "value": null }),
-        Outcome::UserError(error) => {
-            let traceback = match error.traceback.trim_end() {
-                "" => String::new(),
-                traceback => format!("\n{traceback}"),
-            };
-            return Err(Failure::work(format!("{}: {}{traceback}", error.reason, error.message)));
-        }
+        Outcome::UserError(error) => return Err(raised(&error)),
         Outcome::Failure(failure) => return Err(failed(&failure)),
     };
     let took = json!({
@@ -76,8 +70,17 @@ fn print(format: Format, ending: Ending) -> Result<(), Failure> {
     Ok(output::json(&super::super::with(what, took))?)
 }
 
+/// What the method itself failed with.
+pub(super) fn raised(error: &TaskError) -> Failure {
+    let traceback = match error.traceback.trim_end() {
+        "" => String::new(),
+        traceback => format!("\n{traceback}"),
+    };
+    Failure::work(format!("{}: {}{traceback}", error.reason, error.message))
+}
+
 /// What was asked for wrongly is told from what went wrong.
-fn failed(failure: &CallFailure) -> Failure {
+pub(super) fn failed(failure: &CallFailure) -> Failure {
     let message = format!("{}: {}", failure.code.name(), failure.message);
     match failure.code {
         CallCode::NoSuchMethod | CallCode::UnserializableArgs => Failure::bad_input(message),
@@ -86,7 +89,7 @@ fn failed(failure: &CallFailure) -> Failure {
 }
 
 /// A value on a terminal: plain data on a line, text as it is, other bytes in hexadecimal.
-fn text(value: &Value, bytes: &[u8]) -> String {
+pub(super) fn text(value: &Value, bytes: &[u8]) -> String {
     value::line(value, bytes).unwrap_or_else(|| match std::str::from_utf8(bytes) {
         Ok(text) => format!("{text}\n"),
         Err(_) => format!("{}\n", value::hex(bytes)),

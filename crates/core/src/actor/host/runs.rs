@@ -11,6 +11,9 @@ use crate::error::TaskError;
 use crate::limits;
 use crate::time::{Span, Time};
 
+/// The method by which clients in Python read an attribute, which only actors in Python have.
+const ATTRIBUTE: &str = "__getattribute__";
+
 impl Host {
     pub(super) fn next_run(&mut self) -> RunNo {
         self.last_run.0 += 1;
@@ -194,7 +197,12 @@ impl Host {
             RunEnd::NoSuchMethod { methods } => {
                 let (class, method) = (&self.spec.class_name, &live.call.method);
                 let there_are = methods.join(", ");
-                let message = format!("{class} has no method `{method}`; it has: {there_are}");
+                let message = match method.as_str() {
+                    ATTRIBUTE => {
+                        format!("{class} has no attributes to read, but methods: {there_are}")
+                    }
+                    _ => format!("{class} has no method `{method}`; it has: {there_are}"),
+                };
                 Outcome::failure(CallCode::NoSuchMethod, message)
             }
             RunEnd::Stored { object, size } => {

@@ -94,7 +94,8 @@ impl<'a> CallContext<'a> {
     /// where nobody asked.
     pub fn send(&self, item: impl IntoValue) -> Result<(), Box<TaskError>> {
         if !self.streams() {
-            let message = "the caller asked for no stream of items; call the method as one";
+            let message = "the caller asked for no stream of items; call the method as one: by `stream`, or with \
+                `--stream` on the command line";
             return Err(failure(ErrorClass::User, Reason::UserError, message));
         }
         self.call.items.send(item.into_value()?)
