@@ -220,6 +220,10 @@ pub const ENVIRONMENT_UNPACKED_BYTES: u64 = 16 << 30;
 pub const ENVIRONMENT_FILES: usize = 500_000;
 /// How long an executor process of a language may take from its start until it comes back to its worker.
 pub const EXECUTOR_START: Span = Span::secs(60);
+/// When a process has waited for an actor for so long, actors come one by one, and the next process is begun later.
+pub const SPARE_CALM: Span = Span::millis(20);
+/// So much later: the actor has been made by then, and has answered its first call.
+pub const SPARE_DELAY: Span = Span::millis(5);
 /// Events that the thread of an executor process takes from the system at a time. It has one socket, and more of them would be
 /// pages to write to while it begins.
 pub const EXECUTOR_EVENTS: usize = 64;

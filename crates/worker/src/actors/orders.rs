@@ -293,7 +293,7 @@ impl Turn<'_> {
         let incarnation = entry.hosting.incarnation;
         self.feed(actor, Event::Alive { checkpoints });
         self.tell(ActorReport::Alive(Hosted { actor, incarnation, alive: true, checkpoints }));
-        self.have_spare(actor);
+        self.have_spare_of(actor);
     }
 
     fn joined(&mut self, worker: WorkerId) {

@@ -1,12 +1,13 @@
 //! The processes that actors live in.
 //!
 //! An actor has one of its own, unless it shares one with the others of its runtime that are content with that. One more of
-//! each runtime that has hosted an actor is kept ready, so that the next need not wait for its start. Where the worker allows
+//! each runtime that has hosted an actor is kept as a `spare`, so that the next need not wait for its start. Where the worker allows
 //! it, native ones live `inside` the daemon, on threads that are dealt with as a process is. How an actor comes to `leave` its
 //! process says whose end that is.
 
 mod inside;
 mod leave;
+mod spare;
 mod weigh;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +18,7 @@ use bireme_core::actor::Isolation;
 use bireme_core::actor::host::Event;
 use bireme_core::graph::Runtime;
 use bireme_core::id::{ActorId, Incarnation};
-use bireme_core::{AttemptId, ErrorClass, Reason, TaskError, limits};
+use bireme_core::{AttemptId, ErrorClass, Reason, TaskError, Time, limits};
 use bireme_daemon::auth::Token;
 use bireme_executor::batches::Batches;
 use bireme_proto::pb;
@@ -50,6 +51,8 @@ pub(super) struct Crew {
     pub(super) variants: BTreeMap<String, Program>,
     /// Actors inside the daemon that were given up and whose code has not returned.
     given_up: usize,
+    /// Names of runtimes of which a process is made ready in a while.
+    spare_later: BTreeSet<String>,
 }
 
 /// A process, from its start to its end.
@@ -60,6 +63,8 @@ pub(super) struct Process {
     token: Token,
     /// The way to it, once it has come back.
     orders: Option<Batches<pb::ExecutorOrder>>,
+    /// Since when it is there.
+    back: Time,
     use_: Use,
     /// Those that live in it, or are to.
     actors: BTreeSet<ActorId>,
@@ -226,6 +231,7 @@ impl Turn<'_> {
             }
             return self.feed_later(actor, Event::ProcessLost { reached: None, error });
         }
+        self.table.crew.spare_later.remove(&runtime);
         match self.hire(runtime, use_, environment) {
             Ok(number) => self.move_in(actor, number, use_),
             Err(error) => self.feed_later(actor, Event::ProcessLost { reached: None, error }),
@@ -258,8 +264,7 @@ impl Turn<'_> {
             self.create(actor, number);
         }
         if was_spare && is_there {
-            // Its runtime can be started. The next one is, while the actor is made here.
-            self.have_spare(actor);
+            self.replace_spare(number);
         }
     }
 
@@ -305,6 +310,7 @@ impl Turn<'_> {
             runtime,
             token,
             orders: None,
+            back: self.now,
             use_,
             actors: BTreeSet::new(),
             lingering: BTreeMap::new(),
@@ -318,21 +324,6 @@ impl Turn<'_> {
         };
         crew.processes.insert(number, process);
         Ok(post)
-    }
-
-    /// Sees to it that a process is ready for the next actor of the same runtime.
-    pub(super) fn have_spare(&mut self, actor: ActorId) {
-        let process = self.table.entries.get(&actor).and_then(|entry| entry.process);
-        let process = process.and_then(|number| self.table.crew.processes.get(&number));
-        // One in an environment would keep that from being removed.
-        let is_plain =
-            |process: &&Process| !self.table.crew.variants.contains_key(&process.runtime);
-        let process = process.filter(|process| process.use_ != Use::Inside).filter(is_plain);
-        let Some(runtime) = process.map(|process| process.runtime.clone()) else { return };
-        if !self.table.closed && self.table.crew.find(Use::Spare, &runtime).is_none() {
-            // Whoever needs one tries again and is told why there is none.
-            let _ = self.hire(runtime, Use::Spare, Vec::new());
-        }
     }
 
     /// Tells an actor's process something, behind what waits for copies of the log.
@@ -375,6 +366,7 @@ impl Turn<'_> {
             return Err("it is here already");
         }
         process.orders = Some(orders);
+        process.back = self.now;
         // It may be back before whoever started it has said which one it is.
         process.pid = process.pid.or(pid);
         let actors: Vec<_> = process.actors.iter().copied().collect();
