@@ -64,7 +64,8 @@ def test_what_is_no_plain_data_names_the_argument(client: Client) -> None:
 
 def test_what_the_actor_refuses_is_raised(client: Client) -> None:
     counter = client.actor(NATIVE)
-    with pytest.raises(AttributeError, match=r"has no method or attribute 'incremnt'; the method most like it is 'increment'") as caught:
+    unknown = r"has no method or attribute 'incremnt'; the method most like it is 'increment'"
+    with pytest.raises(AttributeError, match=unknown) as caught:
         counter.incremnt()
     assert "builtin/Counter has no attributes to read, but methods: " in str(caught.value.__cause__)
     with pytest.raises(TaskError, match="native actors take arguments by position"):
