@@ -3,8 +3,9 @@
     python bench/overhead.py --cluster bireme --only shuffle,array --repeats 5 --out lines.jsonl
 
 Overhead is the time that a program waits less what the tasks ran in all, divided by the cores. A task runs from when its
-process begins to read what it takes until what it makes is written; `called` counts only the calls of its function, which is
-all that dask.distributed counts as its tasks' time, and the overhead by that is the larger one. Two workers have a core each.
+process begins to read what it takes until what it makes is encoded, so that Bireme's copies of results into shared memory
+count as overhead; `called` counts only the calls of its function, which is all that dask.distributed counts as its tasks'
+time, and the overhead by that is the larger one. Two workers have a core each.
 """
 
 from __future__ import annotations
